@@ -1,0 +1,209 @@
+"""The settings of one whole run, read from a YAML file."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from anogen_core.data import ReaderSettings
+from anogen_core.data.frame import FrameSettings
+from anogen_core.data.support import SupportSettings
+from anogen_core.detectors import DetectorSettings
+from anogen_core.detectors.draem import DraemSettings
+from anogen_core.diffusion import BaseModelSettings, BundledModelSettings
+from anogen_core.diffusion.inversion import InversionSettings
+from anogen_core.errors import InputError
+from anogen_core.generation import GenerationSettings
+from anogen_core.masks import BoxSamplerSettings, MaskSamplerSettings
+from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.planning import PlanSettings
+from anogen_core.settings import Settings
+
+Arm = Literal["perlin", "generated"]
+"""What a detector is trained on beside normal photos: its own Perlin noise, or generated defects as well."""
+
+
+class StorageSettings(Settings):
+    """How datasets are stored."""
+
+    shard_size: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Images per shard: the unit of work, of retry and of stored objects."""
+
+
+class EvaluationSettings(Settings):
+    """Whether and how detectors are trained and compared."""
+
+    enabled: bool = True
+    """Train and evaluate detectors after generation."""
+    arms: tuple[Arm, ...] = ("perlin", "generated")
+    """Trained with the same budget and seed, evaluated on the same held-out photos."""
+    examples: NonNegativeInt = 6
+    """Example predictions for each category in the report."""
+
+
+class ThreadRunnerSettings(Settings):
+    """Run tasks in threads of this process: one device, or a CPU."""
+
+    kind: Literal["threads"] = "threads"
+    workers: PositiveInt = 1
+    """Shards in work at the same time."""
+
+
+class DaskRunnerSettings(Settings):
+    """Run tasks on Dask workers."""
+
+    kind: Literal["dask"] = "dask"
+    address: str | None = None
+    """Address of a running scheduler (tcp://host:8786); default: a cluster on this machine for the time of the run."""
+    workers: PositiveInt = 2
+    """Worker processes of the local cluster."""
+    threads_per_worker: PositiveInt = 1
+    """Shards in work at the same time in one worker process."""
+
+
+RunnerSettings = Annotated[ThreadRunnerSettings | DaskRunnerSettings, Field(discriminator="kind")]
+
+
+class RunConfig(Settings):
+    """One run: which photos, what to learn, what to make, what to train, where to put it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = "run"
+    """Name of the run in the flow UI and the report."""
+    seed: NonNegativeInt = 0
+    """Every random choice of the run follows from it."""
+    output: str
+    """Where datasets, embeddings, checkpoints and the report go: a directory or s3://bucket/prefix."""
+    reader: ReaderSettings
+    """Which photos, in which layout."""
+    frame: FrameSettings = FrameSettings()
+    """The common size of the photos of a category."""
+    support: SupportSettings = SupportSettings()
+    """The few photos of each defect that AnoGen may learn from."""
+    base_model: BaseModelSettings = BundledModelSettings()
+    """The frozen latent diffusion model."""
+    inversion: InversionSettings = InversionSettings()
+    """How a defect is learned."""
+    foreground: ForegroundSettings = ForegroundSettings()
+    """Where defects may lie."""
+    mask_sampler: MaskSamplerSettings = BoxSamplerSettings()
+    """Shape and size of masks."""
+    generation: GenerationSettings = GenerationSettings()
+    """How images are made."""
+    storage: StorageSettings = StorageSettings()
+    """How datasets are stored."""
+    detector: DetectorSettings = DraemSettings(
+        reconstructive_width=16,
+        discriminative_width=16,
+        image_size=128,
+        steps=600,
+        batch_size=8,
+        learning_rate=1e-3,
+        box_threshold=0.3,
+    )
+    """The detector that is trained. The default is small enough for a CPU; DRAEM's own defaults are the paper's."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """Arms and examples."""
+    runner: RunnerSettings = ThreadRunnerSettings()
+    """Where tasks run; never changes a result."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device of the models; `auto` takes a GPU when PyTorch sees one."""
+
+    @model_validator(mode="after")
+    def _check_output(self) -> "RunConfig":
+        if not self.output.strip():
+            raise ValueError("output: expected a directory or s3://bucket/prefix, got an empty text")
+        return self
+
+    @property
+    def plan(self) -> PlanSettings:
+        """Return the part of the settings that decides a plan."""
+        return PlanSettings(
+            images_per_defect=self.generation.images_per_defect,
+            mask_sampler=self.mask_sampler,
+            foreground=self.foreground,
+            crop=self.generation.crop,
+        )
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the validated settings of a run file, with `a.b=value` overrides applied first.
+
+    Relative paths in the file are taken from the file's directory.
+
+    Raises:
+        InputError: the file is missing, is not YAML or does not validate; every problem is listed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Expected a run file; `anogen init` writes one.") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not valid YAML ({' '.join(str(error).split())}). Correct the file.") from error
+    if not isinstance(values, dict):
+        raise InputError(
+            f"{path}: expected `field: value` lines, found {type(values).__name__}. `anogen init` writes an example."
+        )
+    for override in overrides:
+        _apply(values, override)
+    _resolve_paths(values, path.resolve().parent)
+    return parse_config(values, source=str(path))
+
+
+def parse_config(values: dict[str, Any], *, source: str) -> RunConfig:
+    """Return validated settings of plain values.
+
+    Raises:
+        InputError: lists every field that does not validate.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [f"  {_field_name(e['loc'])}: {_explain(e)}" for e in error.errors()]
+        raise InputError(f"{source}: {len(lines)} field(s) cannot be used:\n" + "\n".join(lines)) from error
+
+
+def _field_name(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "(whole file)"
+
+
+def _explain(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"there is no such field{_suggest(error['loc'])}"
+    found = "" if error["type"] == "missing" else f" (found {error['input']!r:.60})"
+    return f"{message}{found}"
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    model: Any = RunConfig
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field is not None else None
+    close = difflib.get_close_matches(str(location[-1]), list(getattr(model, "model_fields", {})), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ". `anogen init` writes all fields with their meaning"
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    if not separator or not name:
+        raise InputError(f"--set {override}: expected field=value, for example `--set inversion.steps=3000`.")
+    *parents, last = name.split(".")
+    target = values
+    for parent in parents:
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise InputError(f"--set {override}: {parent!r} holds {child!r}, expected a group of fields.")
+        target = child
+    target[last] = yaml.safe_load(text)
+
+
+def _resolve_paths(values: dict[str, Any], base: Path) -> None:
+    """Make local paths absolute, so that they mean the same on every worker."""
+    for holder, key in ((values, "output"), (values.get("reader"), "root"), (values.get("base_model"), "directory")):
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and "://" not in holder[key]:
+            holder[key] = str((base / Path(holder[key]).expanduser()).resolve())

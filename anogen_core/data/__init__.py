@@ -1,0 +1,15 @@
+"""Real photos: readers, the audit, the frame, the support set.
+
+To add a reader: write its settings and class in a file like `mvtec.py`, then name its settings here.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from anogen_core.data.folder import FolderReaderSettings
+from anogen_core.data.mvtec import MvtecReaderSettings
+
+ReaderSettings = Annotated[MvtecReaderSettings | FolderReaderSettings, Field(discriminator="kind")]
+
+__all__ = ["FolderReaderSettings", "MvtecReaderSettings", "ReaderSettings"]

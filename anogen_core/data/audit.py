@@ -1,0 +1,137 @@
+"""The audit of a dataset before any compute: every problem at once, each with its file and its remedy."""
+
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from anogen_core.data.frame import FrameSettings
+from anogen_core.data.inspection import Finding, inspect_sample
+from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.reader import ReaderBuilder
+from anogen_core.data.support import SupportSettings, support_problems
+from anogen_core.records import GOOD, Sample
+
+_SHOWN_OF_A_KIND = 3
+
+
+def audit(
+    samples: Sequence[Sample],
+    reader_settings: ReaderBuilder,
+    frame_settings: FrameSettings,
+    support_settings: SupportSettings,
+) -> list[Problem]:
+    """Return everything that is wrong with a dataset, errors first, then by file.
+
+    Every photo and mask is decoded. Identical warnings about many files of one directory are counted and told once.
+
+    Raises:
+        InputError: the reader finds nothing at all.
+    """
+    problems = list(reader_settings.build().scan().problems)
+    findings = _inspect_all(samples, frame_settings)
+    by_category: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        problems += finding.problems
+        by_category[finding.sample.category].append(finding)
+    for category, members in sorted(by_category.items()):
+        problems += _inspect_classes(category, [finding.sample for finding in members])
+        problems += _inspect_duplicates(members)
+        problems += _inspect_groups(category, [finding.sample for finding in members])
+        if frame_settings.size is None:
+            problems += _inspect_sizes(category, members)
+    problems += support_problems(samples, support_settings)
+    return sorted(_told_once(problems), key=lambda problem: (problem.severity, problem.file, problem.what))
+
+
+def _inspect_all(samples: Sequence[Sample], settings: FrameSettings) -> list[Finding]:
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        warnings.filterwarnings("ignore", module="PIL")  # what matters of them is told as a problem
+        return list(pool.map(partial(inspect_sample, settings=settings), samples))
+
+
+def _inspect_classes(category: str, samples: Sequence[Sample]) -> list[Problem]:
+    counts = Counter((sample.split, sample.defect == GOOD) for sample in samples)
+    problems = []
+    if not counts["train", True]:
+        fix = "Add normal photos: the defects are put onto them."
+        problems.append(error(category, "has no normal photos to learn from.", fix=fix))
+    if not counts["test", True]:
+        fix = "Add some if detectors are to be measured."
+        problems.append(warning(category, "has no normal photos to test on.", fix=fix))
+    if not counts["test", False]:
+        fix = "Add photos of a defect, or leave the category out."
+        problems.append(error(category, "has no defective photos.", fix=fix))
+    return problems
+
+
+def _inspect_duplicates(findings: Sequence[Finding]) -> list[Problem]:
+    """Return an error for each test photo that is a train photo too, a warning for each other repetition."""
+    same: dict[str, list[Sample]] = defaultdict(list)
+    for finding in findings:
+        if finding.digest is not None:
+            same[finding.digest].append(finding.sample)
+    problems = []
+    for samples in same.values():
+        first, *others = sorted(samples, key=lambda sample: (sample.split == "test", sample.sample_id))
+        for other in others:
+            if other.split != first.split:
+                what = f"is a test photo and the same as the train photo {first.image_uri}."
+                fix = "Remove one of the two: a detector must not have seen what it is tested on."
+                problems.append(error(other.image_uri, what, fix=fix))
+            else:
+                what = f"is the same photo as {first.image_uri}"
+                what += "." if other.defect == first.defect else f", which is labelled {first.defect}."
+                problems.append(warning(other.image_uri, what, fix="Remove one of the two."))
+    return problems
+
+
+def _inspect_groups(category: str, samples: Sequence[Sample]) -> list[Problem]:
+    groups: dict[str, set[str]] = {
+        split: {sample.group for sample in samples if sample.split == split and sample.group is not None}
+        for split in ("train", "test")
+    }
+    problems = []
+    both = sorted(groups["train"] & groups["test"])
+    if both:
+        what = f"has {len(both)} leakage groups with photos in train and in test: {', '.join(both[:5])}."
+        problems.append(warning(category, what, fix="Keep all photos of one part in one split."))
+    without = sum(sample.group is None for sample in samples)
+    if without and without < len(samples):
+        what = f"has {without} of {len(samples)} photos without a leakage group."
+        problems.append(warning(category, what, fix="Complete the table of groups."))
+    return problems
+
+
+def _inspect_sizes(category: str, findings: Sequence[Finding]) -> list[Problem]:
+    sized = [(finding.size, finding.sample.image_uri) for finding in findings if finding.size is not None]
+    sizes = Counter(size for size, _ in sized)
+    if len(sizes) < 2:
+        return []
+    usual, count = sizes.most_common(1)[0]
+    size, file = next((size, file) for size, file in sized if size != usual)
+    what = (
+        f"is {size[0]}x{size[1]} (height x width) while {count} of {len(sized)} photos of {category} are "
+        f"{usual[0]}x{usual[1]}; there are {len(sizes)} sizes."
+    )
+    return [error(file, what, fix="Set `frame.size`, for example [256, 256].")]
+
+
+def _told_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems without repetitions; a crowd of like warnings in one directory becomes one."""
+    alike: dict[tuple[str, ...], list[Problem]] = defaultdict(list)
+    for problem in dict.fromkeys(problems):
+        alone = problem.file if problem.severity == "error" else ""
+        alike[alone, str(Path(problem.file).parent), problem.what, problem.fix].append(problem)
+    told: list[Problem] = []
+    for crowd in alike.values():
+        if len(crowd) <= _SHOWN_OF_A_KIND:
+            told += crowd
+        else:
+            first = min(crowd, key=lambda problem: problem.file)
+            what = f"{first.what.rstrip('.')}, as do {len(crowd) - 1} more files of this directory."
+            told.append(first.model_copy(update={"what": what}))
+    return told

@@ -1,0 +1,163 @@
+"""A plain folder of your own.
+
+    <root>/images/good/a.png          normal photos
+    <root>/images/<defect>/b.jpg      defective photos
+    <root>/masks/<defect>/b.png       their masks, or
+    <root>/boxes.csv                  their boxes: image,defect,x,y,width,height, one row per box
+
+Photos may also lie in `images/` itself: then a mask or a row of `boxes.csv` says the defect, and those without either
+are normal. Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their
+content hashes, is a test photo; identical photos and photos of one leakage group stay together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, final
+
+from pydantic import Field
+
+from anogen_core.data.boxes import BoxLabels, read_boxes
+from anogen_core.data.groups import GroupSettings, group_of, read_groups
+from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.pairing import MASK_SUFFIXES, pair_masks
+from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.reader import Reader, Scan
+from anogen_core.errors import InputError
+from anogen_core.records import GOOD
+from anogen_core.settings import Settings
+
+_EVERY = 5
+
+
+class FolderReaderSettings(Settings):
+    """A plain folder with `images` and `masks` or `boxes.csv`."""
+
+    kind: Literal["folder"] = "folder"
+    root: str
+    """Directory that holds `images`."""
+    category: Annotated[str, Field(pattern=r"^[^/\n]+$")] | None = None
+    """Name of what the photos show; the directory's name when left out."""
+    mask_suffixes: tuple[str, ...] = MASK_SUFFIXES
+    """What may follow a photo's stem in the file name of its mask; no suffix at all is always understood."""
+    groups: GroupSettings | None = None
+    """Table of leakage groups. When left out, `index.csv` in the root is used if it has such a column."""
+
+    def build(self) -> "FolderReader":
+        """Return a reader of this folder."""
+        return FolderReader(self)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Photos of one directory and the defect that its name says (None directly in `images`)."""
+
+    photos: list[Path]
+    defect: str | None
+
+
+@final
+class FolderReader(Reader):
+    """Reads a plain folder."""
+
+    def __init__(self, settings: FolderReaderSettings) -> None:
+        self._settings = settings
+
+    def scan(self) -> Scan:
+        """Return all samples and everything that is wrong with how the folder lies on disk.
+
+        Raises:
+            InputError: the root is missing or holds no photo in `images`.
+        """
+        root = existing_root(self._settings.root)
+        folders, problems = _list_photos(root)
+        masks, faults = self._masks(folders, root=root)
+        problems += faults
+        every = [photo for folder in folders for photo in folder.photos]
+        labels = read_boxes(root / "boxes.csv", photos=every, directory=root / "images")
+        groups, faults = read_groups(root, self._settings.groups)
+        problems += labels.problems + faults
+        photos = []
+        for folder in folders:
+            found, faults = _label(folder, masks=masks, labels=labels, category=self._settings.category or root.name)
+            photos += [replace(p, group=group_of(p.path, directory=root, groups=groups)) for p in found]
+            problems += faults
+        digests, faults = hash_files(photo.path for photo in photos)
+        return Scan(make_samples(photos, digests, split_photos(photos, digests)), problems + faults)
+
+    def _masks(self, folders: list[_Folder], *, root: Path) -> tuple[dict[Path, tuple[str, Path]], list[Problem]]:
+        """Return the defect and mask of every photo that has a mask."""
+        listing = list_directory(root / "masks", root=root)
+        problems = listing.problems + [
+            error(mask, "lies in no folder of a defect.", fix=f"Move it to {mask.parent}/<defect>/.")
+            for mask in listing.images
+        ]
+        found: dict[Path, tuple[str, Path]] = {}
+        for directory in (d for d in listing.directories if d.name != GOOD):
+            photos = [p for f in folders if f.defect in (None, directory.name) for p in f.photos]
+            masks = list_directory(directory, root=root)
+            pairs, faults = pair_masks(photos, masks.images, suffixes=self._settings.mask_suffixes)
+            problems += masks.problems + faults
+            for photo, mask in pairs.items():
+                if photo in found:
+                    what = f"has masks of two defects, {found[photo][0]} and {directory.name}."
+                    problems.append(error(photo, what, fix="Keep one: a photo has one defect."))
+                found.setdefault(photo, (directory.name, mask))
+        return found, problems
+
+
+def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
+    listing = list_directory(root / "images", root=root)
+    folders = [_Folder(listing.images, None)]
+    problems = listing.problems
+    for directory in listing.directories:
+        inner = list_directory(directory, root=root)
+        folders.append(_Folder(inner.images, directory.name))
+        problems += inner.problems
+        for nested in inner.directories:
+            what = "is not read: photos are expected one level higher."
+            problems.append(warning(nested, what, fix=f"Move its photos to {directory}."))
+    if not any(folder.photos for folder in folders):
+        inside = ", ".join(d.name for d in list_directory(root, root=root).directories[:12]) or "no directory"
+        raise InputError(
+            f"reader.root: no photo in {root / 'images'}. Expected images/{GOOD} and images/<defect>; "
+            f"{root} holds {inside}. Put the photos there or name the right directory."
+        )
+    return folders, problems
+
+
+def _label(
+    folder: _Folder, *, masks: dict[Path, tuple[str, Path]], labels: BoxLabels, category: str
+) -> tuple[list[Photo], list[Problem]]:
+    """Return the photos of one directory with their defects, and an error where two labels disagree."""
+    photos, problems = [], []
+    for path in folder.photos:
+        named, mask = masks.get(path, (None, None))
+        said = {name for name in (folder.defect, named, *labels.defects.get(path, ())) if name is not None}
+        if len(said) > 1:
+            what = f"is labelled {' and '.join(sorted(said))} by its folder, mask and boxes."
+            problems.append(error(path, what, fix="Keep one: a photo has one defect."))
+        defect = folder.defect or named or min(said, default=GOOD)
+        boxes = tuple(labels.boxes.get(path, ())) if mask is None else ()
+        photos.append(Photo(path, category=category, defect=defect, mask=mask, boxes=boxes))
+    return photos, problems
+
+
+def split_photos(photos: Sequence[Photo], digests: dict[Path, str]) -> dict[Path, Literal["train", "test"]]:
+    """Return the split of each photo: every fifth normal one and every defective one is a test photo.
+
+    Normal photos are counted in the order of their content hashes; identical ones and those of one group count once.
+    """
+    first: dict[str, str] = {}
+    for photo in (p for p in photos if p.defect == GOOD):
+        digest = digests.get(photo.path, "")
+        unit = photo.group or digest
+        first[unit] = min(digest, first.get(unit, digest))
+    ordered = sorted(first, key=lambda unit: first[unit])
+    test = set(ordered[_EVERY - 1 :: _EVERY])
+    return {
+        photo.path: "train"
+        if photo.defect == GOOD and (photo.group or digests.get(photo.path, "")) not in test
+        else "test"
+        for photo in photos
+    }

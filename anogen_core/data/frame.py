@@ -1,0 +1,156 @@
+"""The frame: the one size and range of values in which all photos of a category are used."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.data.files import PIXEL_CEILING, PIXEL_LIMIT, decode, read_header
+from anogen_core.data.problems import UnusableFileError, error
+from anogen_core.errors import InputError
+from anogen_core.records import GOOD, Box, Sample
+from anogen_core.settings import Settings
+
+FULL_WHITE = 65535
+"""The white of a 16 bit photo that uses all its bits."""
+
+_Side = Annotated[int, Field(ge=16, le=16384)]
+
+
+class FrameSettings(Settings):
+    """The common size of all photos and the meaning of 16 bit values."""
+
+    size: tuple[_Side, _Side] | None = None
+    """Height and width in pixels to which photos and masks are resized; their own size when all agree."""
+    white_level: Annotated[int, Field(ge=1, le=FULL_WHITE)] = FULL_WHITE
+    """The value in 16 bit photos that becomes 255; 4095 for a 12 bit camera. 8 bit photos are used as they are."""
+    max_pixels: Annotated[int, Field(ge=1, le=PIXEL_CEILING)] = PIXEL_LIMIT
+    """Files that claim more pixels than this are refused before they are decoded."""
+
+
+def frame_size_of(samples: Sequence[Sample], settings: FrameSettings) -> tuple[int, int]:
+    """Return the frame's (height, width) for the photos of one category, reading headers alone.
+
+    Raises:
+        InputError: there is no photo, one cannot be read, or sizes differ and `frame.size` is not set.
+    """
+    if settings.size is not None:
+        return settings.size
+    if not samples:
+        raise InputError("frame.size: there is no photo to take the size from. Set `frame.size`.")
+    sizes = Counter(read_header(Path(s.image_uri), max_pixels=settings.max_pixels).size for s in samples)
+    if len(sizes) > 1:
+        shown = ", ".join(f"{height}x{width} ({count} photos)" for (height, width), count in sizes.most_common(4))
+        raise InputError(
+            f"frame.size: the photos of {samples[0].category} have {len(sizes)} sizes (height x width): {shown}. "
+            "Set `frame.size`, for example [256, 256]."
+        )
+    return next(iter(sizes))
+
+
+def load_image(sample: Sample, frame_size: tuple[int, int], *, white_level: int = FULL_WHITE) -> Image:
+    """Return a photo in the frame as RGB, 0-255.
+
+    `read_photo` at the stored size (h, w), then, unless it is the frame's size (H, W), one
+    `cv2.resize(rgb, (W, H), interpolation=i)` where i is `cv2.INTER_AREA` if H < h or W < w and `cv2.INTER_CUBIC`
+    otherwise. The aspect ratio is not kept. Whoever repeats these steps gets the same bytes.
+
+    Raises:
+        UnusableFileError: the file cannot be decoded.
+    """
+    rgb = read_photo(Path(sample.image_uri), white_level=white_level)
+    if rgb.shape[:2] == frame_size:
+        return rgb
+    height, width = frame_size
+    shrinks = height < rgb.shape[0] or width < rgb.shape[1]
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def load_mask(sample: Sample, frame_size: tuple[int, int]) -> Mask:
+    """Return where a photo is anomalous, in the frame: its mask image or its filled boxes; nowhere if it is normal.
+
+    Resized (see `resize_mask`) from the size as stored.
+
+    Raises:
+        InputError: a defective sample has neither mask nor boxes, or the mask cannot be used.
+    """
+    if sample.defect == GOOD:
+        return np.zeros(frame_size, bool)
+    if sample.mask_uri is not None:
+        return resize_mask(read_mask(Path(sample.mask_uri)), frame_size)
+    if not sample.boxes:
+        raise InputError(f"{sample.image_uri}: is defective ({sample.defect}) and has no mask or box. Add one.")
+    return resize_mask(fill_boxes(sample.boxes, read_header(Path(sample.image_uri)).size), frame_size)
+
+
+def read_photo(path: Path, *, white_level: int = FULL_WHITE) -> Image:
+    """Return a photo as stored, as RGB 0-255: grey in three equal channels, palettes expanded, alpha dropped.
+
+    A 16 bit value v becomes 255 * min(v, white) / white, rounded to the nearest whole number, halves up.
+
+    Raises:
+        UnusableFileError: the file cannot be decoded.
+    """
+    return to_rgb(decode(path), white_level=white_level)
+
+
+def to_rgb(pixels: np.ndarray[Any, Any], *, white_level: int = FULL_WHITE) -> Image:
+    """Return decoded pixels (OpenCV's channel order, 8 or 16 bit) as RGB 0-255; see `read_photo`."""
+    if pixels.dtype == np.uint16:
+        limited = np.minimum(pixels, white_level).astype(np.uint32)
+        pixels = ((510 * limited + white_level) // (2 * white_level)).astype(np.uint8)
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def read_mask(path: Path) -> Mask:
+    """Return a mask image as stored: 0 is normal, the one other value is anomalous. Polarity is never guessed.
+
+    Of a colour mask the largest channel counts; alpha is dropped.
+
+    Raises:
+        UnusableFileError: the file cannot be decoded, or holds more than one value besides 0.
+    """
+    pixels = decode(path)
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3].max(axis=2)
+    mask: Mask = pixels > 0
+    values = pixels[mask]
+    if values.size and values.min() != values.max():
+        count = np.unique(values).size
+        what = f"is not binary: it holds {count} values besides 0."
+        fix = "Save it with 0 for normal and 255 for anomalous, as a PNG (JPEG blurs the edges of masks)."
+        raise UnusableFileError(error(path, what, fix=fix))
+    return mask
+
+
+def fill_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> Mask:
+    """Return a mask of (height, width) that is true inside the boxes; what lies outside the photo is cut off."""
+    mask = np.zeros(size, bool)
+    for box in boxes:
+        mask[max(box.y, 0) : max(box.y + box.height, 0), max(box.x, 0) : max(box.x + box.width, 0)] = True
+    return mask
+
+
+def resize_mask(mask: Mask, frame_size: tuple[int, int]) -> Mask:
+    """Return the mask in the frame: a frame pixel is anomalous if at least half of its area is.
+
+    That is `cv2.resize(255 * mask, (W, H), interpolation=cv2.INTER_AREA) >= 128` on uint8. When that leaves nothing of
+    a mask that is not empty, every frame pixel that an anomalous pixel (y, x) falls on, (y * H // h, x * W // w), is
+    anomalous instead: a thin defect never vanishes.
+    """
+    if mask.shape == frame_size:
+        return mask
+    height, width = frame_size
+    coverage = cv2.resize(255 * mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
+    resized: Mask = coverage >= 128
+    if not resized.any() and mask.any():
+        rows, columns = np.nonzero(mask)
+        resized[rows * height // mask.shape[0], columns * width // mask.shape[1]] = True
+    return resized

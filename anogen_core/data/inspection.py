@@ -1,0 +1,117 @@
+"""What is wrong with one photo and its labels: everything in them is decoded once."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anogen_core.arrays import Image
+from anogen_core.data.files import decode, verify
+from anogen_core.data.frame import FrameSettings, read_mask, to_rgb
+from anogen_core.data.problems import Problem, UnusableFileError, error, warning
+from anogen_core.records import GOOD, Sample
+
+_TWELVE_BITS = 4095
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the inspection of one sample found."""
+
+    sample: Sample
+    problems: tuple[Problem, ...]
+    size: tuple[int, int] | None = None
+    """(height, width) as stored; None when the photo cannot be used."""
+    digest: str | None = None
+    """Of the photo's pixels: the same photo in another file format has the same one. None as for `size`."""
+
+
+def inspect_sample(sample: Sample, settings: FrameSettings) -> Finding:
+    """Return what is wrong with a photo and its mask or boxes; no file, however broken, makes it raise."""
+    path = Path(sample.image_uri)
+    problems: list[Problem] = []
+    size, digest = None, None
+    try:
+        size, digest, problems = _inspect_photo(path, settings)
+    except UnusableFileError as failure:
+        problems.append(failure.problem)
+    except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
+        problems.append(_unexpected(path, failure))
+    if sample.defect != GOOD:
+        problems += _inspect_labels(sample, size, settings)
+    return Finding(sample, tuple(problems), size=size, digest=digest)
+
+
+def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int], str, list[Problem]]:
+    """Return a usable photo's size, the digest of its pixels and warnings about it."""
+    header, problems = verify(path, max_pixels=settings.max_pixels)
+    pixels = decode(path)
+    if pixels.shape[:2] != header.size:
+        what = f"claims {_shown(header.size)} pixels and decodes to {_shown(pixels.shape[:2])}."
+        raise UnusableFileError(error(path, what, fix="Save it again as an ordinary PNG."))
+    problems += _dark(path, pixels, white_level=settings.white_level)
+    return header.size, _pixel_digest(to_rgb(pixels, white_level=settings.white_level)), problems
+
+
+def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: FrameSettings) -> list[Problem]:
+    if sample.mask_uri is None:
+        if sample.boxes:
+            return _inspect_boxes(sample, size)
+        fix = "Add a mask with the same name (a suffix like _mask is allowed), or remove the photo."
+        return [error(sample.image_uri, f"shows {sample.defect} and has no usable mask.", fix=fix)]
+    path = Path(sample.mask_uri)
+    try:
+        header, problems = verify(path, max_pixels=settings.max_pixels)
+        if size is not None and header.size != size:
+            what = f"is a mask of {_shown(header.size)} for a photo of {_shown(size)} (height x width)."
+            problems.append(error(path, what, fix="Save the mask in the size of its photo."))
+        return problems + _inspect_coverage(path)
+    except UnusableFileError as failure:
+        return [failure.problem]
+    except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
+        return [_unexpected(path, failure)]
+
+
+def _inspect_coverage(path: Path) -> list[Problem]:
+    share = float(read_mask(path).mean())
+    if share == 0:
+        return [error(path, "is an empty mask: no pixel is anomalous.", fix="Draw the defect, or remove the photo.")]
+    if share > 0.5:
+        what = "marks more than half of the photo as anomalous."
+        return [warning(path, what, fix="Check that it is not inverted: 0 is normal, 255 is anomalous.")]
+    return []
+
+
+def _inspect_boxes(sample: Sample, size: tuple[int, int] | None) -> list[Problem]:
+    if size is None:
+        return []
+    height, width = size
+    fix = "Give x, y of the top left pixel, width and height in pixels of the photo as stored."
+    return [
+        error(sample.image_uri, f"has the box {box.as_list()}, which is outside its {_shown(size)} pixels.", fix=fix)
+        for box in sample.boxes
+        if box.x < 0 or box.y < 0 or box.x + box.width > width or box.y + box.height > height
+    ]
+
+
+def _dark(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list[Problem]:
+    if pixels.dtype != np.uint16 or white_level <= _TWELVE_BITS or pixels.max() > _TWELVE_BITS:
+        return []
+    what = f"has 16 bits and no value above {_TWELVE_BITS}: with white at {white_level} it is nearly black."
+    return [warning(path, what, fix=f"Set `frame.white_level: {_TWELVE_BITS}` if a 12 bit camera took it.")]
+
+
+def _pixel_digest(rgb: Image) -> str:
+    digest = hashlib.sha256(repr(rgb.shape).encode())
+    digest.update(rgb.data)
+    return digest.hexdigest()
+
+
+def _shown(size: tuple[int, ...]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _unexpected(path: Path, failure: Exception) -> Problem:
+    return error(path, f"cannot be examined ({type(failure).__name__}: {failure}).", fix="Save it again as a PNG.")

@@ -1,0 +1,167 @@
+"""What lies in a dataset's directories: found, checked for leaving the root, and hashed; no pixel is decoded."""
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from anogen_core.data.files import IMAGE_SUFFIXES
+from anogen_core.data.problems import Problem, error, warning
+from anogen_core.errors import InputError
+from anogen_core.records import Box, Sample
+
+_OTHER_IMAGE_SUFFIXES = frozenset({".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jfif", ".ppm", ".pgm", ".dng"})
+_UNUSABLE_CHARACTERS = {"Cc", "Cs"}  # control characters; bytes that are not UTF-8
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The content of one directory, sorted by name. Hidden and unrelated files are not in it."""
+
+    images: list[Path] = field(default_factory=list)
+    directories: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    outside: bool = False
+    """The directory leaves the root and was not looked into."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that was found and not yet read."""
+
+    path: Path
+    category: str
+    defect: str
+    mask: Path | None = None
+    boxes: tuple[Box, ...] = ()
+    group: str | None = None
+
+
+def existing_root(root: str) -> Path:
+    """Return the root of a dataset with its symbolic links resolved.
+
+    Raises:
+        InputError: it is not there or not a directory.
+    """
+    path = Path(root)
+    try:
+        if path.is_dir():
+            return path.resolve()
+        found = "a file" if path.exists() else "nothing"
+    except (OSError, ValueError) as failure:
+        found = str(failure)
+    raise InputError(
+        f"reader.root: expected a directory at {root!r}, found {found}. Name the directory of your photos."
+    )
+
+
+def list_directory(directory: Path, *, root: Path) -> Listing:
+    """Return the images and sub directories of a directory; one that is not there is empty."""
+    listing = Listing()
+    try:
+        if not directory.resolve().is_relative_to(root):
+            return Listing(problems=[_leaves(directory, root=root)], outside=True)
+        with os.scandir(directory) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return listing
+    except (OSError, RuntimeError) as failure:
+        listing.problems.append(_unreadable(directory, failure))
+        return listing
+    for entry in found:
+        try:
+            _sort_in(entry, listing, root=root)
+        except (OSError, RuntimeError) as failure:  # a loop of links, no permission
+            listing.problems.append(_unreadable(Path(entry.path), failure))
+    return listing
+
+
+def _sort_in(entry: "os.DirEntry[str]", listing: Listing, *, root: Path) -> None:
+    path = Path(entry.path)
+    suffix = path.suffix.lower()
+    directory = not entry.name.startswith(".") and entry.is_dir()
+    if entry.name.startswith(".") or not (directory or suffix in IMAGE_SUFFIXES | _OTHER_IMAGE_SUFFIXES):
+        return
+    if any(unicodedata.category(character) in _UNUSABLE_CHARACTERS for character in path.name):
+        what = "has a name that is not plain Unicode text."
+        listing.problems.append(error(path, what, fix="Rename it (and its mask)."))
+    elif directory:
+        listing.directories.append(path)
+    elif suffix in _OTHER_IMAGE_SUFFIXES:
+        what = f"is not read: {suffix} is not among the formats that are."
+        listing.problems.append(warning(path, what, fix="Save it as a PNG if it belongs to the data."))
+    elif entry.is_symlink() and not path.resolve().is_relative_to(root):
+        listing.problems.append(_leaves(path, root=root))
+    else:
+        listing.images.append(path)
+
+
+def _leaves(path: Path, *, root: Path) -> Problem:
+    fix = "Copy what it points to into the root, or remove the link."
+    return error(path, f"is a link that leaves the root {root}.", fix=fix)
+
+
+def _unreadable(path: Path, failure: Exception) -> Problem:
+    reason = getattr(failure, "strerror", None) or failure
+    return error(path, f"cannot be read ({reason}).", fix="Check that it exists and that you may read it.")
+
+
+def hash_files(paths: Iterable[Path]) -> tuple[dict[Path, str], list[Problem]]:
+    """Return the sha256 of each file, and an error for each file that cannot be read."""
+    ordered = list(paths)
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(_hash_file, ordered))
+    digests = {path: result for path, result in zip(ordered, results, strict=True) if isinstance(result, str)}
+    return digests, [result for result in results if isinstance(result, Problem)]
+
+
+def _hash_file(path: Path) -> str | Problem:
+    try:
+        # Opening a pipe would wait for ever.
+        if not path.is_file():
+            what = "is not a regular file, or a link to nothing."
+            return error(path, what, fix="Remove it or put the photo there.")
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as failure:
+        return _unreadable(path, failure)
+
+
+def make_samples(
+    photos: Sequence[Photo], digests: dict[Path, str], splits: dict[Path, Literal["train", "test"]]
+) -> list[Sample]:
+    """Return the records of all photos that have a digest, sorted by id.
+
+    Photos of one directory that differ by their ending alone keep the ending in their ids.
+    """
+    ids = {
+        photo.path: "/".join((photo.category, splits[photo.path], photo.defect, stem_of(photo.path)))
+        for photo in photos
+    }
+    twice = {name for name, count in Counter(ids.values()).items() if count > 1}
+    samples = [
+        Sample(
+            sample_id=ids[photo.path] + (photo.path.suffix if ids[photo.path] in twice else ""),
+            category=photo.category,
+            defect=photo.defect,
+            split=splits[photo.path],
+            image_uri=str(photo.path),
+            mask_uri=str(photo.mask) if photo.mask else None,
+            boxes=photo.boxes,
+            sha256=digests[photo.path],
+            group=photo.group,
+        )
+        for photo in photos
+        if photo.path in digests
+    ]
+    return sorted(samples, key=lambda sample: sample.sample_id)
+
+
+def stem_of(path: Path) -> str:
+    """Return the file name without its ending, in the one Unicode form that all systems agree on."""
+    return unicodedata.normalize("NFC", path.stem)

@@ -1,0 +1,161 @@
+"""Datasets laid out like MVTec AD (Bergmann et al., CVPR 2019).
+
+    <root>/<category>/train/good/000.png                    normal photos to learn from
+    <root>/<category>/test/good/000.png                     normal photos to test on
+    <root>/<category>/test/<defect>/000.png                 defective photos
+    <root>/<category>/ground_truth/<defect>/000_mask.png    their masks
+
+The root may also be one category itself; its name is then the directory's name.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, final
+
+from anogen_core.data.groups import GroupSettings, group_of, read_groups
+from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.pairing import MASK_SUFFIXES, pair_masks
+from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.reader import Reader, Scan
+from anogen_core.errors import InputError
+from anogen_core.records import GOOD
+from anogen_core.settings import Settings
+
+
+class MvtecReaderSettings(Settings):
+    """A dataset laid out like MVTec AD; any file names, png, jpg, bmp or tif."""
+
+    kind: Literal["mvtec"] = "mvtec"
+    root: str
+    """Directory of the categories, or the directory of one category (the one that holds `train` and `test`)."""
+    categories: tuple[str, ...] | None = None
+    """Categories to read; all that are found when left out."""
+    mask_suffixes: tuple[str, ...] = MASK_SUFFIXES
+    """What may follow a photo's stem in the file name of its mask; no suffix at all is always understood."""
+    groups: GroupSettings | None = None
+    """Table of leakage groups. When left out, `index.csv` in the category is used if it has such a column."""
+
+    def build(self) -> "MvtecReader":
+        """Return a reader of this dataset."""
+        return MvtecReader(self)
+
+
+@final
+class MvtecReader(Reader):
+    """Reads the layout of MVTec AD."""
+
+    def __init__(self, settings: MvtecReaderSettings) -> None:
+        self._settings = settings
+
+    def scan(self) -> Scan:
+        """Return all samples and everything that is wrong with how the dataset lies on disk.
+
+        Raises:
+            InputError: the root is missing or holds no category.
+        """
+        root = existing_root(self._settings.root)
+        directories, problems = self._categories(root)
+        photos: list[Photo] = []
+        for directory in directories:
+            found, faults = self._read_category(directory, root=root)
+            photos += found
+            problems += faults
+        digests, faults = hash_files(photo.path for photo in photos)
+        splits = {photo.path: _split_of(photo.path) for photo in photos}
+        return Scan(make_samples(photos, digests, splits), problems + faults)
+
+    def _categories(self, root: Path) -> tuple[list[Path], list[Problem]]:
+        """Return the directories of the wanted categories and an error for each that is missing."""
+        listing = list_directory(root, root=root)
+        found = {root.name: root} if _is_category(root) else {d.name: d for d in listing.directories if _is_category(d)}
+        wanted = self._settings.categories
+        chosen = list(found) if wanted is None else [name for name in wanted if name in found]
+        if not chosen:
+            raise InputError(_nothing_found(root, wanted=wanted, categories=sorted(found), folders=listing.directories))
+        fix = f"Found: {', '.join(sorted(found))}. Correct `reader.categories`."
+        missing = [
+            error(root / name, "is not a category that is there.", fix=fix)
+            for name in wanted or ()
+            if name not in found
+        ]
+        return [found[name] for name in sorted(set(chosen))], listing.problems + missing
+
+    def _read_category(self, directory: Path, *, root: Path) -> tuple[list[Photo], list[Problem]]:
+        own = list_directory(directory, root=root)
+        if own.outside:
+            return [], own.problems
+        groups, problems = read_groups(directory, self._settings.groups)
+        train = list_directory(directory / "train", root=root)
+        test = list_directory(directory / "test", root=root)
+        truth = list_directory(directory / "ground_truth", root=root)
+        problems += train.problems + test.problems + truth.problems + _strays(directory, train.directories)
+        for loose in train.images + test.images + truth.images:
+            problems.append(warning(loose, "is not read: it lies in no folder of a class.", fix="Move or remove it."))
+        problems += _orphans(truth.directories, tested=test.directories)
+        folders = [d for d in train.directories if d.name == GOOD] + test.directories
+        photos: list[Photo] = []
+        for folder in folders:
+            found, faults = self._read_folder(folder, category=directory, root=root)
+            photos += [
+                replace(photo, group=group_of(photo.path, directory=directory, groups=groups)) for photo in found
+            ]
+            problems += faults
+        if not photos:
+            problems.append(
+                error(directory, "holds no photo.", fix="Add photos or leave it out by `reader.categories`.")
+            )
+        return photos, problems
+
+    def _read_folder(self, folder: Path, *, category: Path, root: Path) -> tuple[list[Photo], list[Problem]]:
+        listing = list_directory(folder, root=root)
+        problems = listing.problems + [
+            warning(nested, "is not read: photos are expected one level higher.", fix=f"Move its photos to {folder}.")
+            for nested in listing.directories
+        ]
+        pairs: dict[Path, Path] = {}
+        if folder.name != GOOD:
+            masks = list_directory(category / "ground_truth" / folder.name, root=root)
+            pairs, faults = pair_masks(listing.images, masks.images, suffixes=self._settings.mask_suffixes)
+            problems += masks.problems + faults
+        photos = [
+            Photo(path, category=category.name, defect=folder.name, mask=pairs.get(path)) for path in listing.images
+        ]
+        return photos, problems
+
+
+def _is_category(directory: Path) -> bool:
+    return (directory / "train").is_dir() or (directory / "test").is_dir()
+
+
+def _split_of(photo: Path) -> Literal["train", "test"]:
+    return "train" if photo.parent.parent.name == "train" else "test"
+
+
+def _strays(directory: Path, train_folders: list[Path]) -> list[Problem]:
+    return [
+        warning(
+            folder, "is not read: only normal photos are used for training.", fix=f"Move it to {directory / 'test'}."
+        )
+        for folder in train_folders
+        if folder.name != GOOD
+    ]
+
+
+def _orphans(truth: list[Path], *, tested: list[Path]) -> list[Problem]:
+    known = {folder.name for folder in tested} | {GOOD}
+    fix = "Put its photos into the folder of the same name in test, or remove it."
+    return [
+        error(folder, "holds masks of a defect that has no photos.", fix=fix)
+        for folder in truth
+        if folder.name not in known
+    ]
+
+
+def _nothing_found(root: Path, *, wanted: tuple[str, ...] | None, categories: list[str], folders: list[Path]) -> str:
+    expected = "<category>/train/good, <category>/test/<defect> and <category>/ground_truth/<defect>"
+    if categories:
+        return (
+            f"reader.categories: {list(wanted or ())} are not in {root}, which holds {categories}. Correct the names."
+        )
+    found = ", ".join(folder.name for folder in folders[:12]) or "no directory"
+    return f"reader.root: no category in {root}. Expected {expected}; found {found}. Name the right directory."

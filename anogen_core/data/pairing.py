@@ -1,0 +1,46 @@
+"""Which mask belongs to which photo: by stem, with a known suffix or none."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from anogen_core.data.inventory import stem_of
+from anogen_core.data.problems import Problem, error
+
+MASK_SUFFIXES = ("_mask", "-mask", "_gt", "-gt", "_label", "_seg", "_annotation", "_groundtruth", "_ground_truth")
+"""What may follow a photo's stem in the name of its mask; upper and lower case are the same."""
+
+
+def pair_masks(
+    photos: Sequence[Path], masks: Sequence[Path], *, suffixes: Sequence[str]
+) -> tuple[dict[Path, Path], list[Problem]]:
+    """Return the mask of each photo that has one, and an error for each mask without a photo or too many.
+
+    A mask whose stem is exactly a photo's comes before one with a suffix.
+    """
+    stems = {stem_of(photo) for photo in photos}
+    candidates: dict[str, list[Path]] = defaultdict(list)
+    problems = []
+    for mask in sorted(masks, key=lambda mask: (len(mask.stem), mask.name)):
+        stem = _photo_stem(stem_of(mask), stems, suffixes=suffixes)
+        if stem is None:
+            fix = f"Name it like its photo, with nothing or one of {', '.join(suffixes)} added; or remove it."
+            problems.append(error(mask, "is a mask without a photo.", fix=fix))
+        else:
+            candidates[stem].append(mask)
+    for first, *others in candidates.values():
+        problems += [
+            error(other, f"is a second mask of the photo of {first.name}.", fix="Keep one.") for other in others
+        ]
+    pairs = {photo: candidates[stem_of(photo)][0] for photo in photos if candidates.get(stem_of(photo))}
+    return pairs, problems
+
+
+def _photo_stem(mask_stem: str, stems: set[str], *, suffixes: Sequence[str]) -> str | None:
+    if mask_stem in stems:
+        return mask_stem
+    for suffix in suffixes:
+        stem = mask_stem[: len(mask_stem) - len(suffix)]
+        if suffix and mask_stem.casefold().endswith(suffix.casefold()) and stem in stems:
+            return stem
+    return None

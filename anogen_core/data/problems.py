@@ -1,0 +1,49 @@
+"""What is wrong with a dataset: found without stopping, told with the file, the fault and the remedy."""
+
+from pathlib import Path
+from typing import Literal
+
+from anogen_core.errors import InputError
+from anogen_core.records import Record
+
+
+class Problem(Record):
+    """One finding about the data."""
+
+    severity: Literal["error", "warning"]
+    """An error stops a run before compute, a warning does not."""
+    file: str
+    """The file, directory or settings field that it is about (`file:line` for a table)."""
+    what: str
+    """What is wrong, as a sentence whose subject is the file."""
+    fix: str
+    """What to do."""
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what} {self.fix}"
+
+
+class UnusableFileError(InputError):
+    """A file cannot be used; holds the problem that says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+def error(file: Path | str, what: str, *, fix: str) -> Problem:
+    """Return a problem that stops a run."""
+    return Problem(severity="error", file=printable(file), what=what, fix=fix)
+
+
+def warning(file: Path | str, what: str, *, fix: str) -> Problem:
+    """Return a problem that does not stop a run."""
+    return Problem(severity="warning", file=printable(file), what=what, fix=fix)
+
+
+def printable(name: Path | str) -> str:
+    """Return a name as text that can be printed and stored, whatever bytes the file system holds."""
+    return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

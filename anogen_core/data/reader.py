@@ -1,0 +1,50 @@
+"""The interface of dataset readers."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+from anogen_core.data.problems import Problem
+from anogen_core.records import Sample
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a reader found."""
+
+    samples: list[Sample]
+    """Every photo that could be read as a file, sorted by id."""
+    problems: list[Problem]
+    """What is wrong with the directories, names, links and tables. Pixels are not looked at."""
+
+
+class Reader(ABC):
+    """Finds the photos, masks and boxes of a dataset. Files are hashed and never decoded.
+
+    Example:
+        >>> samples = MvtecReaderSettings(root="mvtec_ad").build().read()  # doctest: +SKIP
+    """
+
+    @abstractmethod
+    def scan(self) -> Scan:
+        """Return all samples and everything that is wrong with how the dataset lies on disk.
+
+        Raises:
+            InputError: nothing can be read at all (no root, no category in it).
+        """
+
+    def read(self) -> list[Sample]:
+        """Return all samples, sorted by id.
+
+        Raises:
+            InputError: as `scan`.
+        """
+        return self.scan().samples
+
+
+class ReaderBuilder(Protocol):
+    """The settings of any reader."""
+
+    def build(self) -> Reader:
+        """Return the reader that these settings describe."""
+        ...

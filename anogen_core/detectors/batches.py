@@ -1,0 +1,100 @@
+"""Batches for training: normal photos, painted anomalies and generated ones, mixed by the settings' shares.
+
+The batch of a step is a function of the seed, the step and the data; it does not depend on the steps before it.
+"""
+
+import math
+from typing import Any, final
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anogen_core.arrays import ImageBatch
+from anogen_core.baselines.textures import load_textures, rotate
+from anogen_core.detectors import DetectorSettings
+from anogen_core.detectors.detector import TrainingBatch
+from anogen_core.detectors.training_set import TrainingSet
+from anogen_core.seeding import derive_seed, torch_generator
+
+
+@final
+class BatchSampler:
+    """Draws the batches of one training."""
+
+    def __init__(self, settings: DetectorSettings, data: TrainingSet, *, seed: int, device: torch.device) -> None:
+        self.settings = settings
+        self.data = data.resized(settings.image_size)
+        self.seed = seed
+        self.device = device
+        self._synthesis = settings.synthesis.build()
+        directory = settings.synthesis.texture_directory
+        self._textures = self.data.normals if directory is None else load_textures(directory, settings.image_size)
+
+    def batch(self, step: int) -> TrainingBatch:
+        """Return the samples of a step, counted from 0."""
+        settings, size = self.settings, self.settings.batch_size
+        generator = torch_generator(derive_seed(self.seed, "step", step))
+        shares = torch.rand(3, size, 1, 1, 1, generator=generator)
+        angles = math.pi / 2 * (2 * torch.rand(size, generator=generator) - 1)
+        angles = torch.where(shares[0].flatten() < settings.rotate_share, angles, 0.0)
+        as_normal = (shares[1] < settings.normal_share).to(self.device)
+        painted = self._painted(angles, generator)
+        batch = _choose(as_normal, _without_anomaly(painted), painted)
+        if self.data.generated is None or self.data.masks is None:
+            return batch
+        rows = torch.randint(len(self.data.generated), (size,), generator=generator).numpy()
+        generated = self._generated(self.data.generated[rows], self.data.masks[rows], rows=rows, angles=angles)
+        from_generated = (shares[2] < settings.generated_share).to(self.device)
+        return _choose(from_generated & ~as_normal, generated, batch)
+
+    def _painted(self, angles: Tensor, generator: torch.Generator) -> TrainingBatch:
+        """Return normal photos with Perlin + texture anomalies and exact masks."""
+        rows = torch.randint(len(self.data.normals), angles.shape, generator=generator).numpy()
+        normals = _turn(self._on_device(self.data.normals[rows]), angles)
+        rows = torch.randint(len(self._textures), angles.shape, generator=generator).numpy()
+        shown, mask = self._synthesis.paint(normals, self._on_device(self._textures[rows]), generator=generator)
+        exact = torch.zeros(len(angles), 1, 1, 1, device=self.device)
+        return TrainingBatch(shown, normals, torch.ones_like(mask), mask, exact)
+
+    def _generated(
+        self, photos: NDArray[Any], masks: NDArray[Any], *, rows: NDArray[Any], angles: Tensor
+    ) -> TrainingBatch:
+        """Return generated photos with their labels; the target is the photo's origin where it is known."""
+        origins = self.data.origins
+        shown = self._on_device(photos)
+        mask = torch.from_numpy(masks != 0).to(self.device, torch.float32)[:, None]
+        target = shown if origins is None else self._on_device(self.data.normals[origins[rows]])
+        turned = _turn(torch.cat((shown, target, mask), dim=1), angles)
+        shown, target, mask = turned[:, :3], turned[:, 3:6], (turned[:, 6:] > 0.5).float()
+        known = 1 - mask if origins is None else torch.ones_like(mask)
+        weak = torch.full((len(angles), 1, 1, 1), float(self.settings.supervision == "box"), device=self.device)
+        return TrainingBatch(shown, target, known, mask, weak)
+
+    def _on_device(self, photos: NDArray[Any]) -> ImageBatch:
+        """Return uint8 (B, H, W, 3) as [0, 1] (B, 3, H, W)."""
+        return torch.from_numpy(photos).to(self.device).permute(0, 3, 1, 2).contiguous().float() / 255
+
+
+def _turn(images: Tensor, angles: Tensor) -> Tensor:
+    """Return the images rotated by their angles; those with angle 0 stay as they are, bit for bit."""
+    turned = angles.nonzero().flatten()
+    if len(turned) == 0:
+        return images
+    return images.index_copy(0, turned.to(images.device), rotate(images[turned], angles[turned].to(images.device)))
+
+
+def _without_anomaly(batch: TrainingBatch) -> TrainingBatch:
+    none = torch.zeros_like(batch.mask)
+    return TrainingBatch(batch.target, batch.target, batch.target_known, none, batch.weakly_labelled)
+
+
+def _choose(condition: Tensor, yes: TrainingBatch, no: TrainingBatch) -> TrainingBatch:
+    """Return the samples of `yes` where the condition (B, 1, 1, 1) holds, else those of `no`."""
+    return TrainingBatch(
+        shown=torch.where(condition, yes.shown, no.shown),
+        target=torch.where(condition, yes.target, no.target),
+        target_known=torch.where(condition, yes.target_known, no.target_known),
+        mask=torch.where(condition, yes.mask, no.mask),
+        weakly_labelled=torch.where(condition, yes.weakly_labelled, no.weakly_labelled),
+    )

@@ -1,0 +1,96 @@
+"""The photos a detector learns from, as arrays in memory."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anogen_core.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Normal photos and, optionally, generated defective ones. All photos of one size; 8 bits per channel.
+
+    Raises:
+        InputError: the shapes, types or values do not fit together.
+    """
+
+    normals: NDArray[np.uint8]
+    """(N, H, W, 3), RGB."""
+    generated: NDArray[np.uint8] | None = None
+    """(M, H, W, 3), RGB; None for the arm without generated data."""
+    masks: NDArray[Any] | None = None
+    """(M, H, W), uint8 or bool, not 0 where anomalous or inside the box."""
+    origins: NDArray[np.int64] | None = None
+    """(M,), the row in `normals` that each generated photo was made from; None when it is not known. With it the
+    detector learns what was there without the defect, inside the box as well."""
+
+    def __post_init__(self) -> None:
+        _check_photos("normals", self.normals)
+        if (self.generated is None) != (self.masks is None) or (self.generated is None and self.origins is not None):
+            raise InputError("TrainingSet expects generated and masks together, origins only with them, or none.")
+        if self.generated is None or self.masks is None:
+            return
+        _check_photos("generated", self.generated)
+        if self.masks.shape != self.generated.shape[:3] or self.masks.dtype not in (np.uint8, np.bool_):
+            raise InputError(
+                f"masks must be uint8 or bool of shape {self.generated.shape[:3]}, one per generated photo; "
+                f"found {self.masks.dtype} {self.masks.shape}."
+            )
+        empty = np.flatnonzero(~self.masks.any(axis=(1, 2)))
+        if len(empty):
+            raise InputError(f"The masks of generated photos {empty[:5].tolist()} are empty. Leave these photos out.")
+        if self.origins is not None:
+            self._check_origins(len(self.generated), self.origins)
+
+    def resized(self, size: int) -> "TrainingSet":
+        """Return the set with square photos of this side in pixels.
+
+        Masks grow outward to whole pixels: what is outside a reduced box is certainly outside the box.
+        """
+        return TrainingSet(
+            normals=resize_photos(self.normals, size),
+            generated=None if self.generated is None else resize_photos(self.generated, size),
+            masks=None if self.masks is None else np.stack([_resize_mask(mask, size) for mask in self.masks]),
+            origins=self.origins,
+        )
+
+    def digest(self) -> str:
+        """Return 32 hex digits that identify all arrays."""
+        hasher = hashlib.blake2b(digest_size=16)
+        for array in (self.normals, self.generated, self.masks, self.origins):
+            hasher.update(b"none" if array is None else f"{array.dtype}{array.shape}".encode())
+            hasher.update(b"" if array is None else np.ascontiguousarray(array).data)
+        return hasher.hexdigest()
+
+    def _check_origins(self, count: int, origins: NDArray[np.int64]) -> None:
+        valid = origins.shape == (count,) and np.issubdtype(origins.dtype, np.integer)
+        if not valid or origins.min() < 0 or origins.max() >= len(self.normals):
+            raise InputError(
+                f"origins must be {count} rows of normals (0 to {len(self.normals) - 1}), one per generated photo; "
+                f"found {origins.dtype} {origins.shape}."
+            )
+
+
+def resize_photos(photos: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return RGB photos (N, H, W, 3) as squares of this side: averaged when they shrink, bilinear when they grow."""
+    if photos.shape[1:3] == (size, size):
+        return photos
+    method = cv2.INTER_AREA if min(photos.shape[1:3]) >= size else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(photo, (size, size), interpolation=method) for photo in photos]).astype(np.uint8)
+
+
+def _resize_mask(mask: NDArray[Any], size: int) -> NDArray[np.bool_]:
+    """Return True for every pixel that the mask touches."""
+    anomalous = (mask != 0).astype(np.float32)
+    method = cv2.INTER_AREA if min(mask.shape) >= size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(anomalous, (size, size), interpolation=method) > 0, dtype=np.bool_)
+
+
+def _check_photos(name: str, photos: NDArray[Any]) -> None:
+    if photos.ndim != 4 or photos.shape[3] != 3 or len(photos) == 0 or photos.dtype != np.uint8:
+        raise InputError(f"{name} must be uint8 RGB (N, H, W, 3) with N >= 1; found {photos.dtype} {photos.shape}.")

@@ -1,0 +1,141 @@
+"""The square around a mask that is zoomed to the model's size, generated, zoomed back and pasted.
+
+This is what lets a small model serve any frame size and gives a small defect enough latent cells.
+"""
+
+from typing import Annotated
+
+import cv2
+import numpy as np
+import torch
+from pydantic import Field
+
+from anogen_core.arrays import Image, ImageBatch, LatentMask, Mask
+from anogen_core.errors import MaskPlacementError
+from anogen_core.records import Box
+from anogen_core.settings import Settings
+
+
+class CropSettings(Settings):
+    """How large a square is cut out around a mask."""
+
+    context: Annotated[float, Field(ge=1, le=8)] = 1.6
+    """Side of the square in units of the mask's longer side: how much of the surroundings the model sees at least."""
+    canvas: Annotated[int, Field(ge=32, multiple_of=32)] | None = None
+    """Side in pixels of the canvas that a square is zoomed to; default: the size the base model was trained for. A
+    larger one keeps more detail of large defects and costs time with its area."""
+    min_cells: Annotated[int, Field(ge=1, le=64)] = 5
+    """Latent cells that the mask's longer side spans at least; small masks are zoomed in until it does."""
+
+
+def bounding_box(mask: Mask) -> Box:
+    """Return the smallest box that holds every anomalous pixel.
+
+    Raises:
+        MaskPlacementError: the mask is empty.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        raise MaskPlacementError("The mask has no anomalous pixel; expected at least one.")
+    x, y = int(columns[0]), int(rows[0])
+    return Box(x=x, y=y, width=int(columns[-1]) - x + 1, height=int(rows[-1]) - y + 1)
+
+
+def middle_of(box: Box, frame: tuple[int, int]) -> Box:
+    """Return the middle part of a box that some square of the frame can hold; most boxes are that part."""
+    limit = min(frame)
+    width, height = min(box.width, limit), min(box.height, limit)
+    return Box(x=box.x + (box.width - width) // 2, y=box.y + (box.height - height) // 2, width=width, height=height)
+
+
+def choose_crop(box: Box, frame: tuple[int, int], cells: int, resolution: int, settings: CropSettings) -> Box:
+    """Return the square to generate for a mask with bounding box `box`.
+
+    The square is cut at native scale when it can be: it grows with the mask (`context`) and shrinks for a mask that
+    would otherwise span fewer than `min_cells` latent cells.
+
+    Args:
+        box: Bounding box of the mask, in pixels of the frame.
+        frame: (height, width) of the frame.
+        cells: Latent cells along one side of the model's canvas.
+        resolution: Side of the model's canvas in pixels.
+        settings: How large the square may be.
+
+    Raises:
+        MaskPlacementError: the mask is longer than the shorter side of the frame, so no square holds it.
+    """
+    height, width = frame
+    longest, limit = max(box.width, box.height), min(frame)
+    if longest > limit:
+        raise MaskPlacementError(
+            f"The mask spans {longest} px but the largest square in a frame of {width}x{height} px has {limit} px. "
+            "Lower `mask_sampler` sizes or split the mask."
+        )
+    wanted = max(settings.context * longest, min(resolution, longest * cells / settings.min_cells))
+    side = max(longest, min(limit, round(wanted)))
+    x = _start(box.x + box.width / 2, side, width)
+    y = _start(box.y + box.height / 2, side, height)
+    return Box(x=x, y=y, width=side, height=side)
+
+
+def _start(centre: float, side: int, length: int) -> int:
+    return int(min(max(round(centre - side / 2), 0), length - side))
+
+
+def cut(image: Image, crop: Box) -> Image:
+    """Return the view of `image` inside `crop`."""
+    return image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
+
+
+def zoom(array: np.ndarray, side: int) -> np.ndarray:
+    """Return a square array resized to `side`: area-averaged when shrinking, cubic when enlarging."""
+    if array.shape[0] == side:
+        return array
+    interpolation = cv2.INTER_AREA if array.shape[0] > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(array, (side, side), interpolation=interpolation))
+
+
+def to_canvas(image: Image, crop: Box, resolution: int) -> ImageBatch:
+    """Return the crop as a (1, 3, resolution, resolution) tensor in [-1, 1]."""
+    canvas = zoom(cut(image, crop).astype(np.float32), resolution)
+    return torch.from_numpy(np.ascontiguousarray(canvas.transpose(2, 0, 1)))[None] / 127.5 - 1
+
+
+def to_latent_mask(mask: Mask, crop: Box, cells: int) -> LatentMask:
+    """Return (1, 1, cells, cells) with 1 where ANY pixel under the latent cell is anomalous (the paper's code)."""
+    inside = np.argwhere(cut(mask, crop))
+    reduced = np.zeros((cells, cells), np.float32)
+    scale = cells / crop.width
+    # A pixel [p, p + 1) touches the cells from floor(p * scale) to the last one it reaches into.
+    first = np.floor(inside * scale).astype(int)
+    last = np.minimum(np.ceil((inside + 1) * scale).astype(int) - 1, cells - 1)
+    if scale <= 1:
+        for rows, columns in ((a, b) for a in (first[:, 0], last[:, 0]) for b in (first[:, 1], last[:, 1])):
+            reduced[rows, columns] = 1
+    else:
+        for (top, left), (bottom, right) in zip(first, last, strict=True):
+            reduced[top : bottom + 1, left : right + 1] = 1
+    return torch.from_numpy(reduced)[None, None]
+
+
+def paste(normal: Image, generated: np.ndarray, crop: Box, mask: Mask, feather: float) -> Image:
+    """Return `normal` with the generated square shown inside the mask only.
+
+    Every pixel outside the mask is byte-equal to `normal`; the feather lies inside the mask.
+
+    Args:
+        normal: (H, W, 3) uint8.
+        generated: (side, side, 3) float, 0-255, at the frame's scale.
+        crop: Where the square lies.
+        mask: (H, W), True where anomalous.
+        feather: Share of the mask's depth over which the square fades in from the border; 0 is a hard edge.
+    """
+    inside = cut(mask, crop)
+    padded = np.pad(inside, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    alpha = np.clip(depth / (1 + feather * depth.max(initial=0)), 0, 1) if feather > 0 else inside.astype(np.float32)
+    result = normal.copy()
+    region = cut(result, crop)
+    blended = region + alpha[..., None] * (generated - region)
+    region[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
+    return result

@@ -1,0 +1,80 @@
+"""What the sampler and the inversion need of a latent diffusion model, whatever its family."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from anogen_core.arrays import Conditioning, ImageBatch, Latents
+from anogen_core.records import BaseModelInfo
+
+
+class DiffusionModel(ABC):
+    """A frozen latent diffusion model.
+
+    Example:
+        >>> model = BundledModelSettings().build(torch.device("cpu"))
+        >>> latents = model.encode(images)
+        >>> text = model.condition(["a photo of a {}"], vectors)
+        >>> noise = model.predict_noise(latents, timestep, text)
+    """
+
+    @property
+    @abstractmethod
+    def info(self) -> BaseModelInfo:
+        """Return the name, fingerprint and licence."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+
+    @property
+    @abstractmethod
+    def resolution(self) -> int:
+        """Return the side of the square image the model was trained for, in pixels."""
+
+    @property
+    @abstractmethod
+    def factor(self) -> int:
+        """Return how many pixels one latent cell spans along each axis."""
+
+    @property
+    @abstractmethod
+    def scheduler_config(self) -> dict[str, Any]:
+        """Return the noise schedule as diffusers' schedulers take it in `from_config`."""
+
+    @property
+    @abstractmethod
+    def alpha_bar(self) -> torch.Tensor:
+        """Return the cumulative product of 1 - beta for every training timestep, on the CPU."""
+
+    @abstractmethod
+    def encode(self, images: ImageBatch) -> Latents:
+        """Return scaled latents of images in [-1, 1] (the mode of the posterior, no sampling)."""
+
+    @abstractmethod
+    def decode(self, latents: Latents) -> ImageBatch:
+        """Return images in [-1, 1] of scaled latents."""
+
+    @abstractmethod
+    def word_vector(self, word: str) -> torch.Tensor:
+        """Return the (D,) input embedding of a word that is one token.
+
+        Raises:
+            InputError: the word is not one token of this model's vocabulary.
+        """
+
+    @abstractmethod
+    def condition(self, prompts: Sequence[str], vectors: torch.Tensor | None = None) -> Conditioning:
+        """Return the text encoder's output for prompts in which `{}` stands for a concept.
+
+        Args:
+            prompts: One text for each sample.
+            vectors: (B, V, D) vectors that take the place of `{}`; None when no prompt holds `{}`.
+        """
+
+    @abstractmethod
+    def predict_noise(self, latents: Latents, timestep: torch.Tensor, conditioning: Conditioning) -> Latents:
+        """Return epsilon_theta(z_t, t, c) in the latents' dtype."""

@@ -1,0 +1,231 @@
+"""Base models in the layout of diffusers' Stable Diffusion pipelines, from a local directory."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, final
+
+import torch
+from torch import nn
+
+from anogen_core.arrays import Conditioning, ImageBatch, Latents
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.errors import InputError
+from anogen_core.records import BaseModelInfo
+from anogen_core.settings import Settings
+
+_FINGERPRINTED = {".safetensors", ".json", ".txt"}
+
+
+class StableDiffusionSettings(Settings):
+    """A text-to-image pipeline of the Stable Diffusion family on this machine."""
+
+    kind: Literal["stable_diffusion"] = "stable_diffusion"
+    directory: str
+    """Directory that holds `model_index.json`, as written by diffusers' `save_pretrained`."""
+    licence: str = "not stated"
+    """Licence of the weights; recorded in every dataset made with them."""
+
+    def build(self, device: torch.device) -> "StableDiffusionModel":
+        """Load the pipeline these settings name."""
+        return StableDiffusionModel(Path(self.directory), licence=self.licence, device=device)
+
+    def describe(self) -> BaseModelInfo:
+        """Return the identity of the weights without loading them."""
+        return describe_directory(Path(self.directory), licence=self.licence)
+
+
+class BundledModelSettings(Settings):
+    """The small base model that ships with AnoGen: works offline, on a CPU."""
+
+    kind: Literal["bundled"] = "bundled"
+
+    def build(self, device: torch.device) -> "StableDiffusionModel":
+        """Load the bundled pipeline."""
+        return StableDiffusionModel(_BUNDLED, licence="Apache-2.0", device=device, name="anogen-bundled")
+
+    def describe(self) -> BaseModelInfo:
+        """Return the identity of the weights without loading them."""
+        return describe_directory(_BUNDLED, licence="Apache-2.0", name="anogen-bundled")
+
+
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+def describe_directory(directory: Path, *, licence: str, name: str | None = None) -> BaseModelInfo:
+    """Return the identity of a pipeline directory: a digest of every weight and configuration file.
+
+    Raises:
+        InputError: the directory does not hold a diffusers pipeline.
+    """
+    if not (directory / "model_index.json").is_file():
+        raise InputError(
+            f"base_model.directory: {directory} holds no model_index.json. Expected a diffusers pipeline: "
+            "copy one there (`save_pretrained`), or use `base_model: {kind: bundled}`."
+        )
+    digest = hashlib.sha256()
+    for file in sorted(p for p in directory.rglob("*") if p.suffix in _FINGERPRINTED and p.is_file()):
+        with file.open("rb") as stream:
+            digest.update(file.relative_to(directory).as_posix().encode() + b"\0")
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return BaseModelInfo(name=name or directory.name, fingerprint=digest.hexdigest()[:16], licence=licence)
+
+
+@final
+class StableDiffusionModel(DiffusionModel):
+    """Autoencoder, text encoder and noise predictor of one diffusers pipeline, frozen and in evaluation mode."""
+
+    def __init__(self, directory: Path, *, licence: str, device: torch.device, name: str | None = None) -> None:
+        self._info = describe_directory(directory, licence=licence, name=name)
+        self._device = device
+        pipeline = _load(directory)
+        self._tokenizer = pipeline.tokenizer
+        self._scheduler = pipeline.scheduler
+        self._vae = _frozen(pipeline.vae, device)
+        self._text_encoder = _frozen(pipeline.text_encoder, device)
+        self._unet = _frozen(pipeline.unet, device)
+
+    @property
+    def info(self) -> BaseModelInfo:
+        """Return the name, fingerprint and licence."""
+        return self._info
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+        return self._device
+
+    @property
+    def resolution(self) -> int:
+        """Return the side of the square image the model was trained for, in pixels."""
+        return int(self._unet.config.sample_size) * self.factor
+
+    @property
+    def factor(self) -> int:
+        """Return how many pixels one latent cell spans along each axis."""
+        return int(2 ** (len(self._vae.config.block_out_channels) - 1))
+
+    @property
+    def scheduler_config(self) -> dict[str, Any]:
+        """Return the noise schedule as diffusers' schedulers take it in `from_config`."""
+        return dict(self._scheduler.config)
+
+    @property
+    def alpha_bar(self) -> torch.Tensor:
+        """Return the cumulative product of 1 - beta for every training timestep, on the CPU."""
+        alphas: torch.Tensor = self._scheduler.alphas_cumprod
+        return alphas.cpu()
+
+    @torch.no_grad()
+    def encode(self, images: ImageBatch) -> Latents:
+        """Return scaled latents of images in [-1, 1] (the mode of the posterior, no sampling)."""
+        output = self._vae.encode(images.to(self._device))
+        latents: Latents = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
+        return latents * self._vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Latents) -> ImageBatch:
+        """Return images in [-1, 1] of scaled latents."""
+        images: ImageBatch = self._vae.decode(latents.to(self._device) / self._vae.config.scaling_factor).sample
+        return images.clamp(-1, 1)
+
+    def word_vector(self, word: str) -> torch.Tensor:
+        """Return the (D,) input embedding of a word that is one token."""
+        ids = self._ids(word)
+        if len(ids) != 1:
+            raise InputError(
+                f"inversion.initializer: {word!r} is {len(ids)} tokens of {self._info.name}, expected one. "
+                "Choose a more common word, such as 'defect'."
+            )
+        weight: torch.Tensor = self._text_encoder.get_input_embeddings().weight
+        return weight[ids[0]].detach().clone()
+
+    def condition(self, prompts: Sequence[str], vectors: torch.Tensor | None = None) -> Conditioning:
+        """Return the last hidden state of the text encoder for prompts in which `{}` stands for a concept."""
+        per_concept = 0 if vectors is None else vectors.shape[1]
+        rows = [self._prompt_ids(prompt, per_concept) for prompt in prompts]
+        ids = torch.tensor([row for row, _ in rows], device=self._device)
+        if vectors is None:
+            return self._encode_text(ids)
+        inserted = vectors.to(self._device)
+        starts = [start for _, start in rows]
+
+        def insert(_module: nn.Module, _inputs: object, embedded: torch.Tensor) -> torch.Tensor:
+            parts = [
+                torch.cat([row[:start], inserted[i], row[start + per_concept :]])
+                for i, (row, start) in enumerate(zip(embedded, starts, strict=True))
+            ]
+            return torch.stack(parts)
+
+        hook = self._text_encoder.get_input_embeddings().register_forward_hook(insert)
+        try:
+            return self._encode_text(ids)
+        finally:
+            hook.remove()
+
+    def predict_noise(self, latents: Latents, timestep: torch.Tensor, conditioning: Conditioning) -> Latents:
+        """Return epsilon_theta(z_t, t, c)."""
+        output: Latents = self._unet(latents, timestep, encoder_hidden_states=conditioning).sample
+        if self._scheduler.config.prediction_type == "epsilon":
+            return output
+        # v-prediction (Salimans & Ho 2022): epsilon = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t
+        alpha_bar = self.alpha_bar.to(latents.device)[timestep].reshape(-1, 1, 1, 1)
+        return alpha_bar.sqrt() * output + (1 - alpha_bar).sqrt() * latents
+
+    def _encode_text(self, ids: torch.Tensor) -> Conditioning:
+        output: Conditioning = self._text_encoder(ids)[0]
+        return output
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False).input_ids) if text.strip() else []
+
+    def _prompt_ids(self, prompt: str, per_concept: int) -> tuple[list[int], int]:
+        """Return padded token ids and the position where the concept's vectors go."""
+        tokenizer = self._tokenizer
+        before, _, after = prompt.partition("{}")
+        left, right = self._ids(before), self._ids(after)
+        # The id under a concept's vectors is never looked at; any ordinary token does (end-of-text ends a prompt).
+        hole = [self._ids("a")[0]] * per_concept if "{}" in prompt else []
+        words = [tokenizer.bos_token_id, *left, *hole, *right][: tokenizer.model_max_length - 1]
+        ids = [*words, tokenizer.eos_token_id]
+        ids += [tokenizer.pad_token_id] * (tokenizer.model_max_length - len(ids))
+        return ids, 1 + len(left)
+
+
+def _load(directory: Path) -> Any:
+    from diffusers import DiffusionPipeline  # noqa: PLC0415 - seconds to import
+
+    try:
+        with _quiet_libraries():
+            return DiffusionPipeline.from_pretrained(
+                str(directory), local_files_only=True, dtype=torch.float32, low_cpu_mem_usage=False
+            )
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(
+            f"base_model: the pipeline in {directory} does not load ({error}). Expected a complete diffusers "
+            "text-to-image pipeline; copy the missing files there."
+        ) from error
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep the loading bars and advice of diffusers and transformers off the user's terminal."""
+    from diffusers.utils import logging as diffusers_logging  # noqa: PLC0415
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)
+            library.enable_progress_bar()
+
+
+def _frozen(module: Any, device: torch.device) -> Any:
+    return module.to(device).requires_grad_(requires_grad=False).eval()

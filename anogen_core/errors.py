@@ -1,0 +1,33 @@
+"""The errors a user can meet: each message names the file or field, what was expected and found, and what to do."""
+
+
+class AnogenError(Exception):
+    """Base of every error that AnoGen raises on purpose."""
+
+
+class InputError(AnogenError, ValueError):
+    """The run file, an argument or the data is not usable as given (exit code 2)."""
+
+
+class MaskPlacementError(AnogenError, ValueError):
+    """No mask could be placed; the message is the reason for blocking the request."""
+
+
+class StorageError(AnogenError, OSError):
+    """The object store did not do what was asked, after all retries."""
+
+
+class CorruptDatasetError(StorageError):
+    """Stored bytes differ from what their commit record or manifest promises."""
+
+
+class MissingObjectError(StorageError, FileNotFoundError):
+    """An object that a commit record or manifest names is not there."""
+
+
+class InterruptedRunError(AnogenError):
+    """A person asked the run to stop (exit code 130)."""
+
+
+class TrainingError(AnogenError, RuntimeError):
+    """Training cannot go on (for example, the loss is NaN)."""

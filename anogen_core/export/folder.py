@@ -1,0 +1,95 @@
+"""The folder of one export: claimed by a marker, filled with files that are complete or absent."""
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from anogen_core.errors import InputError, StorageError
+from anogen_core.storage import Dataset
+from anogen_core.storage.local import explained
+
+MARKER: Final = "anogen-export.json"
+"""Written first: says which dataset the folder is an export of."""
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_SUM_DIGITS: Final = 8
+
+
+def claim_folder(dest: Path, name: str, dataset: Dataset, *, layout: str) -> Path:
+    """Return the folder for an export, new or begun by an earlier export of the same dataset.
+
+    Raises:
+        InputError: the directory holds something that is not an export, or an export of another dataset.
+    """
+    folder = dest / name
+    claim = {"layout": layout, "digest": dataset.manifest.digest, "dataset": dataset.spec.name}
+    with explained(dest):
+        if dest.exists() and not dest.is_dir():
+            raise InputError(f"{dest}: is a file. Expected a new or empty directory, or one that holds exports.")
+        foreign = [p for p in sorted(dest.glob("*")) if not p.name.startswith(".") and not (p / MARKER).is_file()]
+        if foreign and not _is_empty_folder(foreign, folder):
+            raise InputError(f"{dest}: holds {foreign[0].name!r}, which is not an export. Choose an empty directory.")
+        if (folder / MARKER).is_file():
+            _require_same(folder, claim)
+    write_once(folder / MARKER, json.dumps(claim, indent=1).encode())
+    return folder
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Make sure that a file holds these bytes; a reader never sees a part of them.
+
+    Raises:
+        StorageError: the file could not be written, or holds other bytes than were written.
+    """
+    with explained(path):
+        if path.is_file() and path.read_bytes() == data:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+        if path.read_bytes() != data:
+            raise StorageError(f"{path}: holds other bytes than were written. Check the disk and run again.")
+
+
+def safe_names(identifiers: Iterable[str]) -> dict[str, str]:
+    """Return a file name for each identifier: itself where every file system takes it, else a readable name with a sum.
+
+    Names differ in more than upper and lower case, and depend only on the set of identifiers.
+    """
+    unique = sorted(set(identifiers))
+    folded = Counter(identifier.casefold() for identifier in unique)
+    return {text: text if folded[text.casefold()] == 1 and _is_safe(text) else _with_sum(text) for text in unique}
+
+
+def _is_safe(text: str) -> bool:
+    return _SAFE.fullmatch(text) is not None and not text.endswith(".") and _RESERVED.fullmatch(text) is None
+
+
+def _with_sum(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_SUM_DIGITS]
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")[:60]
+    return f"{readable}-{digest}" if readable else digest
+
+
+def _is_empty_folder(foreign: list[Path], folder: Path) -> bool:
+    """Return whether the only thing in the way is the folder itself, still empty."""
+    return foreign == [folder] and folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())
+
+
+def _require_same(folder: Path, claim: dict[str, str]) -> None:
+    try:
+        stored = json.loads((folder / MARKER).read_bytes())
+    except ValueError:
+        stored = {}
+    if stored != claim:
+        name = stored.get("dataset", "something unknown")
+        raise InputError(
+            f"{folder}: holds an export of another dataset ({name}). Choose another directory or delete it."
+        )

@@ -1,0 +1,57 @@
+"""The real photos that a dataset's defects were generated on, read again and checked against the dataset."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from anogen_core.data.frame import FULL_WHITE, load_image
+from anogen_core.errors import InputError
+from anogen_core.records import GOOD, LedgerRow, Sample
+from anogen_core.storage import Dataset, StoredSample
+
+log = logging.getLogger(__name__)
+
+
+@final
+class NormalPhotos:
+    """Reads normal photos in the frame of a dataset."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        spec = dataset.spec
+        self._frame = (spec.height, spec.width)
+        self._white_level = int(spec.settings.get("frame", {}).get("white_level", FULL_WHITE))
+
+    def load(self, sample: StoredSample) -> UInt8[np.ndarray, "H W 3"] | None:
+        """Return the photo that an image was made from, or None when it is gone, was changed or no longer agrees.
+
+        It agrees when it equals the image everywhere outside the box mask.
+        """
+        row = sample.row
+        try:
+            if hashlib.sha256(Path(row.normal_uri).read_bytes()).hexdigest() != row.normal_sha256:
+                log.info("%s: has changed since the dataset was made", row.normal_uri)
+                return None
+            photo = load_image(_as_sample(row), self._frame, white_level=self._white_level)
+        except (OSError, InputError) as error:
+            log.info("%s: cannot be read (%s)", row.normal_uri, error)
+            return None
+        outside = sample.box_mask == 0
+        if not np.array_equal(photo[outside], sample.image[outside]):
+            log.info("%s: differs from the background of %s", row.normal_uri, row.request_id)
+            return None
+        return photo
+
+
+def _as_sample(row: LedgerRow) -> Sample:
+    return Sample(
+        sample_id=row.normal_id,
+        category=row.category,
+        defect=GOOD,
+        split="train",
+        image_uri=row.normal_uri,
+        sha256=row.normal_sha256,
+    )

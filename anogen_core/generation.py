@@ -1,0 +1,127 @@
+"""Make the images of requests: crop, encode, sample, decode, paste."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+
+from anogen_core.arrays import Conditioning, Image, Latents, Mask
+from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
+from anogen_core.records import Box
+from anogen_core.seeding import torch_generator
+from anogen_core.settings import Settings
+
+GENERATION_VERSION = 1
+"""Raised by hand when a change here changes the pixels of a request."""
+
+
+class GenerationSettings(Settings):
+    """How many images are made and how."""
+
+    images_per_defect: PositiveInt = 100
+    """Planned requests for each (category, defect)."""
+    batch_size: PositiveInt = 8
+    """Requests that go through the model together; does not change the images."""
+    sampler: SamplerSettings = SamplerSettings()
+    """How latents are denoised."""
+    crop: CropSettings = CropSettings()
+    """How large a square around the mask is generated."""
+    feather: Annotated[float, Field(ge=0, le=1)] = 0.35
+    """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge."""
+    keep_detail: bool = True
+    """Add the photo's own fine detail, which the autoencoder cannot represent, back to the generated square."""
+    min_change: Annotated[float, Field(ge=0, le=255)] = 6.0
+    """Filter a sample whose strongest change inside the mask is below this many grey levels: no visible defect."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to make, with everything loaded."""
+
+    normal: Image
+    mask: Mask
+    crop: Box
+    vectors: torch.Tensor
+    """(V, D) concept embedding."""
+    seed: int
+
+
+def generate(
+    jobs: Sequence[Job],
+    model: DiffusionModel,
+    settings: GenerationSettings,
+    *,
+    on_image: Callable[[], None] | None = None,
+) -> list[Image]:
+    """Return one image per job: the normal photo with a generated defect inside the mask.
+
+    The model always sees full batches (a short one is filled up with copies), so that a job's result does not depend
+    on what it shares a batch with.
+    """
+    images: list[Image] = []
+    for start in range(0, len(jobs), settings.batch_size):
+        batch = list(jobs[start : start + settings.batch_size])
+        filled = batch + [batch[-1]] * (settings.batch_size - len(batch))
+        for image in _generate_batch(filled, model, settings)[: len(batch)]:
+            images.append(image)
+            if on_image is not None:
+                on_image()
+    return images
+
+
+def change_inside(normal: Image, image: Image, mask: Mask) -> float:
+    """Return the strongest change inside the mask in grey levels: the 99th percentile over its pixels.
+
+    A thin crack fills little of its box, so a mean would call it invisible.
+    """
+    difference = np.abs(image[mask].astype(np.int16) - normal[mask]).max(axis=1)
+    return float(np.percentile(difference, 99))
+
+
+def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: GenerationSettings) -> list[Image]:
+    side = settings.crop.canvas or model.resolution
+    canvas = torch.cat([to_canvas(job.normal, job.crop, side) for job in jobs])
+    background = model.encode(canvas)
+    mask = torch.cat([to_latent_mask(job.mask, job.crop, side // model.factor) for job in jobs]).to(background.device)
+    latents = sample_blended(
+        model,
+        background,
+        mask,
+        noise=_noise(jobs, background),
+        conditioning=_conditioning(jobs, model),
+        settings=settings.sampler,
+    )
+    decoded = model.decode(latents)
+    if settings.keep_detail:
+        decoded = decoded + canvas.to(decoded.device) - model.decode(background)
+    squares = ((decoded + 1) * 127.5).cpu().permute(0, 2, 3, 1).numpy()
+    return [
+        _compose(job, square, canvas_side=side, settings=settings) for job, square in zip(jobs, squares, strict=True)
+    ]
+
+
+def _compose(job: Job, square: np.ndarray, *, canvas_side: int, settings: GenerationSettings) -> Image:
+    side = job.crop.width
+    generated = zoom(square, side)
+    if settings.keep_detail and side != canvas_side:
+        native = cut(job.normal, job.crop).astype(np.float32)
+        generated = generated + native - zoom(zoom(native, canvas_side), side)
+    return paste(job.normal, generated, job.crop, job.mask, settings.feather)
+
+
+def _noise(jobs: Sequence[Job], like: Latents) -> Latents:
+    shape = like.shape[1:]
+    drawn = [torch.randn(shape, generator=torch_generator(job.seed)) for job in jobs]
+    return torch.stack(drawn).to(like.device, like.dtype)
+
+
+def _conditioning(jobs: Sequence[Job], model: DiffusionModel) -> tuple[Conditioning, Conditioning]:
+    with torch.no_grad():
+        nothing = model.condition([""]).expand(len(jobs), -1, -1)
+        concept = model.condition(["{}"] * len(jobs), torch.stack([job.vectors for job in jobs]))
+    return nothing, concept

@@ -1,0 +1,64 @@
+"""The interface of mask samplers: (foreground, support masks, generator) -> placement, in bounded attempts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from anogen_core.arrays import Mask
+from anogen_core.records import Placement
+
+
+class MaskSampler(ABC):
+    """Chooses where one defect goes.
+
+    Example:
+        >>> sampler = BoxSamplerSettings().build(support_masks)
+        >>> placement = sampler.sample(foreground, rng)
+        >>> mask = render(placement, foreground.shape)
+    """
+
+    @abstractmethod
+    def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
+        """Return a placement inside the foreground.
+
+        Raises:
+            MaskPlacementError: no placement was found in the allowed number of attempts; the message is the reason.
+        """
+
+
+def render(placement: Placement, frame: tuple[int, int]) -> Mask:
+    """Return the (H, W) mask of a placement; parts outside the frame are cut off."""
+    box = placement.box
+    if placement.angle == 0:
+        mask = np.zeros(frame, bool)
+        mask[max(box.y, 0) : box.y + box.height, max(box.x, 0) : box.x + box.width] = True
+        return mask
+    # Pixel centres lie on integers for OpenCV, so the centre of n pixels starting at x is x + (n - 1) / 2.
+    centre = (box.x + (box.width - 1) / 2, box.y + (box.height - 1) / 2)
+    corners = cv2.boxPoints((centre, (box.width - 1, box.height - 1), -placement.angle))
+    canvas = np.zeros(frame, np.uint8)
+    cv2.fillConvexPoly(canvas, np.rint(corners).astype(np.int32), 1)
+    return canvas.astype(bool)
+
+
+def component_sizes(masks: Sequence[Mask], *, join: int) -> list[tuple[float, float]]:
+    """Return (width, height) of every defect region in the masks, as fractions of the frame.
+
+    Args:
+        masks: (H, W) support masks.
+        join: Regions closer than this many pixels count as one.
+    """
+    sizes = []
+    kernel = np.ones((join, join), np.uint8)
+    for mask in masks:
+        closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(closed)
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        # Specks next to a real region are annotation crumbs, not defects of their own.
+        kept = stats[1:][areas >= 0.1 * areas.max(initial=0)]
+        sizes += [
+            (float(s[cv2.CC_STAT_WIDTH]) / mask.shape[1], float(s[cv2.CC_STAT_HEIGHT]) / mask.shape[0]) for s in kept
+        ]
+    return sizes

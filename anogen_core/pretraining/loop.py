@@ -1,0 +1,101 @@
+"""The loop that both trainings share: resume, step, log, checkpoint, stop at a number of steps or at a time."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from anogen_core.errors import TrainingError
+from anogen_core.pretraining.parallel import agree, rank, wait_for_all
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY = 100
+"""Steps between two log lines."""
+
+
+class Trainer(Protocol):
+    """What the loop needs.
+
+    A step draws its randomness from its own number, so a resumed run equals an undisturbed one.
+    """
+
+    name: str
+
+    def train_step(self, step: int) -> float:
+        """Take optimisation step number `step` and return its loss."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+
+
+def run_training(
+    trainer: Trainer,
+    work: Path,
+    *,
+    steps: int,
+    minutes: float = math.inf,
+    checkpoint_minutes: float = 10,
+    on_checkpoint: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Train up to step `steps` or for `minutes`, whichever comes first, and return the step that was reached.
+
+    Raises:
+        TrainingError: the loss is not a finite number.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / f"{trainer.name}.pt"
+    step = _resume(trainer, path)
+    start = saved = time.monotonic()
+    first, losses = step, []
+    while agree(step < steps and time.monotonic() - start < 60 * minutes):
+        losses.append(trainer.train_step(step))
+        step += 1
+        if not math.isfinite(losses[-1]):
+            raise TrainingError(
+                f"{trainer.name}: loss is {losses[-1]} at step {step}. Lower the learning rate and resume from {path}."
+            )
+        if step % LOG_EVERY == 0 or step == steps:
+            rate = (step - first) / (time.monotonic() - start)
+            log.info(
+                "%s step %d/%d loss %.4f, %.2f steps/s", trainer.name, step, steps, sum(losses) / len(losses), rate
+            )
+            losses.clear()
+        if rank() == 0 and time.monotonic() - saved > 60 * checkpoint_minutes:
+            _save(trainer, path, step)
+            on_checkpoint(step)
+            saved = time.monotonic()
+    if rank() == 0:
+        _save(trainer, path, step)
+        on_checkpoint(step)
+    wait_for_all()
+    return step
+
+
+def learning_rate_factor(step: int, steps: int, *, warmup: int = 100) -> float:
+    """Return a linear warm-up followed by half a cosine down to 5 % at `steps`."""
+    progress = min(1.0, step / max(steps, 1))
+    return min(1.0, (step + 1) / warmup) * (0.05 + 0.95 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+def _resume(trainer: Trainer, path: Path) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    trainer.load_state_dict(state["trainer"])
+    log.info("%s resumes at step %d", trainer.name, state["step"])
+    return int(state["step"])
+
+
+def _save(trainer: Trainer, path: Path, step: int) -> None:
+    """Write the checkpoint whole or not at all."""
+    partial = path.with_suffix(".partial")
+    torch.save({"step": step, "trainer": trainer.state_dict()}, partial)
+    partial.replace(path)

@@ -1,0 +1,134 @@
+"""The four networks of the base model, sized by settings; every class is diffusers' or transformers' own."""
+
+from typing import Literal, final
+
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from anogen_core.arrays import Latents
+from anogen_core.pretraining.vocabulary import PROMPT_LENGTH
+from anogen_core.settings import Settings
+
+TOKEN_DEVIATION = 0.5
+"""Standard deviation of token embeddings at the start of training."""
+LATENT_CELL = 4
+"""Pixels along one side of a latent cell: an autoencoder of three stages halves twice."""
+
+
+class NetworkSettings(Settings):
+    """The sizes of the base model; the defaults are the sizes that ship."""
+
+    image_size: Literal[64] = 64
+    """Side of the crops the model is made for, in pixels; larger canvases work too."""
+    latent_channels: int = 8
+    """Channels of a latent cell of 4x4 pixels."""
+    encoder_width: int = 32
+    """Channels inside the encoder."""
+    encoder_blocks: tuple[int, int, int] = (0, 2, 3)
+    """Residual blocks at full, half and quarter resolution."""
+    decoder_width: int = 40
+    """Channels inside the decoder."""
+    decoder_blocks: tuple[int, int, int] = (4, 2, 0)
+    """Residual blocks at quarter, half and full resolution."""
+    unet_channels: tuple[int, ...] = (64, 128, 192)
+    """Channels at each level of the UNet, finest first; multiples of 32."""
+    text_width: int = 128
+    """Width of the text encoder and of a concept embedding."""
+
+
+@final
+class Denoiser(nn.Module):
+    """The two networks that learn together: prompt tokens, noisy latents and a timestep in, v out."""
+
+    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.text_encoder = text_encoder
+
+    def forward(
+        self, latents: Latents, timesteps: Int[Tensor, " B"], tokens: Int[Tensor, "B T"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Return the predicted velocity v of the latents (Salimans & Ho, 2022)."""
+        conditioning = self.text_encoder(tokens).last_hidden_state
+        return self.unet(latents, timesteps, conditioning).sample
+
+
+def build_autoencoder(settings: NetworkSettings) -> AutoencoderTiny:
+    """Return an untrained deterministic autoencoder with `settings.latent_channels` channels per 4x4 pixels."""
+    stages = len(settings.encoder_blocks)
+    return AutoencoderTiny(
+        latent_channels=settings.latent_channels,
+        encoder_block_out_channels=(settings.encoder_width,) * stages,
+        decoder_block_out_channels=(settings.decoder_width,) * stages,
+        num_encoder_blocks=settings.encoder_blocks,
+        num_decoder_blocks=settings.decoder_blocks,
+    )
+
+
+def build_denoiser(settings: NetworkSettings, tokenizer: CLIPTokenizer) -> Denoiser:
+    """Return an untrained denoiser: convolutions alone at the finest level, attention one level down and in the middle.
+
+    Attention at the finest level would double the cost of a step on a CPU.
+    """
+    middle = len(settings.unet_channels) - 2
+    unet = UNet2DConditionModel(
+        sample_size=settings.image_size // LATENT_CELL,
+        in_channels=settings.latent_channels,
+        out_channels=settings.latent_channels,
+        block_out_channels=settings.unet_channels,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", *("DownBlock2D",) * middle),
+        up_block_types=(*("UpBlock2D",) * middle, "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=settings.text_width,
+        attention_head_dim=4,  # diffusers reads this as the number of heads
+    )
+    return Denoiser(unet, _build_text_encoder(settings, tokenizer))
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Return the noise schedule of latent diffusion models (Rombach et al., 2022), for a UNet that predicts v."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+    )
+
+
+def _build_text_encoder(settings: NetworkSettings, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.text_width,
+        intermediate_size=4 * settings.text_width,
+        projection_dim=settings.text_width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=PROMPT_LENGTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    encoder = CLIPTextModel(config)
+    # CLIP's 0.02 drowns a word under what two layers add to it, and the UNet then sees one text for every prompt.
+    nn.init.normal_(encoder.get_input_embeddings().weight, std=TOKEN_DEVIATION)
+    return encoder
+
+
+def tokenize(tokenizer: CLIPTokenizer, prompts: list[str]) -> Int[Tensor, "B T"]:
+    """Return the token ids of prompts, padded and cut to the length that the text encoder reads."""
+    return tokenizer(
+        prompts, padding="max_length", truncation=True, max_length=PROMPT_LENGTH, return_tensors="pt"
+    ).input_ids
+
+
+@torch.no_grad()
+def encode(autoencoder: AutoencoderTiny, images: Float[Tensor, "B 3 H W"]) -> Latents:
+    """Return the scaled latents of images in [-1, 1]: about unit variance, one cell per 4x4 pixels."""
+    return autoencoder.encode(images).latents * autoencoder.config.scaling_factor

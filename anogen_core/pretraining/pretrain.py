@@ -1,0 +1,117 @@
+"""The whole making of a base model: render scenes, train the autoencoder, train the denoiser, export."""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny
+from transformers import CLIPTokenizer
+
+from anogen_core.pretraining.autoencoder import (
+    AutoencoderTrainer,
+    AutoencoderTraining,
+    fit_scaling_factor,
+    round_trip_psnr,
+)
+from anogen_core.pretraining.corpus import Corpus, CorpusSettings, crop_batch, render_corpus
+from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
+from anogen_core.pretraining.export import assemble_pipeline, export_pipeline
+from anogen_core.pretraining.loop import run_training
+from anogen_core.pretraining.networks import Denoiser, NetworkSettings, build_autoencoder, build_denoiser
+from anogen_core.pretraining.parallel import rank, wait_for_all
+from anogen_core.pretraining.samples import paint_prompts, sample_prompts, save_sheet
+from anogen_core.pretraining.vocabulary import build_tokenizer, known_words
+from anogen_core.procedural.scene import DEFECTS
+from anogen_core.seeding import derive_seed, numpy_generator, torch_seed
+from anogen_core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class PretrainingSettings(Settings):
+    """Everything that decides the weights; the defaults made the model that ships."""
+
+    networks: NetworkSettings = NetworkSettings()
+    """Sizes."""
+    corpus: CorpusSettings = CorpusSettings()
+    """Scenes to learn from."""
+    autoencoder: AutoencoderTraining = AutoencoderTraining()
+    """Training of the autoencoder."""
+    denoiser: DenoiserTraining = DenoiserTraining()
+    """Training of the UNet and the text encoder."""
+    seed: int = 0
+    """Seed of the initial weights."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training runs and what it may use."""
+
+    work: Path
+    """Corpus, checkpoints and contact sheets."""
+    out: Path
+    """The exported pipeline."""
+    device: torch.device
+    minutes: float = math.inf
+    """Time for the training of the denoiser; it can be resumed."""
+
+
+def pretrain(settings: PretrainingSettings, place: Place) -> Path:
+    """Make a base model, resuming what `place.work` holds, and return the directory of the exported pipeline."""
+    place.work.mkdir(parents=True, exist_ok=True)
+    if rank() == 0:
+        render_corpus(place.work, settings.corpus)
+    wait_for_all()
+    corpus = render_corpus(place.work, settings.corpus)
+    autoencoder = _train_autoencoder(settings, corpus, place)
+    tokenizer = build_tokenizer(known_words())
+    with torch_seed(derive_seed(settings.seed, "denoiser")):
+        denoiser = build_denoiser(settings.networks, tokenizer).to(place.device)
+    trainer = DenoiserTrainer(denoiser, tokenizer, autoencoder, corpus, settings.denoiser)
+
+    def publish(step: int) -> None:
+        export_pipeline(trainer.averaged, autoencoder, tokenizer, directory=place.out)
+        draw_sheets(trainer.averaged, autoencoder, tokenizer, corpus=corpus, directory=place.work)
+        log.info("exported step %d to %s", step, place.out)
+
+    run_training(trainer, place.work, steps=settings.denoiser.steps, minutes=place.minutes, on_checkpoint=publish)
+    return place.out
+
+
+def _train_autoencoder(settings: PretrainingSettings, corpus: Corpus, place: Place) -> AutoencoderTiny:
+    """Return the trained, frozen autoencoder with its scaling factor set."""
+    with torch_seed(derive_seed(settings.seed, "autoencoder")):
+        autoencoder = build_autoencoder(settings.networks).to(place.device)
+    run_training(
+        AutoencoderTrainer(autoencoder, corpus, settings.autoencoder), place.work, steps=settings.autoencoder.steps
+    )
+    factor = fit_scaling_factor(autoencoder, corpus)
+    images = crop_batch(corpus, numpy_generator(1), count=64, size=64).images.to(place.device)
+    log.info("autoencoder: %.2f dB on 64 crops, scaling factor %.4f", round_trip_psnr(autoencoder, images), factor)
+    return autoencoder.requires_grad_(requires_grad=False)
+
+
+def draw_sheets(
+    denoiser: Denoiser, autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer, *, corpus: Corpus, directory: Path
+) -> None:
+    """Write two contact sheets: every defect sampled from noise, and painted into the middle of normal crops."""
+    device = next(denoiser.parameters()).device
+    pipeline = assemble_pipeline(denoiser.cpu().eval(), autoencoder.cpu(), tokenizer)
+    prompts = [f"a photo of a {defect}" for defect in DEFECTS for _ in range(2)]
+    save_sheet(sample_prompts(pipeline, prompts), directory / "sampled.png", columns=14)
+    masks = torch.zeros(len(prompts), 1, 64, 64)
+    masks[:, :, 16:48, 16:48] = 1
+    normal = _normal_crops(corpus, len(prompts))
+    painted = paint_prompts(pipeline, prompts, normal, masks)
+    pairs = torch.stack([normal, painted], dim=1).flatten(0, 1)
+    save_sheet(pairs, directory / "painted.png", columns=14)
+    denoiser.to(device)
+    autoencoder.to(device)
+
+
+def _normal_crops(corpus: Corpus, count: int) -> torch.Tensor:
+    """Return the first `count` crops (B,3,64,64) that show no defect."""
+    crops = crop_batch(corpus, numpy_generator(2), count=8 * count, size=64)
+    return crops.images[crops.masks.amax((1, 2, 3)) == 0][:count]

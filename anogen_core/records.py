@@ -1,0 +1,203 @@
+"""The values that travel between stages: frozen, picklable, JSON in and out; references and numbers, never arrays."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+GOOD = "good"
+"""The name of the class of normal images, as in MVTec AD."""
+
+
+class Record(BaseModel):
+    """Base of every record: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Box(Record):
+    """An axis-aligned rectangle in pixels of the frame; (x, y) is the top-left pixel."""
+
+    x: int
+    y: int
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+
+    def as_list(self) -> list[int]:
+        """Return [x, y, width, height]."""
+        return [self.x, self.y, self.width, self.height]
+
+
+class Sample(Record):
+    """One real photo of a dataset."""
+
+    sample_id: str
+    """Unique and stable: `<category>/<split>/<defect>/<file stem>`."""
+    category: str
+    defect: str
+    """`good` for a normal image."""
+    split: Literal["train", "test"]
+    image_uri: str
+    """Where the photo is (an absolute local path)."""
+    mask_uri: str | None = None
+    boxes: tuple[Box, ...] = ()
+    """Box labels in pixels of the photo as it is stored, for data without mask images."""
+    sha256: str
+    """Digest of the photo's file."""
+    group: str | None = None
+    """Leakage group (photos of one physical part), where the dataset names it."""
+
+
+class SupportSet(Record):
+    """The k photos of one defect that AnoGen may learn from."""
+
+    category: str
+    defect: str
+    samples: tuple[Sample, ...]
+
+
+class BaseModelInfo(Record):
+    """How a dataset or an embedding names the base model it was made with."""
+
+    name: str
+    fingerprint: str
+    """Digest of all weights and configuration files."""
+    licence: str
+
+
+class ConceptEmbedding(Record):
+    """A learned defect: a few kilobytes in the artefact store."""
+
+    category: str
+    defect: str
+    uri: str
+    digest: str
+    """sha256 of the safetensors file."""
+    base_model: str
+    """Fingerprint of the base model it was learned on."""
+    num_vectors: int
+    support_sha256: tuple[str, ...]
+
+
+class Placement(Record):
+    """Where one defect goes, in pixels of the frame."""
+
+    kind: Literal["box"] = "box"
+    box: Box
+    """The rectangle before rotation; its bounding box after rotation is what the ledger shows."""
+    angle: float = 0.0
+    """Counter-clockwise rotation about the centre in degrees."""
+
+
+class GenerationRequest(Record):
+    """One planned image."""
+
+    index: int
+    """Position in the plan of its dataset."""
+    request_id: str
+    category: str
+    defect: str
+    normal: Sample
+    placement: Placement | None
+    """None when the request is blocked."""
+    blocked: str | None = None
+    """Why no placement was found."""
+    seed: int
+    """Seed of the noise."""
+
+
+class Shard(Record):
+    """A run of requests that one task makes and stores as whole objects."""
+
+    index: int
+    requests: tuple[GenerationRequest, ...]
+
+
+class Outcome(StrEnum):
+    """How a planned request ended."""
+
+    MADE = "made"
+    FILTERED = "filtered"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+
+
+class LedgerRow(Record):
+    """How one planned request ended: one row of samples.parquet."""
+
+    request_id: str
+    row: int | None
+    """Index into the arrays of the dataset; null unless made."""
+    category: str
+    defect: str
+    outcome: Outcome
+    reason: str | None
+    """Null when made."""
+    seed: int
+    box: list[int] | None
+    """Bounding box of the mask [x, y, width, height]; null when blocked."""
+    angle: float | None
+    crop: list[int] | None
+    """The square that was generated [x, y, width, height], null unless generated."""
+    normal_id: str
+    normal_uri: str
+    normal_sha256: str
+    embedding_digest: str
+    model_fingerprint: str
+
+
+class ShardReceipt(Record):
+    """What a finished shard reports (read back from its commit record)."""
+
+    shard: int
+    attempt: str
+    digest: str
+    made: int
+    filtered: int
+    blocked: int
+    failed: int
+    seconds: float
+
+
+class DatasetRef(Record):
+    """A sealed dataset."""
+
+    uri: str
+    category: str
+    num_images: int
+    digest: str
+    config_fingerprint: str
+    format_version: str
+
+
+class CheckpointRef(Record):
+    """A trained detector in the artefact store."""
+
+    detector: str
+    category: str
+    arm: str
+    uri: str
+    digest: str
+    steps: int
+    trained_on: str | None
+    """Digest of the generated dataset; null for an arm without generated data."""
+
+
+class Evaluation(Record):
+    """What one detector scores on held-out real photos."""
+
+    category: str
+    detector: str
+    arm: str
+    seed: int
+    image_auroc: float | None
+    """Null when the test set has only one class."""
+    image_ap: float | None
+    pixel_auroc: float | None
+    pixel_ap: float | None
+    num_images: int
+    num_defective: int
+    excluded_ids: tuple[str, ...]
+    """Test samples left out because a support photo or its leakage group is among them."""
+    per_defect: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    """The same four metrics for each defect against all good test images."""

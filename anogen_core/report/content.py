@@ -1,0 +1,95 @@
+"""What a report shows: everything is loaded already, so that writing the page is a pure function."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.records import Evaluation, LedgerRow
+
+Curve = Sequence[tuple[int, float]]
+"""(step, loss) pairs in the order of training."""
+
+
+@dataclass(frozen=True)
+class GeneratedExample:
+    """One generated image beside the normal photo it was made from."""
+
+    normal: Image
+    box_mask: Mask
+    generated: Image
+    request_id: str
+
+
+@dataclass(frozen=True)
+class PredictionExample:
+    """What the detectors say about one held-out photo."""
+
+    image: Image
+    mask: Mask
+    """The true label."""
+    heatmaps: Mapping[str, Float[ndarray, "H W"]]
+    """Anomaly map of each arm."""
+    scores: Mapping[str, float]
+    """Image score of each arm."""
+    defect: str
+    name: str = ""
+    """Id of the photo."""
+
+
+@dataclass(frozen=True)
+class DefectReport:
+    """One learned defect and what was made with it."""
+
+    defect: str
+    support: Sequence[tuple[Image, Mask, str]]
+    """(photo, mask, name) of every support photo, in the frame."""
+    examples: Sequence[GeneratedExample]
+    loss_curve: Curve
+    """Validation loss of the concept embedding."""
+    embedding_digest: str
+    steps: int
+    """Steps of training."""
+    num_vectors: int
+
+
+@dataclass(frozen=True)
+class CategoryReport:
+    """One category: data, defects, dataset and detectors."""
+
+    category: str
+    frame: tuple[int, int]
+    """(height, width)."""
+    num_normals: int
+    num_test: int
+    """Test photos before the support sets are left out."""
+    dataset_summary: Mapping[str, Any]
+    """What `anogen inspect --json` prints."""
+    defects: Sequence[DefectReport]
+    evaluations: Sequence[Evaluation] = ()
+    detector_curves: Mapping[str, Curve] = field(default_factory=dict)
+    """Training loss of each arm's detector."""
+    predictions: Sequence[PredictionExample] = ()
+    ledger: Sequence[LedgerRow] = ()
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """One run."""
+
+    title: str
+    created: datetime
+    command: str
+    run_seed: int
+    config_yaml: str
+    versions: Mapping[str, str]
+    base_model: Mapping[str, str]
+    """name, fingerprint, licence."""
+    categories: Sequence[CategoryReport]
+    warnings: Sequence[str] = ()
+    timings: Sequence[tuple[str, float]] = ()
+    """(stage, seconds)."""

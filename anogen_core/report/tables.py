@@ -1,0 +1,167 @@
+"""Rows of the report's tables: metrics side by side, counts of the ledger and the reasons behind them."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from anogen_core.records import Evaluation, LedgerRow, Outcome
+from anogen_core.report.verdict import BASELINE_ARM, GENERATED_ARM, METRICS, NOTICEABLE, mean_of
+
+ARM_NAMES = {BASELINE_ARM: "Without generated defects", GENERATED_ARM: "With generated defects"}
+_LEDGER_LIMIT = 200
+_ID_LIMIT = 24
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One line of numbers, in the order of METRICS."""
+
+    label: str
+    values: tuple[float | None, ...]
+    kind: str = "arm"
+    """arm, difference or chance."""
+
+
+@dataclass(frozen=True)
+class DefectMetrics:
+    """The metrics of one defect: for each metric without, with, and difference."""
+
+    defect: str
+    cells: tuple[tuple[float | None, float | None, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why requests did not become images; requests whose reasons differ in numbers alone share one."""
+
+    outcome: Outcome
+    text: str
+    """The reason of the first of them, in full."""
+    count: int
+    shown_ids: tuple[str, ...]
+    hidden_ids: int
+    varies: bool
+    """Whether other requests of the group have other numbers in their reasons."""
+
+
+@dataclass(frozen=True)
+class LedgerTable:
+    """What happened to every planned request of a category."""
+
+    counts: tuple[tuple[str, dict[str, int]], ...]
+    """(defect, count of each outcome and `planned`); the last one is the total."""
+    reasons: tuple[Reason, ...]
+    rows: tuple[LedgerRow, ...]
+    """Capped; requests without an image come first."""
+    hidden_rows: int
+    mismatches: tuple[str, ...]
+    """Where the ledger and the summary of the dataset disagree."""
+
+
+def arm_name(arm: str) -> str:
+    """Return how the report calls an arm."""
+    return ARM_NAMES.get(arm, arm)
+
+
+def ordered_arms(arms: Sequence[str]) -> list[str]:
+    """Return the arms once each: without generated data, with it, then all others."""
+    known = [arm for arm in ARM_NAMES if arm in arms]
+    return known + sorted(set(arms) - set(known))
+
+
+def metric_rows(evaluations: Sequence[Evaluation]) -> list[MetricRow]:
+    """Return one row per arm, their difference, and what guessing would score."""
+    arms = {arm: [e for e in evaluations if e.arm == arm] for arm in ordered_arms([e.arm for e in evaluations])}
+    rows = [MetricRow(arm_name(arm), tuple(mean_of(own, m) for m in METRICS)) for arm, own in arms.items()]
+    if BASELINE_ARM in arms and GENERATED_ARM in arms:
+        change = tuple(_difference(a, b) for a, b in zip(rows[0].values, rows[1].values, strict=True))
+        rows.insert(2, MetricRow("Difference", change, "difference"))
+    if evaluations:
+        chance = (
+            fmean(e.num_defective / e.num_images for e in evaluations)
+            if all(e.num_images for e in evaluations)
+            else None
+        )
+        rows.append(MetricRow("Guessing", (0.5, chance, 0.5, None), "chance"))
+    return rows
+
+
+def defect_metrics(evaluations: Sequence[Evaluation]) -> list[DefectMetrics]:
+    """Return the metrics of each defect against all good photos, both arms side by side."""
+    defects = sorted({defect for e in evaluations for defect in e.per_defect})
+    return [
+        DefectMetrics(defect, tuple(_pair(evaluations, defect, metric) for metric in METRICS)) for defect in defects
+    ]
+
+
+def direction(change: float | None) -> str:
+    """Return up, down or even, as the style sheet names a difference."""
+    if change is None or abs(change) < NOTICEABLE:
+        return "even"
+    return "up" if change > 0 else "down"
+
+
+def ledger_table(ledger: Sequence[LedgerRow], summary: Mapping[str, Any]) -> LedgerTable:
+    """Return the ledger counted, explained, capped, and checked against the summary of the dataset."""
+    counts = [
+        (defect, _count([r for r in ledger if r.defect == defect])) for defect in sorted({r.defect for r in ledger})
+    ]
+    total = _count(ledger)
+    unmade = [row for row in ledger if row.outcome is not Outcome.MADE]
+    listed = (unmade + [row for row in ledger if row.outcome is Outcome.MADE])[:_LEDGER_LIMIT]
+    return LedgerTable(
+        counts=(*counts, ("All", total)),
+        reasons=tuple(_reasons(unmade)),
+        rows=tuple(listed),
+        hidden_rows=len(ledger) - len(listed),
+        mismatches=tuple(
+            f"{name}: {found} in the ledger, {summary[name]} in the dataset's summary"
+            for name, found in total.items()
+            if name in summary and summary[name] != found
+        ),
+    )
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _pair(
+    evaluations: Sequence[Evaluation], defect: str, metric: str
+) -> tuple[float | None, float | None, float | None]:
+    means = []
+    for arm in (BASELINE_ARM, GENERATED_ARM):
+        values = [e.per_defect.get(defect, {}).get(metric) for e in evaluations if e.arm == arm]
+        known = [v for v in values if v is not None]
+        means.append(fmean(known) if known and len(known) == len(values) else None)
+    return means[0], means[1], _difference(means[0], means[1])
+
+
+def _count(rows: Sequence[LedgerRow]) -> dict[str, int]:
+    found = Counter(row.outcome for row in rows)
+    return {"planned": len(rows)} | {outcome.value: found[outcome] for outcome in Outcome}
+
+
+def _reasons(rows: Sequence[LedgerRow]) -> list[Reason]:
+    groups: dict[tuple[Outcome, str], list[LedgerRow]] = {}
+    for row in rows:
+        groups.setdefault((row.outcome, _shape_of(row.reason or "no reason was recorded")), []).append(row)
+    return [
+        Reason(
+            outcome=outcome,
+            text=group[0].reason or "no reason was recorded",
+            count=len(group),
+            shown_ids=tuple(row.request_id for row in group[:_ID_LIMIT]),
+            hidden_ids=max(0, len(group) - _ID_LIMIT),
+            varies=len({row.reason for row in group}) > 1,
+        )
+        for (outcome, _), group in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _shape_of(reason: str) -> str:
+    """Return a reason without its quoted names and numbers."""
+    return re.sub(r"\d+(\.\d+)?", "#", re.sub(r"'[^']*'", "''", reason))

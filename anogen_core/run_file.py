@@ -1,0 +1,110 @@
+"""Write a commented run file for a directory of photos."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image as PillowImage
+from pydantic import BaseModel
+
+from anogen_core.config import RunConfig
+from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
+from anogen_core.data.frame import FrameSettings
+from anogen_core.errors import InputError
+from anogen_core.records import GOOD, Sample
+from anogen_core.settings import Settings
+
+_HEADER = """\
+# Run file of AnoGen. Every field is shown with its meaning; delete what you do not change.
+#   anogen check {name}     look at the photos and the plan
+#   anogen run {name}       make the datasets, train and compare detectors
+"""
+_STEP = 32
+
+
+def write_run_file(path: Path, root: Path) -> list[str]:
+    """Write a run file that runs as it stands for the photos under `root`; return what was found, in words.
+
+    Raises:
+        InputError: no known layout was found under `root`.
+    """
+    reader, samples = _find_reader(root)
+    frame, frame_note = _choose_frame(samples)
+    config = RunConfig(name=_run_name(root), output=f"{path.stem}-output", reader=reader, frame=frame)
+    path.write_text(_HEADER.format(name=path.name) + "\n".join(_lines(config, 0)) + "\n", encoding="utf-8")
+    return [*_summary(samples), frame_note]
+
+
+def _find_reader(root: Path) -> tuple[MvtecReaderSettings | FolderReaderSettings, list[Sample]]:
+    if not root.is_dir():
+        raise InputError(
+            f"--data {root}: there is no such directory. Expected photos in MVTec AD layout, "
+            "or images/ with masks/ or boxes.csv."
+        )
+    absolute = str(root.resolve())
+    folder = (root / "images").is_dir()
+    reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
+    return reader, reader.build().read()
+
+
+def _choose_frame(samples: list[Sample]) -> tuple[FrameSettings, str]:
+    """Return the native size when every category has one, else the median size rounded to a multiple of 32."""
+    sizes = {s.sample_id: _size(s) for s in samples}
+    by_category: dict[str, set[tuple[int, int]]] = {}
+    for sample in samples:
+        size = sizes[sample.sample_id]
+        if size is not None:
+            by_category.setdefault(sample.category, set()).add(size)
+    if all(len(found) <= 1 for found in by_category.values()):
+        return FrameSettings(), "frame: native size (the photos of each category agree)"
+    known = sorted(s for s in sizes.values() if s is not None)
+    heights, widths = sorted(h for h, _ in known), sorted(w for _, w in known)
+    size = _round(heights[len(heights) // 2]), _round(widths[len(widths) // 2])
+    return FrameSettings(size=size), f"frame: {size[1]}x{size[0]} px (photos differ in size; this is near the median)"
+
+
+def _size(sample: Sample) -> tuple[int, int] | None:
+    """Return (height, width) from the file's header; None when it cannot be read (`check` says why)."""
+    try:
+        with PillowImage.open(sample.image_uri) as image:
+            return image.height, image.width
+    except (OSError, ValueError, PillowImage.DecompressionBombError):
+        return None
+
+
+def _round(pixels: int) -> int:
+    return max(_STEP, round(pixels / _STEP) * _STEP)
+
+
+def _summary(samples: list[Sample]) -> Iterator[str]:
+    for category in sorted({s.category for s in samples}):
+        own = [s for s in samples if s.category == category]
+        defects = sorted({s.defect for s in own} - {GOOD})
+        counts = ", ".join(f"{d} {sum(s.defect == d for s in own)}" for d in defects) or "no defective photos"
+        yield f"{category}: {sum(s.defect == GOOD for s in own)} normal photos; {counts}"
+
+
+def _run_name(root: Path) -> str:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in root.resolve().name).strip("-._")
+    return name[:64] or "run"
+
+
+def _lines(settings: BaseModel, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        for line in (field.description or "").splitlines():
+            yield f"{indent}# {line.strip()}"
+        if isinstance(value, Settings):
+            yield f"{indent}{name}:"
+            yield from _lines(value, depth + 1)
+        else:
+            yield f"{indent}{name}: {_yaml(settings.model_dump(mode='json')[name])}"
+        if depth == 0:
+            yield ""
+
+
+def _yaml(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("...").rstrip()

@@ -1,0 +1,32 @@
+"""The base of every settings model and the one way to digest plain values."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value made of dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        TypeError: the value holds something else (a set, a path, an array).
+        ValueError: the value holds NaN or an infinity.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint(value: Any) -> str:
+    """Return 16 hex digits that identify a plain value, the same in every process and on every machine."""
+    return hashlib.blake2b(canonical_json(value).encode(), digest_size=8).hexdigest()
+
+
+class Settings(BaseModel):
+    """Base of every settings model: immutable, strict about names, documented by its own source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that identify all values of these settings."""
+        return fingerprint(self.model_dump(mode="json"))

@@ -1,0 +1,120 @@
+"""Stage 1: learn each defect as an embedding, or find the one learned before."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.config import RunConfig
+from anogen_core.data.frame import load_image, load_mask
+from anogen_core.diffusion.inversion import INVERSION_VERSION, encode_views, learn_embedding
+from anogen_core.records import ConceptEmbedding, SupportSet
+from anogen_core.seeding import derive_seed
+from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.runtime import base_model
+from anogen_core.storage.artifacts import Artifact, ArtifactStore, artifact_key
+
+_TENSORS = "embedding.safetensors"
+
+
+def load_support(support: SupportSet, config: RunConfig) -> list[tuple[Image, Mask]]:
+    """Return the support photos with their masks, in the category's frame."""
+    frame = read_category(config, support.category).frame
+    return [(load_image(s, frame, white_level=config.frame.white_level), load_mask(s, frame)) for s in support.samples]
+
+
+def embedding_key(support: SupportSet, config: RunConfig) -> str:
+    """Return the content key of the embedding: everything that decides its values, and nothing else."""
+    photos = [[_digest(image), _digest(mask)] for image, mask in load_support(support, config)]
+    return artifact_key(
+        "embedding",
+        INVERSION_VERSION,
+        config.base_model.describe().fingerprint,
+        photos,
+        config.inversion.model_dump(mode="json"),
+        config.generation.crop.model_dump(mode="json"),
+        _seed(support, config),
+    )
+
+
+def is_learned(support: SupportSet, config: RunConfig) -> bool:
+    """Return whether the store holds the embedding of one defect."""
+    return ArtifactStore(f"{config.output}/artifacts").get(embedding_key(support, config)) is not None
+
+
+def learn(
+    support: SupportSet, config: RunConfig, *, on_step: Callable[[int, int], None] | None = None
+) -> ConceptEmbedding:
+    """Return the embedding of one defect; learns it unless the store holds it already."""
+    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    key = embedding_key(support, config)
+    artifact = artifacts.get(key) or _learn(support, config, artifacts, key, on_step=on_step)
+    return ConceptEmbedding(
+        category=support.category,
+        defect=support.defect,
+        uri=artifact.uri,
+        digest=artifact.sha256[_TENSORS],
+        base_model=artifact.metadata["base_model"]["fingerprint"],
+        num_vectors=artifact.metadata["num_vectors"],
+        support_sha256=tuple(s.sha256 for s in support.samples),
+    )
+
+
+def artifact_name(embedding: ConceptEmbedding) -> str:
+    """Return the key under which the artefact store holds an embedding."""
+    return embedding.uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+def read_vectors(artifacts: ArtifactStore, key: str) -> torch.Tensor:
+    """Return the (V, D) vectors of a learned defect."""
+    return load_tensors(artifacts.read(key, _TENSORS))["vectors"]
+
+
+def _learn(
+    support: SupportSet,
+    config: RunConfig,
+    artifacts: ArtifactStore,
+    key: str,
+    *,
+    on_step: Callable[[int, int], None] | None,
+) -> Artifact:
+    model = base_model(config)
+    views = encode_views(
+        load_support(support, config), model, zooms=config.inversion.zooms, crop=config.generation.crop
+    )
+    scratch = artifacts.scratch(key)
+    learned = learn_embedding(
+        views, model, config.inversion, seed=_seed(support, config), checkpoint=scratch, on_step=on_step
+    )
+    metadata = {
+        "kind": "embedding",
+        "category": support.category,
+        "defect": support.defect,
+        "num_vectors": len(learned.vectors),
+        "base_model": model.info.model_dump(mode="json"),
+        "support": [{"sample_id": s.sample_id, "sha256": s.sha256} for s in support.samples],
+        "settings": config.inversion.model_dump(mode="json"),
+        "steps": learned.steps,
+        "best_step": learned.best_step,
+        "validation_loss": [[step, loss] for step, loss in learned.curve],
+    }
+    tensors = save_tensors(
+        {"vectors": learned.vectors.contiguous()}, metadata={"concept": f"{support.category}/{support.defect}"}
+    )
+    files = {_TENSORS: tensors, "embedding.json": json.dumps(metadata, indent=1).encode()}
+    artifact = artifacts.put(key, files, metadata)
+    scratch.clear()
+    return artifact
+
+
+def _seed(support: SupportSet, config: RunConfig) -> int:
+    return derive_seed(config.seed, "inversion", support.category, support.defect)
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(str(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -1,0 +1,138 @@
+"""What a run would make, before it makes anything: counts, blocked requests, time and storage."""
+
+import time
+from collections import Counter
+
+import torch
+
+from anogen_core.config import RunConfig
+from anogen_core.records import GenerationRequest, Record
+from anogen_core.stages.catalogue import Category, read_catalogue
+from anogen_core.stages.generation import plan_category
+from anogen_core.stages.runtime import base_model
+
+_COMPRESSION = 1.56
+"""Typical ratio of the image codec (blosc zstd) on photos."""
+
+
+class DefectForecast(Record):
+    """The plan of one defect."""
+
+    defect: str
+    support: list[str]
+    """Ids of the photos it would be learned from."""
+    planned: int
+    blocked: int
+    reasons: dict[str, int]
+    """Why requests are blocked, with counts."""
+
+
+class CategoryForecast(Record):
+    """The plan of one category."""
+
+    category: str
+    frame: tuple[int, int]
+    """(height, width)."""
+    normals: int
+    evaluated: int
+    """Test photos that detectors are evaluated on."""
+    excluded: int
+    """Test photos left out: support photos and their leakage groups."""
+    defects: list[DefectForecast]
+
+
+class Forecast(Record):
+    """The plan of a run."""
+
+    categories: list[CategoryForecast]
+    inversion_seconds: float
+    """At most; learning stops when the validation loss is flat."""
+    generation_seconds: float
+    storage_mb: float
+
+    def describe(self) -> str:
+        """Return the plan as text."""
+        lines = []
+        for category in self.categories:
+            height, width = category.frame
+            lines.append(
+                f"{category.category}: {category.normals} normal photos at {width}x{height} px, "
+                f"{category.evaluated} test photos ({category.excluded} left out: support)"
+            )
+            for defect in category.defects:
+                lines.append(
+                    f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
+                    f"learned from {', '.join(defect.support)}"
+                )
+                lines += [f"    {count} x {reason}" for reason, count in defect.reasons.items()]
+        lines.append(
+            f"about {_duration(self.generation_seconds)} to generate, "
+            f"up to {_duration(self.inversion_seconds)} to learn before "
+            f"(measured on this machine just now, detectors not included); {self.storage_mb:.0f} MB"
+        )
+        return "\n".join(lines) + "\n"
+
+
+def forecast(config: RunConfig) -> Forecast:
+    """Return the plan of a run, with times from one measured step of the base model."""
+    catalogue = read_catalogue(config)
+    categories = [_category(config, category) for category in catalogue]
+    images = sum(d.planned - d.blocked for c in categories for d in c.defects)
+    pixels = sum((d.planned - d.blocked) * c.frame[0] * c.frame[1] for c in categories for d in c.defects)
+    forward = _seconds_per_forward(config)
+    sampler = config.generation.sampler
+    defects = sum(len(c.defects) for c in categories)
+    return Forecast(
+        categories=categories,
+        # Two forwards for guidance; a training step costs about three forwards.
+        generation_seconds=images * 2 * sampler.num_inference_steps * sampler.strength * forward,
+        inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
+        storage_mb=pixels * 3 / _COMPRESSION / 1e6,
+    )
+
+
+def _category(config: RunConfig, category: Category) -> CategoryForecast:
+    requests = plan_category(config, category)
+    kept, excluded = category.evaluated
+    return CategoryForecast(
+        category=category.name,
+        frame=category.frame,
+        normals=len(category.normals),
+        evaluated=len(kept),
+        excluded=len(excluded),
+        defects=[
+            _defect(s.defect, [p.sample_id for p in s.samples], [r for r in requests if r.defect == s.defect])
+            for s in category.supports
+        ],
+    )
+
+
+def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) -> DefectForecast:
+    reasons = Counter(r.blocked for r in requests if r.blocked is not None)
+    return DefectForecast(
+        defect=defect, support=support, planned=len(requests), blocked=sum(reasons.values()), reasons=dict(reasons)
+    )
+
+
+def _seconds_per_forward(config: RunConfig) -> float:
+    """Return the time of one noise prediction for one sample, measured once at the run's batch size."""
+    model, settings = base_model(config), config.generation
+    text = model.condition([""]).expand(settings.batch_size, -1, -1)
+    side = settings.crop.canvas or model.resolution
+    latents = model.encode(torch.zeros(settings.batch_size, 3, side, side))
+    timestep = torch.zeros(settings.batch_size, dtype=torch.long, device=model.device)
+    with torch.no_grad():
+        model.predict_noise(latents, timestep, text)
+        started = time.perf_counter()
+        model.predict_noise(latents, timestep, text)
+        return (time.perf_counter() - started) / settings.batch_size
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,103 @@
+"""Make one sample of a sealed dataset again, alone, and compare."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anogen_core.arrays import Image
+from anogen_core.config import parse_config
+from anogen_core.data.frame import load_image
+from anogen_core.errors import InputError
+from anogen_core.generation import Job, generate
+from anogen_core.records import LedgerRow, Outcome, Sample
+from anogen_core.stages.embedding import read_vectors
+from anogen_core.stages.generation import request_crop
+from anogen_core.stages.runtime import base_model
+from anogen_core.storage import Dataset
+from anogen_core.storage.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class Regenerated:
+    """One image made again, beside the stored one."""
+
+    image: Image
+    stored: Image
+
+    @property
+    def identical(self) -> bool:
+        """Return whether every byte is equal."""
+        return bool(np.array_equal(self.image, self.stored))
+
+    def describe(self) -> str:
+        """Return the comparison in words."""
+        if self.identical:
+            return "identical to the stored image, byte for byte"
+        difference = np.abs(self.image.astype(np.int16) - self.stored)
+        share = (difference.max(axis=2) > 0).mean()
+        return f"differs: {share:.2%} of the pixels, by at most {difference.max()} grey levels"
+
+    def write_png(self, path: Path) -> None:
+        """Write the new image as PNG."""
+        path.write_bytes(cv2.imencode(".png", cv2.cvtColor(self.image, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+def regenerate(uri: str, request_id: str) -> Regenerated:
+    """Return one sample made again from its photo, embedding, mask and seed.
+
+    Raises:
+        InputError: there is no such request, it was never made, or its photo or base model changed since.
+        StorageError: its embedding is no longer in the artefact store of the dataset's run.
+    """
+    stored = Dataset(uri)
+    output = uri.rstrip("/").rsplit("/", 2)[0]
+    row = _find(stored, uri, request_id)
+    config = parse_config({**stored.spec.settings["run"], "output": output}, source=f"{uri}: settings")
+    model = base_model(config)
+    if model.info.fingerprint != row.model_fingerprint:
+        raise InputError(
+            f"base_model: found {model.info.fingerprint}, but {request_id} was made with {row.model_fingerprint}. "
+            "Install that version."
+        )
+    index = row.row if row.row is not None else -1
+    mask = stored.box_mask(index) > 0
+    normal = load_image(_photo(row), (stored.spec.height, stored.spec.width), white_level=config.frame.white_level)
+    vectors = read_vectors(ArtifactStore(f"{output}/artifacts"), stored.spec.settings["embedding_keys"][row.defect])
+    job = Job(normal, mask, request_crop(mask, config), vectors, row.seed)
+    return Regenerated(image=generate([job], model, config.generation)[0], stored=stored.image(index))
+
+
+def _find(stored: Dataset, uri: str, request_id: str) -> LedgerRow:
+    rows = {row.request_id: row for row in stored.ledger()}
+    if request_id not in rows:
+        example = next(iter(rows), "none")
+        raise InputError(
+            f"{uri}: has no request {request_id!r} (an example of its ids: {example}). samples.parquet lists them all."
+        )
+    row = rows[request_id]
+    if row.outcome is not Outcome.MADE:
+        raise InputError(f"{request_id} was {row.outcome}: {row.reason}. There is no image to make again.")
+    return row
+
+
+def _photo(row: LedgerRow) -> Sample:
+    path = Path(row.normal_uri)
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if found != row.normal_sha256:
+        problem = (
+            "is missing"
+            if found is None
+            else f"has changed (sha256 {found[:16]}..., expected {row.normal_sha256[:16]}...)"
+        )
+        raise InputError(f"{path}: the normal photo of {row.request_id} {problem}. Put the original file back.")
+    return Sample(
+        sample_id=row.normal_id,
+        category=row.category,
+        defect="good",
+        split="train",
+        image_uri=row.normal_uri,
+        sha256=row.normal_sha256,
+    )

@@ -1,0 +1,148 @@
+"""Gather what a run made and render the report."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import yaml
+
+from anogen_core.config import RunConfig
+from anogen_core.data.frame import load_image, load_mask
+from anogen_core.records import LedgerRow, Outcome, Sample
+from anogen_core.report import (
+    CategoryReport,
+    DefectReport,
+    GeneratedExample,
+    PredictionExample,
+    ReportContent,
+    contact_sheet,
+    render_report,
+)
+from anogen_core.stages import detection
+from anogen_core.stages.catalogue import Category, read_category
+from anogen_core.stages.embedding import load_support
+from anogen_core.stages.result import CategoryResult, RunResult
+from anogen_core.storage import Dataset, open_store
+from anogen_core.storage.artifacts import ArtifactStore
+
+_EXAMPLES = 8
+_PACKAGES = ("torch", "diffusers", "transformers", "zarr", "numpy", "opencv-python-headless", "prefect", "dask")
+
+
+def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str] = ()) -> str:
+    """Render the report of a run into its output and return where it is."""
+    content = ReportContent(
+        title=config.name,
+        created=datetime.now(UTC),
+        command="anogen run",
+        run_seed=config.seed,
+        config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+        versions=_versions(),
+        base_model=config.base_model.describe().model_dump(),
+        warnings=list(warnings),
+        categories=[_category_report(config, r) for r in result.categories],
+        timings=[
+            (f"{r.category}: {stage}", seconds) for r in result.categories for stage, seconds in r.seconds.items()
+        ],
+    )
+    open_store(config.output).put("report.html", render_report(content).encode())
+    return f"{config.output}/report.html"
+
+
+def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, count: int) -> list[GeneratedExample]:
+    """Return the first few made images of one defect, beside their normal photos."""
+    category, stored = read_category(config, result.category), Dataset(result.dataset.uri)
+    made = [row for row in stored.ledger() if row.outcome is Outcome.MADE and row.defect == defect]
+    return [_example(config, category, stored, row) for row in made[:count]]
+
+
+def picture(config: RunConfig, result: CategoryResult) -> bytes:
+    """Return a contact sheet of a category's defects as PNG."""
+    import cv2  # noqa: PLC0415
+
+    examples = [e for d in result.embeddings for e in dataset_examples(config, result, d.defect, 3)]
+    sheet = contact_sheet(examples, columns=1)
+    return bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+
+
+def _category_report(config: RunConfig, result: CategoryResult) -> CategoryReport:
+    category, stored = read_category(config, result.category), Dataset(result.dataset.uri)
+    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    return CategoryReport(
+        category=category.name,
+        frame=category.frame,
+        num_normals=len(category.normals),
+        num_test=sum(s.split == "test" for s in category.samples),
+        dataset_summary=stored.summary(),
+        defects=[_defect_report(config, category, result, defect) for defect in stored.spec.defects],
+        evaluations=list(result.evaluations),
+        detector_curves={
+            c.arm: [(int(s), float(v)) for s, v in _metadata(artifacts, c.uri)["curve"]] for c in result.checkpoints
+        },
+        predictions=_predictions(config, category, result),
+        ledger=stored.ledger(),
+    )
+
+
+def _defect_report(config: RunConfig, category: Category, result: CategoryResult, defect: str) -> DefectReport:
+    support = next(s for s in category.supports if s.defect == defect)
+    embedding = next(e for e in result.embeddings if e.defect == defect)
+    metadata = _metadata(ArtifactStore(f"{config.output}/artifacts"), embedding.uri)
+    photos = load_support(support, config)
+    return DefectReport(
+        defect=defect,
+        support=[(image, mask, s.sample_id) for (image, mask), s in zip(photos, support.samples, strict=True)],
+        examples=dataset_examples(config, result, defect, _EXAMPLES),
+        loss_curve=[(int(step), float(loss)) for step, loss in metadata["validation_loss"]],
+        embedding_digest=embedding.digest,
+        steps=metadata["steps"],
+        num_vectors=embedding.num_vectors,
+    )
+
+
+def _example(config: RunConfig, category: Category, stored: Dataset, row: LedgerRow) -> GeneratedExample:
+    normal = next(s for s in category.samples if s.sample_id == row.normal_id)
+    index = row.row if row.row is not None else -1
+    return GeneratedExample(
+        normal=load_image(normal, category.frame, white_level=config.frame.white_level),
+        box_mask=stored.box_mask(index) > 0,
+        generated=stored.image(index),
+        request_id=row.request_id,
+    )
+
+
+def _predictions(config: RunConfig, category: Category, result: CategoryResult) -> list[PredictionExample]:
+    by_arm = {c.arm: detection.example_predictions(c, config) for c in result.checkpoints}
+    if not by_arm:
+        return []
+    first = next(iter(by_arm.values()))
+    return [
+        _prediction(config, category, sample, {arm: p[i] for arm, p in by_arm.items()})
+        for i, (sample, _, _) in enumerate(first)
+    ]
+
+
+def _prediction(
+    config: RunConfig, category: Category, sample: Sample, arms: dict[str, tuple[Sample, float, np.ndarray]]
+) -> PredictionExample:
+    return PredictionExample(
+        image=load_image(sample, category.frame, white_level=config.frame.white_level),
+        mask=load_mask(sample, category.frame),
+        heatmaps={arm: heat for arm, (_, _, heat) in arms.items()},
+        scores={arm: score for arm, (_, score, _) in arms.items()},
+        defect=sample.defect,
+        name=sample.sample_id,
+    )
+
+
+def _metadata(artifacts: ArtifactStore, uri: str) -> dict[str, Any]:
+    artifact = artifacts.get(uri.rstrip("/").rsplit("/", 1)[-1])
+    return artifact.metadata if artifact is not None else {}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"anogen": importlib.metadata.version("anogen"), "python": platform.python_version()}
+    return versions | {name: importlib.metadata.version(name) for name in _PACKAGES}

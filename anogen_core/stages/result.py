@@ -1,0 +1,51 @@
+"""What a finished run made: the one small file that leads to everything else."""
+
+from pydantic import Field
+
+from anogen_core.config import RunConfig
+from anogen_core.errors import InputError
+from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Evaluation, Record
+from anogen_core.storage import open_store
+
+_NAME = "run.json"
+
+
+class CategoryResult(Record):
+    """What a run made for one category."""
+
+    category: str
+    dataset: DatasetRef
+    embeddings: tuple[ConceptEmbedding, ...]
+    checkpoints: tuple[CheckpointRef, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Wall-clock time of each stage; near zero for work that was found finished."""
+
+
+class RunResult(Record):
+    """What a run made."""
+
+    categories: tuple[CategoryResult, ...]
+    settings: dict[str, object]
+    """The whole run file, as validated."""
+
+
+def write_result(config: RunConfig, categories: list[CategoryResult]) -> RunResult:
+    """Store and return the result of a run."""
+    result = RunResult(categories=tuple(categories), settings=config.model_dump(mode="json"))
+    open_store(config.output).put(_NAME, result.model_dump_json(indent=1).encode())
+    return result
+
+
+def read_result(output: str) -> RunResult:
+    """Return the result of the last run that wrote to `output`.
+
+    Raises:
+        InputError: no run has finished there.
+    """
+    store = open_store(output)
+    if not store.exists(_NAME):
+        raise InputError(
+            f"{output}: holds no {_NAME}; expected the output of a finished run. Start it with `anogen run RUN.yaml`."
+        )
+    return RunResult.model_validate_json(store.read(_NAME))

@@ -1,0 +1,45 @@
+"""Where everything is: the keys of a sealed dataset and of its parts before the seal.
+
+<name>.zarr/                      exists once the dataset is sealed; its root is a Zarr v3 group
+zarr.json                       written last
+image/ box_mask/ mask/          zarr.json and c/<shard>/0/0...
+label/ seed/                    zarr.json and c/0
+samples.parquet manifest.json README.md
+<name>.parts/                     exists until the dataset is sealed
+dataset.json                    the spec, create-only
+data/<shard>/<attempt>/         image, box_mask, mask, ledger.json
+commits/<shard>.json            create-only, written last
+"""
+
+from typing import Final
+
+from anogen_core.storage.shard import IMAGE_LEVEL, MASK_LEVEL
+
+PIXEL_ARRAYS: Final = {"image": IMAGE_LEVEL, "box_mask": MASK_LEVEL, "mask": MASK_LEVEL}
+"""The arrays of pixels and the compression level of each."""
+
+ROOT: Final = "zarr.json"
+MANIFEST: Final = "manifest.json"
+SAMPLES: Final = "samples.parquet"
+CARD: Final = "README.md"
+
+SPEC: Final = "dataset.json"
+COMMITS: Final = "commits"
+LEDGER_PART: Final = "ledger.json"
+PROBE: Final = "probe"
+
+
+def chunk_key(array: str, number: int) -> str:
+    """Return the key of one stored shard of a pixel array, or of the only chunk of a small array."""
+    zeros = {"image": "/0/0/0", "box_mask": "/0/0", "mask": "/0/0"}.get(array, "")
+    return f"{array}/c/{number}{zeros}"
+
+
+def attempt_folder(shard: int, attempt: str) -> str:
+    """Return the folder of one attempt at a shard of work."""
+    return f"data/{shard:06d}/{attempt}"
+
+
+def commit_key(shard: int) -> str:
+    """Return the key of the commit record of a shard of work."""
+    return f"{COMMITS}/{shard:06d}.json"

@@ -1,0 +1,72 @@
+"""How every planned request ended, as JSON while shards are made and as one Parquet file in the sealed dataset."""
+
+import hashlib
+import io
+import types
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Union, get_args, get_origin
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from anogen_core.errors import CorruptDatasetError
+from anogen_core.records import LedgerRow
+from anogen_core.settings import canonical_json
+
+_ROWS = TypeAdapter(list[LedgerRow])
+
+
+def to_json(rows: Sequence[LedgerRow]) -> bytes:
+    """Return the rows of one shard as they are stored before the seal."""
+    return canonical_json([row.model_dump(mode="json") for row in rows]).encode()
+
+
+def from_json(data: bytes, *, where: str) -> list[LedgerRow]:
+    """Return the rows of one shard."""
+    try:
+        return _ROWS.validate_json(data)
+    except ValidationError as error:
+        raise CorruptDatasetError(f"{where}: does not hold ledger rows ({error.error_count()} problems).") from error
+
+
+def to_parquet(rows: Sequence[LedgerRow]) -> bytes:
+    """Return the ledger of a sealed dataset."""
+    schema = pa.schema(
+        [pa.field(name, _arrow_type(field.annotation)) for name, field in LedgerRow.model_fields.items()]
+    )
+    table = pa.Table.from_pylist([row.model_dump(mode="json") for row in rows], schema=schema)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_parquet(data: bytes, *, where: str) -> list[LedgerRow]:
+    """Return the ledger of a sealed dataset."""
+    try:
+        return _ROWS.validate_python(pq.read_table(io.BytesIO(data)).to_pylist())
+    except (ValidationError, pa.ArrowException, OSError) as error:
+        raise CorruptDatasetError(f"{where}: does not hold a ledger ({_first_line(error)}).") from error
+
+
+def ledger_digest(rows: Sequence[LedgerRow]) -> str:
+    """Return the sha256 of all rows without the places of the normal photos, which differ between machines."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(canonical_json(row.model_dump(mode="json", exclude={"normal_uri"})).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(member for member in get_args(annotation) if member is not type(None))
+    if get_origin(annotation) is list:
+        return pa.list_(pa.int32())
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return pa.string()
+    return {str: pa.string(), int: pa.int64(), float: pa.float64()}[annotation]
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

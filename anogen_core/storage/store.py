@@ -1,0 +1,80 @@
+"""What a dataset needs of the place it is stored in: whole objects, written atomically, some of them only once."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+
+class Store(ABC):
+    """Objects under one URI, named by keys such as `data/000001/image`.
+
+    A store pickles as its URI alone, so it holds no secrets and no open connections.
+
+    Example:
+        >>> store = open_store("s3://bucket/prefix")
+        >>> store.create("commits/000000.json", record)
+        True
+    """
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """Return where the store is, without a slash at the end."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """Return a whole object.
+
+        Raises:
+            MissingObjectError: there is no such object.
+            StorageError: the store did not answer or refused.
+        """
+
+    @abstractmethod
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Return exactly `length` bytes from `start`.
+
+        Raises:
+            MissingObjectError: there is no such object.
+            CorruptDatasetError: the object ends before `start + length`.
+            StorageError: the store did not answer or refused.
+        """
+
+    @abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Write or replace an object; a reader sees the old object or the new one, never a part.
+
+        Raises:
+            StorageError: the store is full, refused or did not answer.
+        """
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object unless it exists; return whether the stored object now equals `data`.
+
+        Of several writers of one key exactly one content wins.
+
+        Raises:
+            StorageError: the store is full, refused, did not answer or cannot create without overwriting.
+        """
+
+    @abstractmethod
+    def size(self, key: str) -> int | None:
+        """Return the size of an object in bytes, or None when there is no such object."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys of all objects in a folder and below, in order; nothing for a missing folder."""
+
+    @abstractmethod
+    def delete(self, prefix: str) -> None:
+        """Remove one object, or all objects in a folder and below; nothing happens when there are none."""
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is such an object."""
+        return self.size(key) is not None
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        return type(self), (self.uri,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.uri!r})"

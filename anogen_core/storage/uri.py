@@ -1,0 +1,44 @@
+"""One way to name and open a place: a local path, `file://` or `s3://bucket/prefix`."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from anogen_core.errors import InputError
+from anogen_core.storage.local import LocalStore
+from anogen_core.storage.s3 import S3Store
+from anogen_core.storage.store import Store
+
+DATASET_SUFFIX = ".zarr"
+PARTS_SUFFIX = ".parts"
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def open_store(uri: str | Path) -> Store:
+    """Return the store at a URI; nothing is read, written or connected to yet.
+
+    Credentials and endpoint of S3 come from the standard AWS environment, never from the URI.
+
+    Raises:
+        InputError: the URI is empty, names no bucket or has another scheme.
+    """
+    text = str(uri)
+    if not text.strip():
+        raise InputError("The storage location is empty. Expected a directory or s3://bucket/prefix.")
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return LocalStore(text)
+    if scheme[1].lower() == "file":
+        return LocalStore(unquote(urlsplit(text).path))
+    if scheme[1].lower() == "s3":
+        return S3Store("s3://" + text[len(scheme[0]) :])
+    raise InputError(
+        f"{text}: unknown kind of storage {scheme[1]!r}. Expected a directory, file:///path or s3://bucket/prefix."
+    )
+
+
+def parts_uri(uri: str | Path) -> str | None:
+    """Return where the unsealed parts of the dataset `<name>.zarr` are, or None when the name ends otherwise."""
+    text = str(uri).rstrip("/")
+    return text.removesuffix(DATASET_SUFFIX) + PARTS_SUFFIX if text.endswith(DATASET_SUFFIX) else None

@@ -1,0 +1,80 @@
+"""`anogen inspect`, `verify`, `regenerate`, `pull` and `report`: everything that reads a finished dataset."""
+
+import json
+import sys
+from pathlib import Path
+
+from flows.cli.progress import ProgressDisplay
+
+
+def inspect(uri: str, *, as_json: bool) -> None:
+    """Print what a dataset holds."""
+    from anogen_core.storage import Dataset  # noqa: PLC0415
+
+    summary = Dataset(uri).summary()
+    if as_json:
+        sys.stdout.write(json.dumps(summary, indent=1) + "\n")
+        return
+    height, width = summary["image_size"]
+    counts = ", ".join(f"{summary[k]} {k}" for k in ("made", "filtered", "blocked", "failed"))
+    defects = ", ".join(f"{name} {count}" for name, count in summary["defects"].items())
+    model = summary["base_model"]
+    lines = [
+        f"{summary['uri']}  ({'sealed' if summary['sealed'] else 'not sealed yet: run again to finish it'})",
+        f"  planned     {summary['planned']}: {counts}",
+        f"  images      {width}x{height} px; {defects}",
+        f"  digest      {summary['digest']}",
+        f"  settings    {summary['config_fingerprint']}",
+        f"  base model  {model['name']} ({model['fingerprint']}), licence {model['licence']}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def verify(uri: str) -> int:
+    """Print every mismatch; return 1 when there is one."""
+    from anogen_core.storage import verify as verify_dataset  # noqa: PLC0415
+
+    problems = verify_dataset(uri)
+    for problem in problems:
+        sys.stdout.write(f"error: {problem}\n")
+    sys.stdout.write(f"{uri}: {len(problems)} mismatch(es)\n" if problems else f"{uri}: every digest matches\n")
+    return 1 if problems else 0
+
+
+def regenerate(uri: str, request_id: str, out: Path | None) -> int:
+    """Print how the image made again compares with the stored one; return 1 when it differs."""
+    from anogen_core.stages.regeneration import regenerate as regenerate_sample  # noqa: PLC0415
+
+    result = regenerate_sample(uri, request_id)
+    if out is not None:
+        result.write_png(out)
+    sys.stdout.write(f"{request_id}: {result.describe()}\n")
+    return 0 if result.identical else 1
+
+
+def pull(uri: str, dest: Path, layout: str) -> None:
+    """Write a dataset in another tool's layout."""
+    from anogen_core.export import pull as pull_dataset  # noqa: PLC0415
+    from anogen_core.storage import Dataset  # noqa: PLC0415
+    from tasks.progress import counting  # noqa: PLC0415
+
+    dataset = Dataset(uri)
+    with ProgressDisplay() as display:
+        pull_dataset(dataset, dest, as_=layout, on_image=counting(display, "pull", dataset.summary()["made"]))
+    sys.stdout.write(f"{dest}\n")
+
+
+def report(source: str) -> None:
+    """Write the report of a finished run and print where it is."""
+    from anogen_core.config import load_config, parse_config  # noqa: PLC0415
+    from anogen_core.stages.reporting import write_report  # noqa: PLC0415
+    from anogen_core.stages.result import read_result  # noqa: PLC0415
+
+    if source.rstrip("/").endswith(".zarr"):
+        # <output>/datasets/<name>.zarr
+        output = source.rstrip("/").rsplit("/", 2)[0] if "/" in source else ".."
+    else:
+        output = load_config(Path(source)).output
+    result = read_result(output)
+    config = parse_config({**result.settings, "output": output}, source=f"{output}/run.json")
+    sys.stdout.write(f"report: {write_report(config, result)}\n")

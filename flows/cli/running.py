@@ -1,0 +1,101 @@
+"""`anogen run` and `anogen demo`: a run on this machine, with its own Prefect server where the user has none."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from flows.cli.progress import ProgressDisplay
+from flows.local_api import LocalApi, quiet_environment
+
+
+def run(run_file: Path, overrides: Sequence[str]) -> None:
+    """Run a run file and print the datasets and the report."""
+    home = _home(run_file, overrides)
+    os.environ.update(quiet_environment(home))
+    api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
+    try:
+        with ProgressDisplay() as display:
+            _run(run_file, overrides, api, display)
+    finally:
+        if api is not None:
+            api.stop()
+
+
+def demo(out: Path, overrides: Sequence[str]) -> None:
+    """Make the demo's photos and run on them."""
+    from anogen_core.procedural.demo import plan_demo_photos, write_demo_photos  # noqa: PLC0415
+    from tasks.progress import counting  # noqa: PLC0415
+
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    with ProgressDisplay() as display:
+        total = sum(1 for _ in plan_demo_photos())
+        write_demo_photos(out / "photos", seed=0, on_image=counting(display, "photos", total))
+    run_file = out / "demo.yaml"
+    run_file.write_text((resources.files("flows") / "demo.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    run(run_file, overrides)
+
+
+def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display: ProgressDisplay) -> None:
+    from anogen_core.config import load_config  # noqa: PLC0415
+    from flows.cli.starting import audit_or_stop, require_places  # noqa: PLC0415
+    from tasks import progress  # noqa: PLC0415
+
+    config = load_config(run_file, overrides)
+    require_places(config)
+    display.note(f"Checking the photos of {config.reader.root}")
+    warnings = audit_or_stop(config, display.note)
+    if api is not None:
+        api.wait()
+        os.environ["PREFECT_API_URL"] = api.url
+    from prefect.events.worker import EventsWorker  # noqa: PLC0415
+    from prefect.logging.handlers import APILogHandler  # noqa: PLC0415
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
+
+    from flows.fleet import run_fleet  # noqa: PLC0415 - imports Prefect, which reads its settings now
+
+    silence = progress.listen(display)
+    signal.signal(signal.SIGINT, _stop_once)
+    try:
+        # A local run needs no heartbeat; joining its thread costs a second for each flow.
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            made = run_fleet(config, warnings)
+    finally:
+        silence()
+        # What is still on its way to the flow page must arrive before the server stops.
+        APILogHandler().flush()
+        EventsWorker.drain_all(timeout=10)
+    for dataset in made["datasets"]:
+        sys.stdout.write(f"dataset: {dataset['uri']}\n")
+    sys.stdout.write(f"report: {made['report']}\n")
+
+
+def _stop_once(*_: object) -> None:
+    """End the run at its next step; a second Ctrl-C ends it at once."""
+    from tasks import progress  # noqa: PLC0415
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    progress.stop()
+
+
+def _home(run_file: Path, overrides: Sequence[str]) -> Path:
+    """Return where the run's Prefect history goes: beside a local output, else beside the run file."""
+    import yaml  # noqa: PLC0415
+
+    values: Any = {}
+    if run_file.is_file():
+        try:
+            values = yaml.safe_load(run_file.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, OSError, UnicodeDecodeError):
+            values = {}  # load_config explains what is wrong
+    for override in overrides:
+        if override.startswith("output="):
+            values = {"output": override.removeprefix("output=")}
+    output = values.get("output") if isinstance(values, dict) else None
+    base = run_file.resolve().parent
+    local = isinstance(output, str) and "://" not in output
+    return (base / Path(str(output)).expanduser() if local else base) / ".anogen" / "prefect"

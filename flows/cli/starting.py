@@ -1,0 +1,92 @@
+"""`anogen init` and `anogen check`: everything that happens before compute."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from anogen_core.config import RunConfig, load_config
+from anogen_core.data.audit import audit
+from anogen_core.data.problems import Problem
+from anogen_core.errors import InputError
+
+
+class UnusableDataError(InputError):
+    """The photos have errors; every one of them is listed."""
+
+
+def init(run_file: Path, root: str, *, force: bool) -> None:
+    """Write a run file for the photos under `root` and print what was found."""
+    from anogen_core.run_file import write_run_file  # noqa: PLC0415
+
+    if run_file.exists() and not force:
+        raise InputError(f"{run_file}: exists already. Choose another name, or add --force to replace it.")
+    found = write_run_file(run_file, Path(root))
+    for line in found:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"Wrote {run_file}. Next: anogen check {run_file}\n")
+
+
+def check(run_file: Path, overrides: Sequence[str], *, as_json: bool) -> int:
+    """Print every problem and the plan; return 2 when there are errors, else 0."""
+    from anogen_core.stages.forecast import forecast  # noqa: PLC0415
+
+    config = load_config(run_file, overrides)
+    require_places(config)
+    problems = find_problems(config)
+    errors = [p for p in problems if p.severity == "error"]
+    plan = None if errors else forecast(config)
+    if as_json:
+        document: dict[str, Any] = {
+            "ok": not errors,
+            "problems": [p.model_dump(mode="json") for p in problems],
+            "plan": plan.model_dump(mode="json") if plan else None,
+        }
+        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    else:
+        sys.stdout.write("".join(f"{_problem_line(p)}\n" for p in problems))
+        sys.stdout.write(plan.describe() if plan else f"{len(errors)} error(s): nothing would be run.\n")
+    return 2 if errors else 0
+
+
+def require_places(config: RunConfig) -> None:
+    """Ask the base model for its name and the output's store one question, so that both are known to be there.
+
+    Raises:
+        InputError: the base model's files are not there.
+        StorageError: the store does not answer: a wrong bucket or credential, for example.
+    """
+    from anogen_core.storage import open_store  # noqa: PLC0415
+
+    config.base_model.describe()
+    # A listing tells a missing bucket from an empty one; a question for one object does not.
+    next(iter(open_store(config.output).list("run.json")), None)
+
+
+def find_problems(config: RunConfig) -> list[Problem]:
+    """Return every problem of the photos, errors first."""
+    samples = config.reader.build().read()
+    return audit(samples, config.reader, config.frame, config.support)
+
+
+def audit_or_stop(config: RunConfig, note: Callable[[str], None]) -> list[str]:
+    """Return the warnings of the photos, after showing them.
+
+    Raises:
+        UnusableDataError: some photos have errors; lists all of them.
+    """
+    problems = find_problems(config)
+    errors = [_problem_line(p) for p in problems if p.severity == "error"]
+    if errors:
+        raise UnusableDataError(f"{len(errors)} error(s) in the photos of {config.reader.root}:\n" + "\n".join(errors))
+    warnings = [_problem_line(p) for p in problems]
+    for line in warnings[:20]:
+        note(line)
+    if len(warnings) > 20:
+        note(f"... and {len(warnings) - 20} more warnings; `anogen check` lists them all")
+    return warnings
+
+
+def _problem_line(problem: Problem) -> str:
+    return f"{problem.severity}: {problem}"

@@ -1,0 +1,66 @@
+"""Wait for mapped tasks: progress for the flow page, one clear error when some of them fail."""
+
+from collections.abc import Sequence
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from prefect import Task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import PrefectFuture, as_completed
+from pydantic import BaseModel
+
+from anogen_core.errors import AnogenError, InterruptedRunError
+from tasks import progress
+
+T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R")
+P = ParamSpec("P")
+
+
+def fresh(task: Task[P, R], *, known: bool) -> Task[P, R]:
+    """Return a task that uses Prefect's cache only when the store holds every result.
+
+    Prefect does not notice that a stored artefact is gone; a cache hit would then point to nothing.
+    """
+    return task if known else task.with_options(refresh_cache=True)
+
+
+def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: str) -> list[T]:
+    """Return the records of all futures in their order; results on Dask are released so that no worker holds them.
+
+    Raises:
+        AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored.
+        InterruptedRunError: a person asked the run to stop.
+    """
+    bar = create_progress_artifact(progress=0.0, key=_slug(stage), description=stage)
+    results: dict[UUID, T] = {}
+    failures: list[BaseException] = []
+    for count, future in enumerate(as_completed(list(futures)), 1):
+        try:
+            results[future.task_run_id] = record.model_validate(future.result())
+        except InterruptedRunError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every failure is reported below
+            failures.append(error)
+        release = getattr(getattr(future, "wrapped_future", None), "release", None)
+        if release is not None:
+            release()
+        progress.stop_if_asked()
+        if isinstance(bar, UUID):
+            update_progress_artifact(bar, progress=100 * count / len(futures))
+    if failures:
+        reasons = "; ".join(dict.fromkeys(_describe(f) for f in failures[:3]))
+        raise AnogenError(
+            f"{stage}: {len(failures)} of {len(futures)} tasks failed ({reasons}). Run again: finished work is kept."
+        ) from failures[0]
+    return [results[f.task_run_id] for f in futures]
+
+
+def _describe(error: BaseException) -> str:
+    if type(error).__name__ == "KilledWorker":
+        return "a Dask worker died, probably out of memory"
+    return f"{error}" if isinstance(error, AnogenError) else f"{type(error).__name__}: {error}"
+
+
+def _slug(text: str) -> str:
+    return "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text.lower()).split())

@@ -1,0 +1,44 @@
+"""A whole run: every category in turn, then the report."""
+
+from typing import Any
+
+from prefect import flow, tags
+
+from anogen_core.config import RunConfig
+from anogen_core.errors import AnogenError, InterruptedRunError
+from anogen_core.stages.catalogue import read_catalogue
+from anogen_core.stages.reporting import write_report
+from anogen_core.stages.result import CategoryResult, write_result
+from flows.category import make_category
+from flows.runners import task_runners
+
+
+@flow(name="anogen", flow_run_name="{config.name}", persist_result=False)
+def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str, Any]:
+    """Make datasets and detectors for every category; one that fails does not stop the others.
+
+    Raises:
+        AnogenError: some categories failed; what the others made is stored and kept.
+        InterruptedRunError: a person asked the run to stop.
+    """
+    results: list[CategoryResult] = []
+    failures: dict[str, Exception] = {}
+    with task_runners(config.runner) as new_runner:
+        for category in read_catalogue(config):
+            try:
+                with tags(f"category:{category.name}"):
+                    made = make_category.with_options(task_runner=new_runner())(category.name, config)
+            except InterruptedRunError:
+                raise
+            except Exception as error:  # noqa: BLE001 - told below, after the other categories
+                failures[category.name] = error
+            else:
+                results.append(CategoryResult.model_validate(made))
+    if failures:
+        lines = "\n".join(f"  {name}: {error}" for name, error in failures.items())
+        raise AnogenError(f"{len(failures)} of {len(failures) + len(results)} categories failed:\n{lines}") from next(
+            iter(failures.values())
+        )
+    result = write_result(config, results)
+    report = write_report(config, result, warnings=warnings or [])
+    return {"datasets": [r.dataset.model_dump(mode="json") for r in results], "report": report}

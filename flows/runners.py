@@ -1,0 +1,34 @@
+"""Where tasks run: chosen by settings, never by code."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from anogen_core.config import RunnerSettings, ThreadRunnerSettings
+
+NewRunner = Callable[[], TaskRunner[Any]]
+
+
+@contextmanager
+def task_runners(settings: RunnerSettings) -> Iterator[NewRunner]:
+    """Give a function that makes a task runner for one flow; all of them share one cluster."""
+    if isinstance(settings, ThreadRunnerSettings):
+        yield lambda: ThreadPoolTaskRunner(max_workers=settings.workers)
+        return
+    from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - Dask is imported only when it is used
+
+    if settings.address is not None:
+        yield lambda: DaskTaskRunner(address=settings.address)
+        return
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    with LocalCluster(
+        n_workers=settings.workers,
+        threads_per_worker=settings.threads_per_worker,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=50,
+    ) as cluster:
+        yield lambda: DaskTaskRunner(address=cluster.scheduler_address)

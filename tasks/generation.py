@@ -1,0 +1,43 @@
+"""Plan, make and seal generated datasets."""
+
+from typing import Any
+
+from prefect import task
+
+from anogen_core.config import RunConfig
+from anogen_core.records import ConceptEmbedding, DatasetRef, Shard
+from anogen_core.settings import fingerprint
+from anogen_core.stages import generation
+from anogen_core.stages.generation import PlannedDataset
+from tasks import policy, progress
+
+
+def _shard_key(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> str:
+    del config
+    return f"shard-{fingerprint([dataset.uri, dataset.spec.config_fingerprint, shard.index])}"
+
+
+@task(name="plan dataset", task_run_name="plan {category}", **policy.LIGHT_WORK)
+def plan_dataset(
+    category: str, embeddings: list[ConceptEmbedding], config: RunConfig
+) -> tuple[PlannedDataset, list[Shard]]:
+    """Choose photo, place and seed of every image and write down what the dataset will be."""
+    return generation.plan_dataset(config, category, embeddings)
+
+
+@task(
+    name="generate shard",
+    task_run_name="generate {dataset.spec.category} shard {shard.index}",
+    cache_key_fn=policy.by_content(_shard_key),
+    **policy.DEVICE_WORK,
+)
+def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> dict[str, Any]:
+    """Make and store one shard; returns at once when its receipt exists (a ShardReceipt as plain JSON)."""
+    tick = progress.counter(f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests))
+    return generation.make_shard(shard, dataset, config, on_image=tick).model_dump(mode="json")
+
+
+@task(name="seal dataset", task_run_name="seal {dataset.spec.name}", **policy.LIGHT_WORK)
+def seal_dataset(dataset: PlannedDataset) -> DatasetRef:
+    """Turn finished shards into one readable Zarr dataset."""
+    return generation.seal_dataset(dataset)

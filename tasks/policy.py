@@ -1,0 +1,50 @@
+"""Retries, caching and tags of all tasks, in one place."""
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import Task, exponential_backoff
+
+from anogen_core.errors import CorruptDatasetError, InputError, InterruptedRunError, TrainingError
+from anogen_core.settings import fingerprint
+
+_PERMANENT = (InputError, TrainingError, CorruptDatasetError, InterruptedRunError)
+
+
+def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Return whether trying again can help: not for wrong input, diverged training, corrupt data or a person's stop."""
+    try:
+        state.result()
+    except _PERMANENT:
+        return False
+    except Exception:  # noqa: BLE001 - the network, a full disk, a killed worker: anything else may pass
+        return True
+    return False
+
+
+def by_content(key: Callable[..., str]) -> Callable[[TaskRunContext, dict[str, Any]], str]:
+    """Return a Prefect cache key function: the content key of the task's result, and the store it lies in."""
+    return lambda _context, parameters: f"{key(**parameters)}-{fingerprint(parameters['config'].output)}"
+
+
+DEVICE_WORK: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": exponential_backoff(5),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": is_transient,
+    "persist_result": True,
+    "result_serializer": "json",
+    "tags": {"device"},
+}
+"""For work on the model's device: minutes long, worth repeating, its small JSON result kept."""
+
+LIGHT_WORK: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": [2, 10],
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": is_transient,
+    "persist_result": False,
+}
+"""For reading, planning, sealing and reporting: seconds long, always looked at afresh."""

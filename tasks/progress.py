@@ -1,0 +1,82 @@
+"""How far work has come, told to whoever listens in this process (a progress bar); silent on remote workers.
+
+Every unit of work reports each of its steps here, so this is also where it stops when it is asked to.
+"""
+
+from collections.abc import Callable
+from threading import Event
+from typing import Protocol
+
+from anogen_core.errors import InterruptedRunError
+
+
+class Listener(Protocol):
+    """Shows progress to a person."""
+
+    def update(self, stage: str, unit: str, done: int, total: int) -> None:
+        """Show that `unit` of `stage` has done `done` of `total`; a stage adds up its units."""
+
+
+_listeners: list[Listener] = []
+_stopping = Event()
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """Send progress of this process to `listener` until the returned function is called."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
+def stop() -> None:
+    """End all work of this process at its next step; what is stored is kept."""
+    _stopping.set()
+
+
+def stop_if_asked() -> None:
+    """End here when `stop` was called.
+
+    Raises:
+        InterruptedRunError: `stop` was called.
+    """
+    if _stopping.is_set():
+        raise InterruptedRunError("Interrupted. Finished work is kept; run the same command again to go on.")
+
+
+def update(stage: str, unit: str, done: int, total: int) -> None:
+    """Tell every listener how far one unit of a stage has come.
+
+    Raises:
+        InterruptedRunError: `stop` was called.
+    """
+    stop_if_asked()
+    for listener in _listeners:
+        listener.update(stage, unit, done, total)
+
+
+def steps(stage: str, unit: str = "") -> Callable[[int, int], None]:
+    """Return a callback (done, total) that reports on one unit of a stage."""
+    return lambda done, total: update(stage, unit, done, total)
+
+
+def counter(stage: str, unit: str, total: int) -> Callable[[], None]:
+    """Return a callback that reports one more of `total` each time it is called."""
+    return counting(_Everyone(), stage, total, unit=unit)
+
+
+def counting(listener: Listener, stage: str, total: int, *, unit: str = "") -> Callable[[], None]:
+    """Return a callback that tells one listener of one more each time it is called."""
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        listener.update(stage, unit, done, total)
+
+    return tick
+
+
+class _Everyone:
+    """Passes progress on to all listeners of this process."""
+
+    def update(self, stage: str, unit: str, done: int, total: int) -> None:
+        update(stage, unit, done, total)

@@ -1,0 +1,112 @@
+"""Wrong input: one clear message, the right exit code, never a traceback."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_help_imports_neither_torch_nor_prefect() -> None:
+    """`anogen --help` answers without loading anything heavy."""
+    import sys
+
+    code = (
+        "import sys; sys.argv = ['anogen', '--help']\n"
+        "from flows.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'prefect', 'dask', 'numpy', 'diffusers', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert said.returncode == 0, said.stderr
+    for command in ("demo", "init", "check", "run", "inspect", "verify", "regenerate", "pull", "report"):
+        assert command in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["inspect", "nowhere.zarr"], "nowhere.zarr"),
+        (["report", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["init", "new.yaml", "--data", "nowhere"], "nowhere"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_paths_and_commands_end_with_two(
+    anogen: Anogen, tmp_path: Path, arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that is not there is named in one message; exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+    said = anogen(*arguments)
+
+    assert said.returncode == 2, said.stderr
+    assert expected in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_every_wrong_field_is_listed_at_once(anogen: Anogen, tmp_path: Path) -> None:
+    """A typo, a wrong type and a missing field are told together, each with its place in the file."""
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text("output: out\nsed: 3\ninversion: {steps: many}\nmask_sampler: {kind: box, rotate: 'False'}\n")
+
+    said = anogen("check", run_file)
+
+    assert said.returncode == 2
+    assert "4 field(s)" in said.stderr
+    for expected in ("reader: Field required", "did you mean 'seed'", "inversion.steps", "mask_sampler.rotate"):
+        assert expected in said.stderr
+
+
+def test_broken_photos_stop_check_and_run_with_two(
+    anogen: Anogen, photos: Path, small_run: dict[str, object], tmp_path: Path
+) -> None:
+    """Every bad file is listed at once by `check` and by `run`, before any compute; nothing is written."""
+    root = tmp_path / "photos"
+    shutil.copytree(photos, root)
+    (root / "bolt/test/cut/000.png").write_bytes((root / "bolt/test/cut/000.png").read_bytes()[:200])
+    (root / "bolt/ground_truth/spot/001_mask.png").unlink()
+    shutil.copy(root / "felt/train/good/000.png", root / "felt/test/good/again.png")
+    settings = {**small_run, "reader": {"kind": "mvtec", "root": str(root)}, "output": "out"}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+
+    checked = anogen("check", tmp_path / "run.yaml", "--json")
+    ran = anogen("run", tmp_path / "run.yaml")
+
+    assert checked.returncode == ran.returncode == 2
+    errors = [p for p in json.loads(checked.stdout)["problems"] if p["severity"] == "error"]
+    for name in ("000.png", "001", "again.png"):
+        assert any(name in p["file"] or name in p["what"] for p in errors)
+        assert name in ran.stderr
+    assert all(p["what"] and p["fix"] for p in errors)
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "out" / "datasets").exists()
+
+
+def test_init_writes_a_run_file_that_checks(anogen: Anogen, photos: Path, tmp_path: Path) -> None:
+    """`init` looks at the photos; its file is commented, names every field and passes `check` as it stands."""
+    run_file = tmp_path / "run.yaml"
+
+    made = anogen("init", run_file, "--data", photos)
+    again = anogen("init", run_file, "--data", photos)
+    checked = anogen("check", run_file, "--json")
+
+    assert made.returncode == 0, made.stderr
+    assert "bolt: 9 normal photos; cut 5, spot 5" in made.stdout
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    assert checked.returncode == 0, checked.stderr + checked.stdout
+    plan = json.loads(checked.stdout)["plan"]
+    assert [c["category"] for c in plan["categories"]] == ["bolt", "felt"]
+    assert run_file.read_text().count("# ") > 40

@@ -1,0 +1,44 @@
+"""A small healthy dataset, to be broken by the tests."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+def _write_photos(folder: Path, names: list[str], *, seed: int) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for name in names:
+        cv2.imwrite(str(folder / name), rng.integers(0, 256, (32, 48, 3), dtype=np.uint8))
+
+
+def _write_masks(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    mask = np.zeros((32, 48), np.uint8)
+    mask[8:16, 10:20] = 255
+    for name in names:
+        cv2.imwrite(str(folder / name), mask)
+
+
+@pytest.fixture
+def mvtec_root(tmp_path: Path) -> Path:
+    """One category `bottle`: 3 train photos, 2 good and 4 cracked test photos of 32x48 pixels."""
+    root = tmp_path / "mvtec"
+    bottle = root / "bottle"
+    _write_photos(bottle / "train" / "good", ["000.png", "001.png", "002.png"], seed=1)
+    _write_photos(bottle / "test" / "good", ["000.png", "001.png"], seed=2)
+    _write_photos(bottle / "test" / "crack", ["000.png", "001.png", "002.png", "003.png"], seed=3)
+    _write_masks(bottle / "ground_truth" / "crack", ["000_mask.png", "001_mask.png", "002_mask.png", "003_mask.png"])
+    return root
+
+
+@pytest.fixture
+def folder_root(tmp_path: Path) -> Path:
+    """A plain folder `caps`: 10 good and 4 dented photos with masks."""
+    root = tmp_path / "caps"
+    _write_photos(root / "images" / "good", [f"g{i}.png" for i in range(10)], seed=4)
+    _write_photos(root / "images" / "dent", [f"d{i}.png" for i in range(4)], seed=5)
+    _write_masks(root / "masks" / "dent", [f"d{i}.png" for i in range(4)])
+    return root

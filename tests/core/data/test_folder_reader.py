@@ -1,0 +1,157 @@
+"""The reader of a plain folder."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anogen_core.data import FolderReaderSettings
+from anogen_core.data.folder import split_photos
+from anogen_core.data.frame import load_mask
+from anogen_core.data.inventory import Photo
+from anogen_core.errors import InputError
+from anogen_core.records import Box
+
+_HEADING = "image,defect,x,y,width,height\n"
+
+
+def test_reads_photos_masks_and_splits_them(folder_root: Path) -> None:
+    """Defective photos are test photos with masks; every fifth normal photo is a test photo."""
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+
+    assert scan.problems == []
+    assert [s.sample_id for s in scan.samples if s.defect == "dent"] == [f"caps/test/dent/d{i}" for i in range(4)]
+    assert all(s.mask_uri for s in scan.samples if s.defect == "dent")
+    assert sum(s.split == "test" for s in scan.samples if s.defect == "good") == 2
+    assert sum(s.split == "train" for s in scan.samples) == 8
+
+
+def test_the_split_depends_on_content_alone(folder_root: Path) -> None:
+    """Renaming files moves none of them into another split, and copies of a photo stay together."""
+    settings = FolderReaderSettings(root=str(folder_root), category="c")
+    before = {s.sha256: s.split for s in settings.build().read()}
+    good = folder_root / "images/good"
+    for i, path in enumerate(sorted(good.iterdir())):
+        path.rename(good / f"z{9 - i}.png")
+    shutil.copy(good / "z3.png", good / "copy.png")
+
+    after = [(s.sha256, s.split) for s in settings.build().read()]
+
+    assert dict(after) == before
+    assert len(set(after)) == len(before)
+
+
+def test_photos_of_one_group_stay_in_one_split() -> None:
+    """A leakage group counts as one photo."""
+    photos = [Photo(Path(f"{i}.png"), category="c", defect="good", group=f"g{i // 4}") for i in range(40)]
+    digests = {p.path: f"{i * 7919 % 101:03d}" for i, p in enumerate(photos)}
+
+    splits = split_photos(photos, digests)
+
+    assert sum(split == "test" for split in splits.values()) == 8
+    assert all(len({splits[p.path] for p in photos if p.group == f"g{g}"}) == 1 for g in range(10))
+
+
+def test_boxes_come_from_the_table(folder_root: Path) -> None:
+    """Several rows per photo are several boxes, and the loaded mask is their union."""
+    shutil.rmtree(folder_root / "masks")
+    rows = "dent/d0.png,dent,1,2,3,4\nd0.png,dent,10,10,5,5\nimages/dent/d1.png,dent,0,0,48.0,32\n"
+    (folder_root / "boxes.csv").write_text(_HEADING + rows)
+
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+    samples = {s.sample_id: s for s in scan.samples}
+
+    assert scan.problems == []
+    first = samples["caps/test/dent/d0"]
+    assert first.boxes == (Box(x=1, y=2, width=3, height=4), Box(x=10, y=10, width=5, height=5))
+    expected = np.zeros((32, 48), bool)
+    expected[2:6, 1:4] = expected[10:15, 10:15] = True
+    np.testing.assert_array_equal(load_mask(first, (32, 48)), expected)
+    assert load_mask(samples["caps/test/dent/d1"], (16, 16)).all()
+
+
+def test_labels_name_the_defect_of_photos_without_a_folder(folder_root: Path) -> None:
+    """Photos directly in images are what a mask or a box says, and normal without either."""
+    images = folder_root / "images"
+    for name in ("dent/d0.png", "dent/d1.png", "good/g0.png"):
+        shutil.move(images / name, images / Path(name).name)
+    (folder_root / "masks/dent/d1.png").unlink()
+    (folder_root / "boxes.csv").write_text(_HEADING + "d1.png,scratch,1,1,4,4\n")
+
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+
+    assert scan.problems == []
+    defects = {Path(s.image_uri).name: s.defect for s in scan.samples}
+    assert (defects["d0.png"], defects["d1.png"], defects["g0.png"]) == ("dent", "scratch", "good")
+
+
+def test_every_bad_line_of_the_table_is_told_with_its_number(folder_root: Path) -> None:
+    """Good lines are used; each bad one is an error at file:line."""
+    bad = [
+        "dent/d1.png,dent,1,2,3",
+        "dent/d1.png,dent,1,2,three,4",
+        "dent/d1.png,dent,1,2,0,4",
+        "dent/d1.png,dent,1.5,2,3,4",
+        "dent/d1.png,dent,nan,2,3,4",
+        "dent/d1.png,dent,1,2,1e400,4",
+        "dent/d1.png,,1,2,3,4",
+        "absent.png,dent,1,2,3,4",
+        "../../secret.png,dent,1,2,3,4",
+        "/etc/secret.png,dent,1,2,3,4",
+    ]
+    (folder_root / "boxes.csv").write_text(_HEADING + "dent/d0.png,dent,1,2,3,4\n\n" + "\n".join(bad) + "\n")
+
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+
+    assert [p.file for p in scan.problems] == [f"{folder_root}/boxes.csv:{4 + i}" for i in range(len(bad))]
+    assert {p.severity for p in scan.problems} == {"error"}
+    assert sum("leaves" in p.what for p in scan.problems) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00bad", b"\x00" * 100])
+def test_a_table_that_is_no_table_is_one_error(folder_root: Path, content: bytes) -> None:
+    """Binary or foreign files are refused by their heading."""
+    (folder_root / "boxes.csv").write_bytes(content)
+
+    problems = FolderReaderSettings(root=str(folder_root)).build().scan().problems
+
+    assert [p.file for p in problems] == [f"{folder_root}/boxes.csv"]
+
+
+def test_a_table_that_breaks_off_is_an_error_at_its_line(folder_root: Path) -> None:
+    """An open quote or bytes that are not UTF-8 in the middle are told, and the lines before are used."""
+    for tail in (b'dent/d1.png,"dent,1,2,3,4\n', b"dent/\xff.png,dent,1,2,3,4\n"):
+        (folder_root / "boxes.csv").write_bytes(_HEADING.encode() + b"dent/d0.png,dent,1,2,3,4\n" + tail)
+
+        problems = FolderReaderSettings(root=str(folder_root)).build().scan().problems
+
+        assert len(problems) == 1
+        assert problems[0].file.startswith(f"{folder_root}/boxes.csv:")
+
+
+def test_labels_that_disagree_are_errors(folder_root: Path) -> None:
+    """A photo in the folder of one defect with the box of another is named."""
+    (folder_root / "boxes.csv").write_text(_HEADING + "dent/d0.png,scratch,1,2,3,4\ngood/g1.png,scratch,1,2,3,4\n")
+
+    problems = FolderReaderSettings(root=str(folder_root)).build().scan().problems
+
+    assert sorted(Path(p.file).name for p in problems) == ["d0.png", "g1.png"]
+    assert all("is labelled" in p.what for p in problems)
+
+
+def test_masks_outside_a_folder_of_a_defect_are_errors(folder_root: Path) -> None:
+    """A mask directly in masks does not say its defect."""
+    shutil.move(folder_root / "masks/dent/d0.png", folder_root / "masks/d0.png")
+
+    problems = FolderReaderSettings(root=str(folder_root)).build().scan().problems
+
+    assert [Path(p.file).name for p in problems] == ["d0.png"]
+
+
+def test_a_folder_without_photos_is_an_input_error(tmp_path: Path) -> None:
+    """The message says what was expected and what is there."""
+    (tmp_path / "pictures").mkdir()
+
+    with pytest.raises(InputError, match=r"images/good.*holds pictures"):
+        FolderReaderSettings(root=str(tmp_path)).build().read()

@@ -1,0 +1,152 @@
+"""Training sets and the batches drawn from them."""
+
+import numpy as np
+import pytest
+import torch
+
+from anogen_core.detectors.batches import BatchSampler
+from anogen_core.detectors.draem import DraemSettings
+from anogen_core.detectors.training_set import TrainingSet
+from anogen_core.errors import InputError
+
+SETTINGS = DraemSettings(steps=10, batch_size=64, image_size=32, rotate_share=0.0)
+
+
+def _data(*, origins: bool = True, size: int = 32) -> TrainingSet:
+    """Return four dark normal photos and eight copies of them with a white square in a larger box."""
+    rng = np.random.default_rng(0)
+    normals = rng.integers(0, 100, (4, size, size, 3), dtype=np.uint8)
+    rows = np.arange(8) % 4
+    generated, masks = normals[rows].copy(), np.zeros((8, size, size), np.uint8)
+    generated[:, 10:14, 10:14] = 255
+    masks[:, 8:16, 8:16] = 255
+    return TrainingSet(normals, generated, masks, rows if origins else None)
+
+
+def _sampler(data: TrainingSet, **changes: object) -> BatchSampler:
+    return BatchSampler(SETTINGS.model_copy(update=changes), data, seed=3, device=torch.device("cpu"))
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    """A step's batch is the same in another sampler and after other steps, and differs from that of another step."""
+    first, second = _sampler(_data()), _sampler(_data())
+    expected = first.batch(7)
+    second.batch(0)
+
+    assert torch.equal(second.batch(7).shown, expected.shown)
+    assert not torch.equal(second.batch(8).shown, expected.shown)
+
+
+def test_outside_the_mask_shown_and_target_are_equal() -> None:
+    """Every sample of either source shows its target outside the mask; weak labels belong to generated samples."""
+    batch = _sampler(_data()).batch(0)
+
+    changed = (batch.shown != batch.target).any(dim=1, keepdim=True)
+    weak = batch.weakly_labelled.flatten() == 1
+    assert not changed[batch.mask == 0].any()
+    assert weak.any()
+    assert (batch.mask[weak].sum(dim=(1, 2, 3)) == 64).all()
+    assert (changed[weak].sum(dim=(1, 2, 3)) == 16).all()
+
+
+def test_shares_hold() -> None:
+    """About half of the samples are normal, a quarter generated defects, a quarter painted; 0 and 1 are exact."""
+    batches = [_sampler(_data()).batch(step) for step in range(10)]
+    weak = torch.cat([batch.weakly_labelled.flatten() for batch in batches])
+
+    assert weak.mean().item() == pytest.approx(0.25, abs=0.06)
+    assert _sampler(_data(), normal_share=1.0).batch(0).mask.sum() == 0
+    assert _sampler(_data(), normal_share=0.0, generated_share=1.0).batch(0).weakly_labelled.all()
+    assert not _sampler(_data(), supervision="mask").batch(0).weakly_labelled.any()
+
+
+def test_the_control_arm_sees_the_same_photos() -> None:
+    """Without generated data the samples that are not generated are the same, bit for bit."""
+    ours = _sampler(_data()).batch(0)
+    data = _data()
+    control = _sampler(TrainingSet(data.normals)).batch(0)
+
+    same = ours.weakly_labelled.flatten() == 0
+    assert torch.equal(ours.shown[same], control.shown[same])
+    assert torch.equal(ours.mask[same], control.mask[same])
+    assert not control.weakly_labelled.any()
+
+
+def test_without_origins_the_target_is_unknown_inside_the_box() -> None:
+    """The reconstruction is supervised outside the box only, and samples shown as normal are normal photos."""
+    batch = _sampler(_data(origins=False)).batch(0)
+
+    weak = batch.weakly_labelled.flatten() == 1
+    normal = batch.mask.sum(dim=(1, 2, 3)) == 0
+    assert torch.equal(batch.target_known[weak], 1 - batch.mask[weak])
+    assert (batch.target_known[~weak] == 1).all()
+    assert batch.shown[normal].max() < 0.5
+
+
+def test_rotation_turns_photo_and_mask_together() -> None:
+    """The white square of a rotated generated photo stays inside its rotated box."""
+    batch = _sampler(_data(), rotate_share=1.0, normal_share=0.0, generated_share=1.0).batch(0)
+
+    white = batch.shown.amin(dim=1, keepdim=True) > 0.9
+    assert white.any()
+    assert (batch.mask[white] == 1).all()
+    assert set(batch.mask.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_resizing_grows_masks_outward() -> None:
+    """A reduced mask covers every pixel that the box touches, and photos keep their mean."""
+    data = _data(size=64)
+
+    small = data.resized(16)
+
+    assert small.masks is not None
+    assert small.masks.dtype == np.bool_
+    assert small.masks.sum(axis=(1, 2)).tolist() == [4] * 8
+    assert small.normals.shape == (4, 16, 16, 3)
+    assert small.normals.mean() == pytest.approx(data.normals.mean(), abs=1)
+
+
+def test_a_single_anomalous_pixel_survives_reduction() -> None:
+    """A mask of one pixel still marks one pixel after the photo shrinks to a quarter."""
+    data = _data(size=64)
+    masks = np.zeros((8, 64, 64), bool)
+    masks[:, 5, 5] = True
+
+    small = TrainingSet(data.normals, data.generated, masks).resized(16)
+
+    assert small.masks is not None
+    assert small.masks.sum(axis=(1, 2)).tolist() == [1] * 8
+
+
+def test_digest_depends_on_every_array() -> None:
+    """The digest changes with a pixel, a mask, an origin or the absence of any."""
+    data = _data()
+    masks = data.masks.copy()  # type: ignore[union-attr]
+    masks[0, 0, 0] = 255
+
+    digests = [
+        data.digest(),
+        _data(origins=False).digest(),
+        TrainingSet(data.normals, data.generated, masks, data.origins).digest(),
+        TrainingSet(data.normals).digest(),
+    ]
+
+    assert len(set(digests)) == 4
+    assert _data().digest() == digests[0]
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    """Each message names the array and what was found."""
+    data = _data()
+    normals, generated, masks = data.normals, data.generated, data.masks
+
+    with pytest.raises(InputError, match="normals must be uint8"):
+        TrainingSet(normals.astype(np.float32))
+    with pytest.raises(InputError, match="together"):
+        TrainingSet(normals, generated)
+    with pytest.raises(InputError, match=r"\(8, 32, 32\)"):
+        TrainingSet(normals, generated, masks[:, None])  # type: ignore[index]
+    with pytest.raises(InputError, match="empty"):
+        TrainingSet(normals, generated, np.zeros((8, 32, 32), bool))
+    with pytest.raises(InputError, match="rows of normals"):
+        TrainingSet(normals, generated, masks, np.full(8, 4))

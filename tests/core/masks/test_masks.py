@@ -1,0 +1,108 @@
+"""Where a defect may be: boxes on the foreground, sizes from the support masks, honest refusals."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from anogen_core.diffusion.crop import bounding_box
+from anogen_core.errors import MaskPlacementError
+from anogen_core.masks.box import BoxSamplerSettings
+from anogen_core.masks.foreground import ForegroundSettings, find_foreground
+from anogen_core.masks.sampler import component_sizes, render
+from anogen_core.records import Box, Placement
+from anogen_core.seeding import numpy_generator
+
+
+def _mask(height: int, width: int, *boxes: tuple[int, int, int, int]) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    for x, y, w, h in boxes:
+        mask[y : y + h, x : x + w] = True
+    return mask
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_boxes_lie_in_the_frame_and_on_the_foreground(seed: int, rotate: bool) -> None:  # noqa: FBT001
+    """Every accepted mask is not empty and covers the foreground by the stated share."""
+    foreground = _mask(80, 120, (30, 20, 70, 50))
+    settings = BoxSamplerSettings(rotate=rotate, min_overlap=0.9, attempts=5000)
+    sampler = settings.build([_mask(80, 120, (10, 10, 20, 8))])
+
+    mask = render(sampler.sample(foreground, numpy_generator(seed)), (80, 120))
+
+    assert mask.any()
+    assert foreground[mask].mean() >= 0.9
+
+
+def test_placement_follows_its_generator_alone() -> None:
+    """The same seed gives the same placement, another seed another one, and no global generator is touched."""
+    foreground = np.ones((64, 64), bool)
+    sampler = BoxSamplerSettings().build([_mask(64, 64, (5, 5, 12, 9))])
+    np.random.seed(1)  # noqa: NPY002 - the global generator that must stay untouched
+    before = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
+
+    first, again, other = (sampler.sample(foreground, numpy_generator(seed)) for seed in (4, 4, 5))
+
+    assert first == again
+    assert first != other
+    assert np.random.get_state()[1].tolist() == before  # type: ignore[index]  # noqa: NPY002
+
+
+def test_sizes_follow_the_support_masks() -> None:
+    """Without ranges, boxes are as large as the support defects, give or take jitter and padding."""
+    settings = BoxSamplerSettings(jitter=1.25, padding=0.0, min_size=1)
+    sampler = settings.build([_mask(200, 200, (50, 50, 40, 20))])
+
+    boxes = [sampler.sample(np.ones((200, 200), bool), numpy_generator(i)).box for i in range(50)]
+
+    assert all(32 <= box.width <= 50 and 16 <= box.height <= 25 for box in boxes)
+    assert len({box.width for box in boxes}) > 5
+
+
+def test_impossible_placement_ends_after_bounded_attempts_with_a_reason() -> None:
+    """A foreground too small for any box ends the search; the message says what was found and what to change."""
+    sampler = BoxSamplerSettings(attempts=20).build([_mask(64, 64, (0, 0, 40, 40))])
+
+    with pytest.raises(MaskPlacementError, match=r"in 20 attempts \(best 0\.\d\d, foreground 1% of 64x64 px\)"):
+        sampler.sample(_mask(64, 64, (30, 30, 6, 6)), numpy_generator(0))
+
+
+def test_rotation_setting_rejects_the_string_false() -> None:
+    """The text "False" is not a boolean; read as one it would rotate every box."""
+    with pytest.raises(ValidationError, match="boolean"):
+        BoxSamplerSettings.model_validate({"rotate": "False"})
+
+
+def test_crumbs_of_an_annotation_are_not_defects() -> None:
+    """Fragments closer than the joining distance are one defect, and specks far smaller than it are none."""
+    mask = _mask(100, 100, (10, 10, 20, 20), (33, 10, 10, 20), (90, 90, 2, 2))
+
+    assert component_sizes([mask], join=7) == [(0.33, 0.2)]
+
+
+def test_axis_aligned_box_is_rendered_exactly() -> None:
+    """The mask of an unrotated placement is its box, pixel by pixel."""
+    placement = Placement(box=Box(x=3, y=5, width=7, height=4))
+
+    assert bounding_box(render(placement, (20, 20))) == placement.box
+    assert render(placement, (20, 20)).sum() == 28
+
+
+def test_part_on_a_plain_background_is_found() -> None:
+    """A bright part on a dark mat is the foreground, whichever of the two is brighter."""
+    rng = numpy_generator(0)
+    part = _mask(100, 100, (30, 25, 45, 50))
+    grey = np.where(part, 180, 40) + rng.normal(0, 6, (100, 100))
+    photo = np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+    for image in (photo, 255 - photo):
+        found = find_foreground(image, ForegroundSettings(closing=5))
+        assert (found == part).mean() > 0.97
+
+
+def test_a_texture_is_foreground_everywhere() -> None:
+    """A photo without a background around a part is foreground as a whole, instead of half of its grain."""
+    noise = numpy_generator(0).normal(128, 25, (100, 100, 1)).clip(0, 255).astype(np.uint8)
+
+    assert find_foreground(np.repeat(noise, 3, axis=2), ForegroundSettings()).all()

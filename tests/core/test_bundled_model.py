@@ -1,0 +1,251 @@
+"""The bundled base model as a user meets it, and the training that made it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from torch.nn import functional
+
+import anogen_core
+from anogen_core.errors import TrainingError
+from anogen_core.pretraining.autoencoder import AutoencoderTraining, round_trip_psnr
+from anogen_core.pretraining.corpus import Corpus, CorpusSettings, crop_batch, render_corpus
+from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
+from anogen_core.pretraining.loop import learning_rate_factor, run_training
+from anogen_core.pretraining.networks import NetworkSettings, build_autoencoder, build_denoiser, encode, tokenize
+from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
+from anogen_core.pretraining.vocabulary import build_tokenizer, known_words, write_caption
+from anogen_core.procedural.scene import DEFECTS, MATERIALS, render_scene
+from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
+
+BUNDLED = Path(anogen_core.__file__).parent / "diffusion" / "bundled"
+HELD_OUT_SEED = 987_654_321
+"""Scenes of this seed are in no training corpus."""
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StableDiffusionPipeline:
+    loaded = DiffusionPipeline.from_pretrained(BUNDLED, local_files_only=True)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def held_out() -> torch.Tensor:
+    """Six scenes (6,3,128,128) in [-1, 1] that no training saw."""
+    scenes = [render_scene(numpy_generator(derive_seed(HELD_OUT_SEED, "scene", i)), size=128) for i in range(6)]
+    return torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def predict(pipeline: StableDiffusionPipeline, latents: torch.Tensor, prompt: str, timestep: int) -> torch.Tensor:
+    with torch.no_grad():
+        text = pipeline.text_encoder(tokenize(pipeline.tokenizer, [prompt] * len(latents)))[0]
+        return pipeline.unet(latents, timestep, text).sample
+
+
+def test_bundled_directory_loads_as_a_stable_diffusion_pipeline_in_float32(pipeline: StableDiffusionPipeline) -> None:
+    """Diffusers' generic loader gives a complete text-to-image pipeline from local files alone."""
+    assert isinstance(pipeline, StableDiffusionPipeline)
+    assert pipeline.safety_checker is None
+    for network in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
+        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+def test_bundled_directory_stays_under_twenty_megabytes() -> None:
+    """The model travels with the package, so it must stay small."""
+    assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) < 20 * 2**20
+
+
+def test_bundled_model_has_a_card() -> None:
+    """The card names the licence, the data, the limits and the command that made the weights."""
+    card = (BUNDLED / "README.md").read_text()
+
+    for word in ("Apache-2.0", "-m anogen_core.pretraining.train", "Limits", "Data"):
+        assert word in card
+
+
+def test_every_training_word_is_one_token_of_the_shipped_tokenizer(pipeline: StableDiffusionPipeline) -> None:
+    """Words of inspection are single tokens, so each is a possible initializer of an embedding."""
+    assert len(pipeline.tokenizer.tokenize("defect")) == 1
+    for word in (*" ".join((*DEFECTS, *MATERIALS)).split(), "photo", "surface"):
+        assert len(pipeline.tokenizer.tokenize(word)) == 1, word
+
+
+def test_placeholder_token_can_be_added(pipeline: StableDiffusionPipeline) -> None:
+    """A textual-inversion placeholder becomes one token at its place in the prompt."""
+    tokenizer = build_tokenizer(known_words())
+
+    assert tokenizer.add_tokens(["<blowhole>"]) == 1
+    assert tokenizer.tokenize("a photo of a <blowhole>")[-1] == "<blowhole>"
+    assert len(tokenizer) == len(pipeline.tokenizer) + 1
+
+
+def test_autoencoder_keeps_colour(pipeline: StableDiffusionPipeline) -> None:
+    """A plain coloured patch comes back in its own colour, not grey."""
+    colours = torch.tensor([[0.6, -0.4, -0.4], [-0.4, 0.5, -0.3], [-0.5, -0.3, 0.6], [0.5, 0.3, -0.5]])
+    images = colours[:, :, None, None].expand(-1, -1, 64, 64)
+
+    with torch.no_grad():
+        decoded = pipeline.vae.decode(pipeline.vae.encode(images).latents).sample
+
+    assert (decoded.mean((2, 3)) - colours).abs().max() < 0.15
+
+
+def test_autoencoder_keeps_held_out_scenes(pipeline: StableDiffusionPipeline, held_out: torch.Tensor) -> None:
+    """Scenes that no training saw survive encoding and decoding."""
+    assert round_trip_psnr(pipeline.vae, held_out) > 30
+
+
+def test_latents_have_about_unit_deviation(pipeline: StableDiffusionPipeline, held_out: torch.Tensor) -> None:
+    """The scaling factor fits, so the noise schedule means what it says (whole scenes are flatter than crops)."""
+    latents = encode(pipeline.vae, held_out)
+
+    assert latents.shape == (6, pipeline.unet.config.in_channels, 32, 32)
+    assert 0.4 < float(latents.std()) < 1.6
+
+
+@pytest.mark.parametrize("timestep", [300, 600, 900])
+def test_denoiser_explains_held_out_scenes(
+    pipeline: StableDiffusionPipeline, held_out: torch.Tensor, timestep: int
+) -> None:
+    """The UNet has learned: on scenes no training saw it halves the error of the best multiple of its input."""
+    latents = encode(pipeline.vae, held_out)
+    noise = torch.randn(latents.shape, generator=torch_generator(0))
+    noisy = pipeline.scheduler.add_noise(latents, noise, torch.tensor([timestep]))
+    velocity = pipeline.scheduler.get_velocity(latents, noise, torch.tensor([timestep]))
+    share = float((noisy * velocity).mean() / noisy.square().mean())
+
+    error = (predict(pipeline, noisy, "", timestep) - velocity).square().mean()
+
+    assert error < 0.5 * (share * noisy - velocity).square().mean()
+
+
+def test_two_defect_words_give_two_predictions(pipeline: StableDiffusionPipeline, held_out: torch.Tensor) -> None:
+    """The prompt reaches the image: another word changes the prediction by more than half precision rounds."""
+    noise = torch.randn((6, 8, 32, 32), generator=torch_generator(0))
+    noisy = pipeline.scheduler.add_noise(encode(pipeline.vae, held_out), noise, torch.tensor([900]))
+
+    difference = predict(pipeline, noisy, "a photo of a hole", 900) - predict(
+        pipeline, noisy, "a photo of a stain", 900
+    )
+
+    assert float(difference.square().mean().sqrt()) > 0.003
+
+
+def test_the_right_word_explains_a_defect_better_than_a_wrong_one(pipeline: StableDiffusionPipeline) -> None:
+    """Words carry meaning: over held-out scenes of every defect, its own name gives the lowest masked error."""
+    names = [DEFECTS[index % len(DEFECTS)] for index in range(70)]
+    seeds = [derive_seed(HELD_OUT_SEED, "defective", index) for index in range(len(names))]
+    scenes = [
+        render_scene(numpy_generator(seed), size=64, defect=name) for seed, name in zip(seeds, names, strict=True)
+    ]
+    images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    masks = torch.from_numpy(np.stack([scene.mask for scene in scenes])).float()[:, None]
+    latents, cells, timestep = encode(pipeline.vae, images), functional.max_pool2d(masks, 4), torch.tensor([800])
+    noise = torch.randn(latents.shape, generator=torch_generator(800))
+    noisy = pipeline.scheduler.add_noise(latents, noise, timestep)
+    velocity = pipeline.scheduler.get_velocity(latents, noise, timestep)
+
+    def masked_error(words: list[str]) -> float:
+        with torch.no_grad():
+            text = pipeline.text_encoder(tokenize(pipeline.tokenizer, [f"a photo of a {word}" for word in words]))[0]
+            error = (pipeline.unet(noisy, 800, text).sample - velocity).square() * cells
+        return float((error.sum((1, 2, 3)) / cells.sum((1, 2, 3)).clamp_min(1)).mean())
+
+    assert masked_error(names) < min(masked_error(names[5:] + names[:5]), masked_error(names[9:] + names[:9]))
+
+
+TINY = PretrainingSettings(
+    networks=NetworkSettings(encoder_width=8, decoder_width=8, unet_channels=(32, 32), text_width=32),
+    corpus=CorpusSettings(num_scenes=6, scene_size=96),
+    autoencoder=AutoencoderTraining(steps=2, batch_size=2),
+    denoiser=DenoiserTraining(steps=3, batch_size=2),
+)
+
+
+@pytest.fixture
+def tiny_corpus(tmp_path: Path) -> Corpus:
+    return render_corpus(tmp_path / "corpus", TINY.corpus)
+
+
+def tiny_trainer(corpus: Corpus) -> DenoiserTrainer:
+    tokenizer = build_tokenizer(known_words())
+    torch.manual_seed(0)
+    autoencoder = build_autoencoder(TINY.networks).requires_grad_(requires_grad=False)
+    return DenoiserTrainer(build_denoiser(TINY.networks, tokenizer), tokenizer, autoencoder, corpus, TINY.denoiser)
+
+
+def test_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tiny_corpus: Corpus, tmp_path: Path) -> None:
+    """Stopping between two steps and starting again in a new process state changes no bit of the averaged weights."""
+    undisturbed = tiny_trainer(tiny_corpus)
+    run_training(undisturbed, tmp_path / "undisturbed", steps=3)
+    run_training(tiny_trainer(tiny_corpus), tmp_path / "stopped", steps=2)
+    torch.manual_seed(123)
+    resumed = tiny_trainer(tiny_corpus)
+
+    assert run_training(resumed, tmp_path / "stopped", steps=3) == 3
+
+    expected, found = undisturbed.averaged.state_dict(), resumed.averaged.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_pretraining_writes_a_pipeline_that_loads(tmp_path: Path) -> None:
+    """The script's whole path, tiny: scenes, autoencoder, denoiser, a directory that diffusers reads."""
+    directory = pretrain(TINY, Place(work=tmp_path / "work", out=tmp_path / "model", device=torch.device("cpu")))
+
+    pipeline = DiffusionPipeline.from_pretrained(directory, local_files_only=True)
+    assert pipeline.unet.config.block_out_channels == [32, 32]
+    assert {path.name for path in (tmp_path / "work").glob("*.png")} == {"sampled.png", "painted.png"}
+
+
+def test_training_stops_at_a_loss_that_is_not_a_number(tmp_path: Path) -> None:
+    """A broken run says so instead of writing a broken model."""
+
+    class Broken:
+        name = "broken"
+
+        def train_step(self, step: int) -> float:
+            return float("nan") if step == 1 else 0.5
+
+        def state_dict(self) -> dict[str, Any]:
+            return {}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            del state
+
+    with pytest.raises(TrainingError, match="loss is nan at step 2"):
+        run_training(Broken(), tmp_path, steps=3)
+    assert not (tmp_path / "broken.pt").exists()
+
+
+def test_crops_depend_on_the_generator_alone(tiny_corpus: Corpus) -> None:
+    """Equal seeds give equal crops and captions, another seed gives others; values stay in [-1, 1]."""
+    first, again, other = (crop_batch(tiny_corpus, numpy_generator(seed), count=5, size=32) for seed in (1, 1, 2))
+
+    assert torch.equal(first.images, again.images)
+    assert first.captions == again.captions
+    assert not torch.equal(first.images, other.images)
+    assert first.images.shape == (5, 3, 32, 32)
+    assert first.images.abs().max() <= 1
+
+
+def test_captions_name_the_defect_alone_and_nothing_often_enough() -> None:
+    """Generation prompts with the defect alone and guides away from the empty prompt, so both must be common."""
+    rng = numpy_generator(0)
+    captions = [write_caption("oak", "gash", rng) for _ in range(2000)]
+
+    assert 0.1 < captions.count("") / 2000 < 0.2
+    assert sum("gash" in caption and "oak" not in caption for caption in captions) / 2000 > 0.3
+    assert not any("gash" in write_caption("oak", None, rng) for _ in range(200))
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    """The rate starts low, reaches its peak early and ends at a twentieth."""
+    factors = [learning_rate_factor(step, 1000) for step in range(1001)]
+
+    assert factors[0] <= 0.01
+    assert max(factors) > 0.85
+    assert factors[-1] == pytest.approx(0.05)

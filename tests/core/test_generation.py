@@ -1,0 +1,65 @@
+"""Generating images: the background is kept byte for byte, and a job's image does not depend on its batch."""
+
+import numpy as np
+import pytest
+import torch
+
+from anogen_core.diffusion import BundledModelSettings
+from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.sampling import SamplerSettings
+from anogen_core.generation import GenerationSettings, Job, generate
+
+SETTINGS = GenerationSettings(batch_size=2, sampler=SamplerSettings(num_inference_steps=2))
+
+
+@pytest.fixture(scope="module")
+def model() -> DiffusionModel:
+    return BundledModelSettings().build(torch.device("cpu"))
+
+
+def _job(model: DiffusionModel, seed: int, size: tuple[int, int] = (90, 120)) -> Job:
+    rng = np.random.Generator(np.random.PCG64(seed))
+    mask = np.zeros(size, bool)
+    y, x = int(rng.integers(0, size[0] - 20)), int(rng.integers(0, size[1] - 30))
+    mask[y : y + 20, x : x + 30] = True
+    cells = model.resolution // model.factor
+    crop = choose_crop(bounding_box(mask), size, cells, model.resolution, CropSettings())
+    normal = rng.integers(90, 150, (*size, 3), dtype=np.uint8)
+    return Job(normal, mask, crop, model.word_vector("scratch")[None], seed=seed)
+
+
+@pytest.mark.parametrize("keep_detail", [True, False])
+def test_background_is_byte_equal_and_the_inside_changes(model: DiffusionModel, keep_detail: bool) -> None:  # noqa: FBT001
+    """Law 6 on the whole path: outside the mask nothing changes; inside something does."""
+    jobs = [_job(model, seed) for seed in range(2)]
+
+    images = generate(jobs, model, SETTINGS.model_copy(update={"keep_detail": keep_detail}))
+
+    for job, image in zip(jobs, images, strict=True):
+        assert np.array_equal(image[~job.mask], job.normal[~job.mask])
+        assert not np.array_equal(image[job.mask], job.normal[job.mask])
+
+
+def test_an_image_does_not_depend_on_its_neighbours(model: DiffusionModel) -> None:
+    """Law 1: alone, first or last in a batch, in any order: a job gives the same bytes."""
+    jobs = [_job(model, seed) for seed in range(3)]
+
+    together = generate(jobs, model, SETTINGS)
+    reversed_order = generate(jobs[::-1], model, SETTINGS)[::-1]
+    alone = [generate([job], model, SETTINGS)[0] for job in jobs]
+
+    for one, two, three in zip(together, reversed_order, alone, strict=True):
+        assert np.array_equal(one, two)
+        assert np.array_equal(one, three)
+
+
+def test_batch_size_changes_rounding_at_most(model: DiffusionModel) -> None:
+    """Another batch size is the same sample: no pixel moves by more than one grey level."""
+    jobs = [_job(model, seed) for seed in range(2)]
+
+    small = generate(jobs, model, SETTINGS.model_copy(update={"batch_size": 1}))
+    large = generate(jobs, model, SETTINGS.model_copy(update={"batch_size": 2}))
+
+    for one, two in zip(small, large, strict=True):
+        assert np.abs(one.astype(int) - two).max() <= 1

@@ -1,0 +1,90 @@
+"""The plan: complete, fixed by the seed, independent of what it does not depend on."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anogen_core.diffusion.crop import CropSettings
+from anogen_core.masks import BoxSamplerSettings
+from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.planning import PlanSettings, plan_requests, split_into_shards
+from anogen_core.records import GenerationRequest, Sample
+
+NORMALS = [
+    Sample(
+        sample_id=f"c/train/good/{i}", category="c", defect="good", split="train", image_uri=f"/{i}.png", sha256=str(i)
+    )
+    for i in range(5)
+]
+SETTINGS = PlanSettings(
+    images_per_defect=12,
+    mask_sampler=BoxSamplerSettings(attempts=50),
+    foreground=ForegroundSettings(),
+    crop=CropSettings(),
+)
+
+
+def _mask(side: int) -> np.ndarray:
+    mask = np.zeros((64, 64), bool)
+    mask[10 : 10 + side, 20 : 20 + side] = True
+    return mask
+
+
+def _texture(sample: Sample) -> np.ndarray:
+    return np.random.Generator(np.random.PCG64(int(sample.sha256))).integers(90, 160, (64, 64, 3), dtype=np.uint8)
+
+
+def _plan(
+    settings: PlanSettings = SETTINGS, *, seed: int = 0, defects: tuple[str, ...] = ("crack", "hole")
+) -> list[GenerationRequest]:
+    return plan_requests(NORMALS, {d: [_mask(9)] for d in defects}, settings, load=_texture, seed=seed)
+
+
+def test_plan_is_complete_and_uses_normals_evenly() -> None:
+    """Every defect has its number of requests, ids are unique, and each photo is used as often as any other."""
+    requests = _plan()
+
+    assert [r.index for r in requests] == list(range(24))
+    assert len({r.request_id for r in requests}) == 24
+    assert len({r.seed for r in requests}) == 24
+    for defect in ("crack", "hole"):
+        uses = [sum(r.normal == n for r in requests if r.defect == defect) for n in NORMALS]
+        assert max(uses) - min(uses) <= 1
+
+
+def test_plan_depends_on_seed_and_not_on_neighbours() -> None:
+    """The same seed plans the same; a defect's requests do not change when another defect or more images are added."""
+    alone = _plan(defects=("hole",))
+    more = _plan(SETTINGS.model_copy(update={"images_per_defect": 15}))
+
+    together = {r.request_id: r for r in _plan()}
+
+    assert _plan() == list(together.values())
+    assert _plan(seed=1) != list(together.values())
+    assert all(together[r.request_id].model_copy(update={"index": r.index}) == r for r in alone)
+    assert all(r.model_copy(update={"index": q.index}) == q for r in more if (q := together.get(r.request_id)))
+
+
+def test_request_without_a_place_is_blocked_with_its_reason() -> None:
+    """A mask that no square of the frame can hold is blocked in the plan, never dropped."""
+    settings = SETTINGS.model_copy(update={"mask_sampler": BoxSamplerSettings(width=(0.9, 0.9), height=(0.1, 0.1))})
+
+    def wide(sample: Sample) -> np.ndarray:
+        return np.concatenate([_texture(sample)] * 3, axis=1)
+
+    requests = plan_requests(NORMALS, {"crack": [_mask(9)]}, settings, load=wide, seed=0)
+
+    assert len(requests) == 12
+    assert all(r.placement is None and r.blocked is not None and "largest square" in r.blocked for r in requests)
+
+
+@given(st.integers(1, 30))
+def test_shards_hold_every_request_once_and_in_order(size: int) -> None:
+    """Whatever the shard size, the shards are a partition of the plan."""
+    requests = _plan()
+
+    shards = split_into_shards(requests, size)
+
+    assert [r for shard in shards for r in shard.requests] == requests
+    assert all(len(shard.requests) == size for shard in shards[:-1])
+    assert [shard.index for shard in shards] == list(range(len(shards)))
