@@ -19,5 +19,7 @@ ImageBatch: TypeAlias = Float[Tensor, "B 3 H W"]
 Latents: TypeAlias = Float[Tensor, "B C h w"]
 LatentMask: TypeAlias = Float[Tensor, "B 1 h w"]
 """1 where anomalous, 0 elsewhere."""
+Surroundings: TypeAlias = Float[Tensor, "B S h w"]
+"""What an inpainting model is shown of the photo around a mask: the mask, and the latents with the inside blanked."""
 Conditioning: TypeAlias = Float[Tensor, "B T D"]
 """Output of the text encoder."""

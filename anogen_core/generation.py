@@ -95,6 +95,7 @@ def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: Genera
         noise=_noise(jobs, background),
         conditioning=_conditioning(jobs, model),
         settings=settings.sampler,
+        surroundings=model.surroundings(canvas, mask),
     )
     decoded = model.decode(latents)
     if settings.keep_detail:

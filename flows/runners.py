@@ -22,13 +22,24 @@ def task_runners(settings: RunnerSettings) -> Iterator[NewRunner]:
     if settings.address is not None:
         yield lambda: DaskTaskRunner(address=settings.address)
         return
+    import dask  # noqa: PLC0415
+    import torch  # noqa: PLC0415
     from distributed import LocalCluster  # noqa: PLC0415
 
-    with LocalCluster(
-        n_workers=settings.workers,
-        threads_per_worker=settings.threads_per_worker,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=50,
-    ) as cluster:
+    # Dask gives each worker one thread for arithmetic. Sums depend on that number, and the dataset must not depend on
+    # who made it.
+    libraries = ("OMP", "MKL", "OPENBLAS")
+    arithmetic = {
+        f"distributed.nanny.pre-spawn-environ.{library}_NUM_THREADS": torch.get_num_threads() for library in libraries
+    }
+    with (
+        dask.config.set(arithmetic),
+        LocalCluster(
+            n_workers=settings.workers,
+            threads_per_worker=settings.threads_per_worker,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        ) as cluster,
+    ):
         yield lambda: DaskTaskRunner(address=cluster.scheduler_address)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from anogen_core.arrays import Image, LatentMask, Latents, Mask
+from anogen_core.arrays import Image, LatentMask, Latents, Mask, Surroundings
 from anogen_core.checkpoints import CheckpointSlot
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, middle_of, to_canvas, to_latent_mask
 from anogen_core.diffusion.model import DiffusionModel
@@ -25,7 +26,7 @@ from anogen_core.errors import TrainingError
 from anogen_core.seeding import derive_seed, torch_generator
 from anogen_core.settings import Settings
 
-INVERSION_VERSION = 1
+INVERSION_VERSION = 2
 """Raised by hand when a change here changes the learned embedding."""
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,9 @@ class Views:
 
     latents: Latents
     masks: LatentMask
+    """1 on cells under any anomalous pixel: where the loss counts."""
+    surroundings: Surroundings | None
+    """What an inpainting model sees around the defect's bounding box, as it will when it paints into a box."""
 
 
 def encode_views(
@@ -126,18 +130,32 @@ def encode_views(
     """Return latents and latent masks of every support photo at every zoom, and of their horizontal flips."""
     side = crop.canvas or model.resolution
     cells = side // model.factor
-    latents, masks = [], []
+    latents, masks, surroundings = [], [], []
     for image, mask in support:
         for factor in zooms:
             scaled = crop.model_copy(
                 update={"context": crop.context * factor, "min_cells": max(1, round(crop.min_cells / factor))}
             )
             square = choose_crop(middle_of(bounding_box(mask), mask.shape), mask.shape, cells, side, scaled)
-            canvas = to_canvas(image, square, side)
-            grid = to_latent_mask(mask, square, cells)
-            latents.append(model.encode(torch.cat([canvas, canvas.flip(-1)])))
-            masks.append(torch.cat([grid, grid.flip(-1)]))
-    return Views(torch.cat(latents), torch.cat(masks).to(model.device))
+            canvas, grid = _with_flip(to_canvas(image, square, side)), _with_flip(to_latent_mask(mask, square, cells))
+            box = _with_flip(to_latent_mask(_boxed(mask), square, cells))
+            latents.append(model.encode(canvas))
+            masks.append(grid)
+            surroundings.append(model.surroundings(canvas, box))
+    seen = [around for around in surroundings if around is not None]
+    return Views(torch.cat(latents), torch.cat(masks).to(model.device), torch.cat(seen) if seen else None)
+
+
+def _with_flip(array: torch.Tensor) -> torch.Tensor:
+    return torch.cat([array, array.flip(-1)])
+
+
+def _boxed(mask: Mask) -> Mask:
+    """Return the mask's bounding box, filled."""
+    box = bounding_box(mask)
+    filled = np.zeros_like(mask)
+    filled[box.y : box.y + box.height, box.x : box.x + box.width] = True
+    return filled
 
 
 def learn_embedding(
@@ -180,9 +198,8 @@ def _loss(model: DiffusionModel, vectors: torch.Tensor, batch: dict[str, Any]) -
     repeated = vectors[None].expand(len(batch["prompts"]), -1, -1)
     conditioning = model.condition(batch["prompts"], repeated)
     noised = _noised(batch["latents"], noise, alpha_bar)
-    return masked_loss(
-        noise, model.predict_noise(noised, batch["timesteps"].to(model.device), conditioning), batch["masks"]
-    )
+    predicted = model.predict_noise(noised, batch["timesteps"].to(model.device), conditioning, batch["surroundings"])
+    return masked_loss(noise, predicted, batch["masks"])
 
 
 def _optimise(
@@ -200,6 +217,7 @@ def _optimise(
     batch = {
         "latents": views.latents[pick],
         "masks": views.masks[pick],
+        "surroundings": None if views.surroundings is None else views.surroundings[pick],
         "timesteps": torch.randint(len(model.alpha_bar), (settings.batch_size,), generator=generator),
         "noise": torch.randn((settings.batch_size, *views.latents.shape[1:]), generator=generator),
         "prompts": [TEMPLATES[i] for i in words.tolist()],
@@ -226,6 +244,7 @@ def _validation_grid(
             {
                 "latents": views.latents,
                 "masks": views.masks,
+                "surroundings": views.surroundings,
                 "timesteps": torch.full((count,), timestep),
                 "noise": noise,
                 "prompts": [TEMPLATES[0]] * count,

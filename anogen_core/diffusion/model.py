@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from anogen_core.arrays import Conditioning, ImageBatch, Latents
+from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
 from anogen_core.records import BaseModelInfo
 
 
@@ -17,7 +17,8 @@ class DiffusionModel(ABC):
         >>> model = BundledModelSettings().build(torch.device("cpu"))
         >>> latents = model.encode(images)
         >>> text = model.condition(["a photo of a {}"], vectors)
-        >>> noise = model.predict_noise(latents, timestep, text)
+        >>> around = model.surroundings(images, mask)
+        >>> noise = model.predict_noise(latents, timestep, text, around)
     """
 
     @property
@@ -76,5 +77,20 @@ class DiffusionModel(ABC):
         """
 
     @abstractmethod
-    def predict_noise(self, latents: Latents, timestep: torch.Tensor, conditioning: Conditioning) -> Latents:
-        """Return epsilon_theta(z_t, t, c) in the latents' dtype."""
+    def surroundings(self, images: ImageBatch, mask: LatentMask) -> Surroundings | None:
+        """Return what an inpainting model sees around a mask; None for a model that sees noise and text alone.
+
+        Args:
+            images: (B, 3, H, W) in [-1, 1].
+            mask: (B, 1, h, w), 1 where something is to be painted.
+        """
+
+    @abstractmethod
+    def predict_noise(
+        self,
+        latents: Latents,
+        timestep: torch.Tensor,
+        conditioning: Conditioning,
+        surroundings: Surroundings | None = None,
+    ) -> Latents:
+        """Return epsilon_theta(z_t, t, c) in the dtype of the latents; `surroundings` as that method gives them."""

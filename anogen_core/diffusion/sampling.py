@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from anogen_core.arrays import Conditioning, LatentMask, Latents
+from anogen_core.arrays import Conditioning, LatentMask, Latents, Surroundings
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.settings import Settings
 
@@ -38,6 +38,7 @@ def sample_blended(
     noise: Latents,
     conditioning: tuple[Conditioning, Conditioning],
     settings: SamplerSettings,
+    surroundings: Surroundings | None = None,
 ) -> Latents:
     """Return latents that are generated inside the mask and equal to `background` outside.
 
@@ -48,27 +49,35 @@ def sample_blended(
         noise: (B, C, h, w) standard normal noise, one draw per request.
         conditioning: Text encoding without and with the concept, each (B, T, D).
         settings: Sampler, steps, guidance and strength.
+        surroundings: What `model.surroundings` returned for the normal crops and the mask.
     """
     scheduler = _scheduler(model, settings)
     timesteps = scheduler.timesteps
     timesteps = timesteps[len(timesteps) - max(1, round(settings.strength * len(timesteps))) :]
     latents = noise if settings.strength == 1 else scheduler.add_noise(background, noise, timesteps[:1])
     text = torch.cat(conditioning)
+    around = None if surroundings is None else torch.cat([surroundings, surroundings])
     with torch.no_grad():
         for timestep in timesteps:
             noised = scheduler.add_noise(background, noise, timestep.reshape(1))
             latents = mask * latents + (1 - mask) * noised
-            predicted = _guided_noise(model, latents, timestep, text, scale=settings.guidance_scale)
+            predicted = _guided_noise(model, latents, timestep, text, around, scale=settings.guidance_scale)
             latents = scheduler.step(predicted, timestep, latents).prev_sample
     return mask * latents + (1 - mask) * background
 
 
 def _guided_noise(
-    model: DiffusionModel, latents: Latents, timestep: torch.Tensor, text: Conditioning, *, scale: float
+    model: DiffusionModel,
+    latents: Latents,
+    timestep: torch.Tensor,
+    text: Conditioning,
+    around: Surroundings | None,
+    *,
+    scale: float,
 ) -> Latents:
     doubled = torch.cat([latents, latents])
     steps = timestep.reshape(1).expand(len(doubled)).to(latents.device)
-    without, with_concept = model.predict_noise(doubled, steps, text).chunk(2)
+    without, with_concept = model.predict_noise(doubled, steps, text, around).chunk(2)
     return without + scale * (with_concept - without)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 import torch
 from torch import nn
 
-from anogen_core.arrays import Conditioning, ImageBatch, Latents
+from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
@@ -164,9 +164,27 @@ class StableDiffusionModel(DiffusionModel):
         finally:
             hook.remove()
 
-    def predict_noise(self, latents: Latents, timestep: torch.Tensor, conditioning: Conditioning) -> Latents:
+    def surroundings(self, images: ImageBatch, mask: LatentMask) -> Surroundings | None:
+        """Return the mask and the latents of the photo with the inside blanked, as diffusers' inpainting pipelines do.
+
+        None when the UNet takes nothing but noisy latents.
+        """
+        channels = int(self._vae.config.latent_channels)
+        if self._unet.config.in_channels != 2 * channels + 1:
+            return None
+        outside = nn.functional.interpolate(mask, scale_factor=self.factor) < 0.5
+        return torch.cat([mask.to(self._device), self.encode(images * outside.to(images))], dim=1)
+
+    def predict_noise(
+        self,
+        latents: Latents,
+        timestep: torch.Tensor,
+        conditioning: Conditioning,
+        surroundings: Surroundings | None = None,
+    ) -> Latents:
         """Return epsilon_theta(z_t, t, c)."""
-        output: Latents = self._unet(latents, timestep, encoder_hidden_states=conditioning).sample
+        shown = latents if surroundings is None else torch.cat([latents, surroundings], dim=1)
+        output: Latents = self._unet(shown, timestep, encoder_hidden_states=conditioning).sample
         if self._scheduler.config.prediction_type == "epsilon":
             return output
         # v-prediction (Salimans & Ho 2022): epsilon = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t

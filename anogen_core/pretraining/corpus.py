@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class CorpusSettings(Settings):
     """Which scenes the base model learns from."""
 
-    num_scenes: int = 4000
+    num_scenes: int = 12000
     """Number of rendered scenes."""
     scene_size: int = 192
     """Side of a scene in pixels."""
@@ -47,7 +47,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class CropBatch:
-    """Crops in [-1, 1], their masks reduced to the same pixels, and a caption each."""
+    """Crops in [-1, 1], the masks of their defects at the same size, and a caption each."""
 
     images: ImageBatch
     masks: Float[Tensor, "B 1 H W"]

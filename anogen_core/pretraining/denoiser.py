@@ -1,4 +1,7 @@
-"""Training of the UNet and the text encoder on velocities, with an average of the weights.
+"""Training of the UNet and the text encoder to paint into masks, with an average of the weights.
+
+The UNet is shown what surrounds a mask (Rombach et al., 2022, inpainting): material, light and edges need not be known,
+they are borrowed, and all of a small network serves the defect.
 
 The network predicts v = sqrt(ab) eps - sqrt(1 - ab) z (Salimans & Ho, 2022): at high noise, where words, colours and
 layout are decided, it need not copy the noise exactly, which a short training does not learn.
@@ -17,7 +20,8 @@ from transformers import CLIPTokenizer
 
 from anogen_core.pretraining.corpus import Corpus, crop_batch
 from anogen_core.pretraining.loop import learning_rate_factor
-from anogen_core.pretraining.networks import LATENT_CELL, Denoiser, build_scheduler, encode, tokenize
+from anogen_core.pretraining.networks import LATENT_CELL, Denoiser, build_scheduler, encode, surround, tokenize
+from anogen_core.pretraining.painting import choose_places
 from anogen_core.pretraining.parallel import average_gradients, rank
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
 from anogen_core.settings import Settings
@@ -26,7 +30,7 @@ from anogen_core.settings import Settings
 class DenoiserTraining(Settings):
     """How the UNet and the text encoder are trained."""
 
-    steps: int = 5800
+    steps: int = 12000
     """Optimisation steps; the learning rate falls to 5 % at the last one."""
     batch_size: int = 12
     """Crops of 64 px per step and process; steps on a larger canvas take fewer."""
@@ -37,8 +41,10 @@ class DenoiserTraining(Settings):
     levels and in few cells, so they are learned slowly otherwise."""
     averaging: float = 0.999
     """Decay of the average of the weights, which is what ships."""
-    defect_weight: float = 6.0
-    """Extra weight of anomalous latent cells: generation needs the model there and nowhere else."""
+    defect_weight: float = 3.0
+    """Extra weight of anomalous latent cells, in units of the other cells inside the mask."""
+    outside_weight: float = 0.05
+    """Weight of latent cells outside the mask: generation keeps the photo there."""
     token_noise: float = 0.3
     """Noise on token embeddings in units of their deviation: inversion must find points between the words."""
     seed: int = 0
@@ -105,7 +111,11 @@ class DenoiserTrainer:
         seed = derive_seed(self._settings.seed, self.name, step, rank())
         count, size = _canvas(step, self._settings.batch_size)
         crops = crop_batch(self._corpus, numpy_generator(seed), count=count, size=size)
-        latents = encode(self._autoencoder, crops.images.to(self._device))
+        images = crops.images.to(self._device)
+        latents = encode(self._autoencoder, images)
+        defects = functional.max_pool2d(crops.masks, LATENT_CELL)
+        places = choose_places(defects, numpy_generator(derive_seed(seed, "places"))).to(self._device)
+        around = surround(self._autoencoder, images, places)
         self._generator.manual_seed(seed)
         noise = torch.randn(latents.shape, generator=self._generator).to(self._device)
         # Uniform to the power 0.6 sees high noise more often: there the words decide what appears.
@@ -114,11 +124,12 @@ class DenoiserTrainer:
         alpha_bar = self._alpha_bar[timesteps].view(-1, 1, 1, 1)
         tokens = tokenize(self._tokenizer, crops.captions).to(self._device)
         noisy = alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-            predicted = self._denoiser(noisy, timesteps, tokens)
+        with torch.autocast(self._device.type, torch.bfloat16):
+            predicted = self._denoiser(noisy, around, timesteps, tokens)
         velocity = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * latents
         error = functional.mse_loss(predicted.float(), velocity, reduction="none")
-        cells = 1 + self._settings.defect_weight * functional.max_pool2d(crops.masks.to(self._device), LATENT_CELL)
+        inside = places * (1 + self._settings.defect_weight * (defects.to(self._device) > 0))
+        cells = inside + self._settings.outside_weight
         return (error * cells / cells.mean()).mean()
 
     def _shake_tokens(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from anogen_core.arrays import Latents
+from anogen_core.arrays import ImageBatch, LatentMask, Latents, Surroundings
 from anogen_core.pretraining.vocabulary import PROMPT_LENGTH
 from anogen_core.settings import Settings
 
@@ -41,7 +41,7 @@ class NetworkSettings(Settings):
 
 @final
 class Denoiser(nn.Module):
-    """The two networks that learn together: prompt tokens, noisy latents and a timestep in, v out."""
+    """The two networks that learn together: prompt tokens, noisy latents, surroundings and a timestep in, v out."""
 
     def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
         super().__init__()
@@ -49,11 +49,11 @@ class Denoiser(nn.Module):
         self.text_encoder = text_encoder
 
     def forward(
-        self, latents: Latents, timesteps: Int[Tensor, " B"], tokens: Int[Tensor, "B T"]
+        self, latents: Latents, surroundings: Surroundings, timesteps: Int[Tensor, " B"], tokens: Int[Tensor, "B T"]
     ) -> Float[Tensor, "B C h w"]:
         """Return the predicted velocity v of the latents (Salimans & Ho, 2022)."""
         conditioning = self.text_encoder(tokens).last_hidden_state
-        return self.unet(latents, timesteps, conditioning).sample
+        return self.unet(torch.cat([latents, surroundings], dim=1), timesteps, conditioning).sample
 
 
 def build_autoencoder(settings: NetworkSettings) -> AutoencoderTiny:
@@ -76,7 +76,7 @@ def build_denoiser(settings: NetworkSettings, tokenizer: CLIPTokenizer) -> Denoi
     middle = len(settings.unet_channels) - 2
     unet = UNet2DConditionModel(
         sample_size=settings.image_size // LATENT_CELL,
-        in_channels=settings.latent_channels,
+        in_channels=2 * settings.latent_channels + 1,  # noisy latents, the mask, the latents around it
         out_channels=settings.latent_channels,
         block_out_channels=settings.unet_channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", *("DownBlock2D",) * middle),
@@ -132,3 +132,9 @@ def tokenize(tokenizer: CLIPTokenizer, prompts: list[str]) -> Int[Tensor, "B T"]
 def encode(autoencoder: AutoencoderTiny, images: Float[Tensor, "B 3 H W"]) -> Latents:
     """Return the scaled latents of images in [-1, 1]: about unit variance, one cell per 4x4 pixels."""
     return autoencoder.encode(images).latents * autoencoder.config.scaling_factor
+
+
+def surround(autoencoder: AutoencoderTiny, images: ImageBatch, mask: LatentMask) -> Surroundings:
+    """Return the mask and the latents of the images with the inside blanked, as inpainting models take them."""
+    outside = nn.functional.interpolate(mask, scale_factor=LATENT_CELL) < 0.5
+    return torch.cat([mask, encode(autoencoder, images * outside)], dim=1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from transformers import CLIPTokenizer
 
+from anogen_core.diffusion import StableDiffusionSettings
 from anogen_core.pretraining.autoencoder import (
     AutoencoderTrainer,
     AutoencoderTraining,
@@ -17,12 +17,13 @@ from anogen_core.pretraining.autoencoder import (
 )
 from anogen_core.pretraining.corpus import Corpus, CorpusSettings, crop_batch, render_corpus
 from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
-from anogen_core.pretraining.export import assemble_pipeline, export_pipeline
+from anogen_core.pretraining.export import export_pipeline
 from anogen_core.pretraining.loop import run_training
-from anogen_core.pretraining.networks import Denoiser, NetworkSettings, build_autoencoder, build_denoiser
+from anogen_core.pretraining.networks import NetworkSettings, build_autoencoder, build_denoiser
 from anogen_core.pretraining.parallel import rank, wait_for_all
-from anogen_core.pretraining.samples import paint_prompts, sample_prompts, save_sheet
+from anogen_core.pretraining.samples import paint_prompts, save_sheet
 from anogen_core.pretraining.vocabulary import build_tokenizer, known_words
+from anogen_core.pretraining.warm_start import load_autoencoder, load_weights
 from anogen_core.procedural.scene import DEFECTS
 from anogen_core.seeding import derive_seed, numpy_generator, torch_seed
 from anogen_core.settings import Settings
@@ -56,6 +57,8 @@ class Place:
     device: torch.device
     minutes: float = math.inf
     """Time for the training of the denoiser; it can be resumed."""
+    start: Path | None = None
+    """Pipeline of the same sizes whose weights are the starting point; its autoencoder is taken as it is."""
 
 
 def pretrain(settings: PretrainingSettings, place: Place) -> Path:
@@ -69,11 +72,13 @@ def pretrain(settings: PretrainingSettings, place: Place) -> Path:
     tokenizer = build_tokenizer(known_words())
     with torch_seed(derive_seed(settings.seed, "denoiser")):
         denoiser = build_denoiser(settings.networks, tokenizer).to(place.device)
+    if place.start is not None:
+        load_weights(place.start, denoiser)
     trainer = DenoiserTrainer(denoiser, tokenizer, autoencoder, corpus, settings.denoiser)
 
     def publish(step: int) -> None:
         export_pipeline(trainer.averaged, autoencoder, tokenizer, directory=place.out)
-        draw_sheets(trainer.averaged, autoencoder, tokenizer, corpus=corpus, directory=place.work)
+        draw_sheet(place.out, corpus, place.work / "painted.png")
         log.info("exported step %d to %s", step, place.out)
 
     run_training(trainer, place.work, steps=settings.denoiser.steps, minutes=place.minutes, on_checkpoint=publish)
@@ -82,6 +87,8 @@ def pretrain(settings: PretrainingSettings, place: Place) -> Path:
 
 def _train_autoencoder(settings: PretrainingSettings, corpus: Corpus, place: Place) -> AutoencoderTiny:
     """Return the trained, frozen autoencoder with its scaling factor set."""
+    if place.start is not None:
+        return load_autoencoder(place.start).to(place.device).requires_grad_(requires_grad=False)
     with torch_seed(derive_seed(settings.seed, "autoencoder")):
         autoencoder = build_autoencoder(settings.networks).to(place.device)
     run_training(
@@ -93,22 +100,15 @@ def _train_autoencoder(settings: PretrainingSettings, corpus: Corpus, place: Pla
     return autoencoder.requires_grad_(requires_grad=False)
 
 
-def draw_sheets(
-    denoiser: Denoiser, autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer, *, corpus: Corpus, directory: Path
-) -> None:
-    """Write two contact sheets: every defect sampled from noise, and painted into the middle of normal crops."""
-    device = next(denoiser.parameters()).device
-    pipeline = assemble_pipeline(denoiser.cpu().eval(), autoencoder.cpu(), tokenizer)
+def draw_sheet(pipeline: Path, corpus: Corpus, target: Path) -> None:
+    """Write a contact sheet of an exported pipeline: pairs of a normal crop and a defect painted into its middle."""
+    model = StableDiffusionSettings(directory=str(pipeline)).build(torch.device("cpu"))
     prompts = [f"a photo of a {defect}" for defect in DEFECTS for _ in range(2)]
-    save_sheet(sample_prompts(pipeline, prompts), directory / "sampled.png", columns=14)
     masks = torch.zeros(len(prompts), 1, 64, 64)
     masks[:, :, 16:48, 16:48] = 1
     normal = _normal_crops(corpus, len(prompts))
-    painted = paint_prompts(pipeline, prompts, normal, masks)
-    pairs = torch.stack([normal, painted], dim=1).flatten(0, 1)
-    save_sheet(pairs, directory / "painted.png", columns=14)
-    denoiser.to(device)
-    autoencoder.to(device)
+    painted = paint_prompts(model, prompts, normal, masks)
+    save_sheet(torch.stack([normal, painted], dim=1).flatten(0, 1), target, columns=14)
 
 
 def _normal_crops(corpus: Corpus, count: int) -> torch.Tensor:

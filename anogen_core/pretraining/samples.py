@@ -1,75 +1,43 @@
-"""Contact sheets that show what a model has learned: words sampled from noise, and painted into normal crops."""
+"""Contact sheets that show what a model in training has learned: words painted into normal crops."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
 from PIL import Image as Picture
 from torch.nn import functional
 
-from anogen_core.arrays import ImageBatch, Latents
-from anogen_core.pretraining.networks import LATENT_CELL, encode
+from anogen_core.arrays import ImageBatch
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
 from anogen_core.seeding import torch_generator
 
 
 @torch.no_grad()
-def sample_prompts(
-    pipeline: StableDiffusionPipeline,
-    prompts: Sequence[str],
-    *,
-    size: int = 64,
-    guidance_scale: float = 4,
-    seed: int = 0,
-) -> ImageBatch:
-    """Return one image in [-1, 1] per prompt, sampled from noise alone in 20 steps."""
-    images = pipeline(
-        list(prompts),
-        height=size,
-        width=size,
-        num_inference_steps=20,
-        guidance_scale=guidance_scale,
-        generator=torch_generator(seed),
-        output_type="pt",
-    ).images
-    return images * 2 - 1
-
-
-@torch.no_grad()
 def paint_prompts(
-    pipeline: StableDiffusionPipeline,
+    model: DiffusionModel,
     prompts: Sequence[str],
     images: ImageBatch,
     masks: torch.Tensor,
     *,
-    guidance_scale: float = 4,
+    guidance_scale: float = 3,
     seed: int = 0,
 ) -> ImageBatch:
-    """Return images whose masked part (B,1,H,W; 1 inside) is sampled for the prompts and whose rest is kept."""
-    clean = encode(pipeline.vae, images)
-    inside = functional.max_pool2d(masks, LATENT_CELL)
-    generator = torch_generator(seed)
-    noise = torch.randn(clean.shape, generator=generator)
-
-    def keep_background(pipe: Any, index: int, _: int, tensors: dict[str, Latents]) -> dict[str, Latents]:
-        remaining = pipe.scheduler.timesteps[index + 1 :]
-        background = pipe.scheduler.add_noise(clean, noise, remaining[:1]) if len(remaining) else clean
-        return {"latents": inside * tensors["latents"] + (1 - inside) * background}
-
-    painted = pipeline(
-        list(prompts),
-        height=images.shape[-2],
-        width=images.shape[-1],
-        num_inference_steps=20,
-        guidance_scale=guidance_scale,
-        latents=noise,
-        callback_on_step_end=keep_background,
-        output_type="pt",
-    ).images
-    return masks * (painted * 2 - 1) + (1 - masks) * images
+    """Return images whose masked part (B,1,H,W; 1 inside) is sampled for the prompts in 20 steps; the rest is kept."""
+    background = model.encode(images)
+    cells = functional.max_pool2d(masks, model.factor)
+    latents = sample_blended(
+        model,
+        background,
+        cells,
+        noise=torch.randn(background.shape, generator=torch_generator(seed)),
+        conditioning=(model.condition([""] * len(prompts)), model.condition(list(prompts))),
+        settings=SamplerSettings(num_inference_steps=20, guidance_scale=guidance_scale),
+        surroundings=model.surroundings(images, cells),
+    )
+    return masks * model.decode(latents) + (1 - masks) * images
 
 
 def save_sheet(images: ImageBatch, path: Path, *, columns: int, zoom: int = 2) -> None:

@@ -19,6 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="corpus, checkpoints and contact sheets")
     parser.add_argument("--out", type=Path, required=True, help="directory of the exported pipeline")
+    parser.add_argument(
+        "--warm-start", type=Path, help="pipeline whose weights are the starting point (default: random)"
+    )
     parser.add_argument("--settings", type=Path, help="YAML with the settings that differ from the defaults")
     parser.add_argument(
         "--minutes", type=float, default=math.inf, help="stop the denoiser after this time (default: train all steps)"
@@ -32,7 +35,11 @@ def main() -> None:
     if torch.distributed.is_torchelastic_launched():
         torch.distributed.init_process_group("gloo")
     place = Place(
-        work=arguments.work, out=arguments.out, device=torch.device(arguments.device), minutes=arguments.minutes
+        work=arguments.work,
+        out=arguments.out,
+        device=torch.device(arguments.device),
+        minutes=arguments.minutes,
+        start=arguments.warm_start,
     )
     pretrain(PretrainingSettings.model_validate(given or {}), place)
 

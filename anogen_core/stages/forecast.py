@@ -121,10 +121,11 @@ def _seconds_per_forward(config: RunConfig) -> float:
     side = settings.crop.canvas or model.resolution
     latents = model.encode(torch.zeros(settings.batch_size, 3, side, side))
     timestep = torch.zeros(settings.batch_size, dtype=torch.long, device=model.device)
+    around = model.surroundings(torch.zeros(settings.batch_size, 3, side, side), torch.ones_like(latents[:, :1]))
     with torch.no_grad():
-        model.predict_noise(latents, timestep, text)
+        model.predict_noise(latents, timestep, text, around)
         started = time.perf_counter()
-        model.predict_noise(latents, timestep, text)
+        model.predict_noise(latents, timestep, text, around)
         return (time.perf_counter() - started) / settings.batch_size
 
 

@@ -31,10 +31,14 @@ def _first_losses() -> str:
 
 
 def test_first_losses_are_the_golden_ones() -> None:
-    """L2, SSIM and focal terms of six steps equal the stored ones to a thousandth (fp32 on different processors)."""
-    expected, found = (np.array(text.split(), float) for text in (GOLDEN.read_text(), _first_losses()))
+    """L2, SSIM and focal terms equal the stored ones: the first to a thousandth, the next to two hundredths.
 
-    assert found == pytest.approx(expected, rel=1e-3)
+    Processors and thread counts add gradients in another order, and Adam's first update is the sign of each of them.
+    """
+    expected, found = (np.array(text.split(), float).reshape(-1, 4) for text in (GOLDEN.read_text(), _first_losses()))
+
+    assert found[0] == pytest.approx(expected[0], rel=1e-3)
+    assert found == pytest.approx(expected, rel=2e-2)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+"""Begin a training with the weights of an exported pipeline."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from anogen_core.pretraining.networks import Denoiser
+
+
+def load_autoencoder(pipeline: Path) -> AutoencoderTiny:
+    """Return the autoencoder of a pipeline as float32."""
+    return AutoencoderTiny.from_pretrained(pipeline / "vae", local_files_only=True, low_cpu_mem_usage=False).float()
+
+
+def load_weights(pipeline: Path, denoiser: Denoiser) -> None:
+    """Give a denoiser the weights of a pipeline of the same sizes.
+
+    A pipeline that was shown noisy latents alone may grow into one that is shown the surroundings as well: the weights
+    of the channels that it lacks are zero in the beginning, so both predict the same.
+    """
+    unet = (
+        UNet2DConditionModel.from_pretrained(pipeline / "unet", local_files_only=True, low_cpu_mem_usage=False)
+        .float()
+        .state_dict()
+    )
+    first = denoiser.unet.conv_in.weight
+    widened = torch.zeros_like(first)
+    widened[:, : unet["conv_in.weight"].shape[1]] = unet["conv_in.weight"]
+    denoiser.unet.load_state_dict(unet | {"conv_in.weight": widened})
+    text = CLIPTextModel.from_pretrained(
+        pipeline / "text_encoder", local_files_only=True, low_cpu_mem_usage=False
+    ).float()
+    denoiser.text_encoder.load_state_dict(text.state_dict())
