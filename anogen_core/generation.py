@@ -12,12 +12,13 @@ from anogen_core.arrays import Conditioning, Image, Latents, Mask
 from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
+from anogen_core.masks.refinement import RefinementSettings
 from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 
-GENERATION_VERSION = 1
-"""Raised by hand when a change here changes the pixels of a request."""
+GENERATION_VERSION = 2
+"""Raised by hand when a change here changes the pixels or the mask of a request."""
 
 
 class GenerationSettings(Settings):
@@ -37,6 +38,8 @@ class GenerationSettings(Settings):
     """Add the photo's own fine detail, which the autoencoder cannot represent, back to the generated square."""
     min_change: Annotated[float, Field(ge=0, le=255)] = 6.0
     """Filter a sample whose strongest change inside the mask is below this many grey levels: no visible defect."""
+    refinement: RefinementSettings = RefinementSettings()
+    """How the pixel mask is found inside the box."""
 
 
 @dataclass(frozen=True)

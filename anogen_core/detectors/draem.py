@@ -42,7 +42,7 @@ class DraemSettings(Settings):
     decay_at: tuple[Share, ...] = (4 / 7, 6 / 7)
     """Shares of the steps after which the learning rate drops to a tenth (epochs 400 and 600 of 700)."""
     supervision: Literal["box", "mask"] = "box"
-    """What the labels of generated samples are: boxes, supervised weakly inside, or exact masks."""
+    """What the labels of generated samples are: boxes, supervised weakly inside, or pixel masks."""
     box_threshold: Share = 0.1
     """P(anomalous) above which a pixel inside a box is supervised (tau). P starts at a half and falls slowly on normal
     pixels (about 0.15 after some hundred steps): until it is below tau, whole boxes count as anomalous."""

@@ -30,7 +30,7 @@ def main() -> None:
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     given = yaml.safe_load(arguments.settings.read_text()) if arguments.settings else {}
     if torch.distributed.is_torchelastic_launched():
         torch.distributed.init_process_group("gloo")

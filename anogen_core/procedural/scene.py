@@ -1,5 +1,6 @@
 """Training scenes: a material or part under some light, mostly with one defect, its mask and its words."""
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import cv2
@@ -72,6 +73,26 @@ def render_scene(
         lit, mask = _damage(rng, surface, defect=defect, light=light)
     uneven = uneven_light(rng, surface.shape, strength=rng.choice([0.1, 0.35, 0.8]))
     return Scene(photograph(lit * uneven[..., None], random_camera(rng), rng), mask, material, defect)
+
+
+@dataclass(frozen=True)
+class ScenePair:
+    """The same scene before and after it was damaged, photographed by the same camera with the same grain."""
+
+    flawless: Image
+    flawed: Image
+    mask: Mask
+
+
+def render_pair(rng: np.random.Generator, *, size: int, defect: str) -> ScenePair:
+    """Return a square scene of `size` pixels without and with a defect: known truth for what changes masks."""
+    surface = _draw_surface(rng, size, str(rng.choice(MATERIALS)))
+    light = random_light(rng)
+    lit, mask = _damage(rng, surface, defect=defect, light=light)
+    uneven = uneven_light(rng, surface.shape, strength=0.35)[..., None]
+    camera, grain = random_camera(rng), deepcopy(rng)
+    flawless = photograph(light_up(surface, light) * uneven, camera, grain)
+    return ScenePair(flawless, photograph(lit * uneven, camera, rng), mask)
 
 
 def _draw_surface(rng: np.random.Generator, size: int, material: str) -> Surface:

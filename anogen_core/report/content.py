@@ -21,6 +21,8 @@ class GeneratedExample:
 
     normal: Image
     box_mask: Mask
+    mask: Mask
+    """The pixel label: where the box really changed."""
     generated: Image
     request_id: str
 

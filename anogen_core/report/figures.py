@@ -79,6 +79,11 @@ def mask_picture(mask: Mask, side: int) -> UInt8[np.ndarray, "h w"]:
     return (fit(mask.astype(np.float32), side).clip(0, 1) * 255).round().astype(np.uint8)
 
 
+def label_picture(box: Mask, mask: Mask, side: int) -> UInt8[np.ndarray, "h w"]:
+    """Return the pixel mask in white on the box in dark grey."""
+    return (fit(0.3 * box.astype(np.float32) + 0.7 * mask, side).clip(0, 1) * 255).round().astype(np.uint8)
+
+
 def heat_overlay(image: Image, heatmap: Float[np.ndarray, "H W"], *, peak: float, side: int) -> Image:
     """Return the photo under its anomaly map: nothing is tinted at 0, the colour is full at `peak`."""
     picture = fit(image, side)
@@ -113,7 +118,7 @@ def contact_sheet(examples: Sequence[GeneratedExample], columns: int = 1, *, sid
 def _strip(example: GeneratedExample, side: int) -> Image:
     tiles = [
         outline(example.normal, example.box_mask, side=side, colour=BOX_COLOUR),
-        np.repeat(mask_picture(example.box_mask, side)[..., None], 3, axis=2),
+        np.repeat(label_picture(example.box_mask, example.mask, side)[..., None], 3, axis=2),
         fit(example.generated, side),
         detail(example.generated, example.box_mask, side=side),
     ]

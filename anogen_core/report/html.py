@@ -6,6 +6,7 @@ from functools import cache
 
 import jinja2
 import numpy as np
+from jaxtyping import UInt8
 
 from anogen_core.arrays import Mask
 from anogen_core.report import figures
@@ -106,7 +107,12 @@ class _Painter:
         return Picture(figures.to_data_uri(array, self.quality), alt, array.shape[1], array.shape[0], caption)
 
     def mask(self, mask: Mask, alt: str) -> Picture:
-        array = figures.mask_picture(mask, _SIDE)
+        return self._grey(figures.mask_picture(mask, _SIDE), alt)
+
+    def label(self, box: Mask, mask: Mask, alt: str) -> Picture:
+        return self._grey(figures.label_picture(box, mask, _SIDE), alt)
+
+    def _grey(self, array: UInt8[np.ndarray, "h w"], alt: str) -> Picture:
         return Picture(figures.to_data_uri(array, None), alt, array.shape[1], array.shape[0])
 
 
@@ -199,7 +205,7 @@ def _row(example: GeneratedExample, defect: str, painter: _Painter) -> tuple[Pic
     normal = figures.outline(example.normal, box, side=_SIDE, colour=figures.BOX_COLOUR)
     return (
         painter.photo(normal, f"{name}: the normal photo with the planned box outlined"),
-        painter.mask(box, f"{name}: the box mask"),
+        painter.label(box, example.mask, f"{name}: the box mask in grey, the pixel mask in white"),
         painter.photo(figures.fit(example.generated, _SIDE), f"{name}: the photo with the generated {defect}"),
         painter.photo(figures.detail(example.normal, box, side=_SIDE), f"{name}: region of the box before, enlarged"),
         painter.photo(

@@ -147,7 +147,8 @@ def _training_set(config: RunConfig, category: Category, arm: Arm, dataset: Data
     made = stored.made()
     if not made:
         raise InputError(f"{dataset.uri}: holds no image to train on. See its ledger for the reasons.")
-    images, masks = zip(*((stored.image(row), stored.box_mask(row)) for row in range(len(made))), strict=True)
+    label = stored.mask if config.detector.supervision == "mask" else stored.box_mask
+    images, masks = zip(*((stored.image(row), label(row)) for row in range(len(made))), strict=True)
     place = {s.sample_id: i for i, s in enumerate(category.normals)}
     origins = np.array([place[row.normal_id] for row in made])
     return TrainingSet(normals=normals, generated=np.stack(images), masks=np.stack(masks), origins=origins)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from anogen_core.data.frame import load_image
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.diffusion.crop import bounding_box, choose_crop
 from anogen_core.generation import GENERATION_VERSION, Job, change_inside, generate
+from anogen_core.masks.refinement import refine_mask
 from anogen_core.masks.sampler import render
 from anogen_core.planning import PLANNING_VERSION, plan_requests, split_into_shards
 from anogen_core.records import (
@@ -39,6 +41,15 @@ class PlannedDataset(Record):
     uri: str
     spec: DatasetSpec
     embeddings: tuple[ConceptEmbedding, ...]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One image with its labels."""
+
+    image: Image
+    box: Mask
+    mask: Mask
 
 
 def plan_category(config: RunConfig, category: Category) -> list[GenerationRequest]:
@@ -80,12 +91,15 @@ def make_shard(
     if receipt is not None:
         return receipt
     started = time.monotonic()
-    rows, images, masks = _make(shard, dataset, config, on_image=on_image)
-    shape = (0, dataset.spec.height, dataset.spec.width)
-    image_array = np.stack(images) if images else np.zeros((*shape, 3), np.uint8)
-    mask_array = np.stack(masks).astype(np.uint8) * 255 if masks else np.zeros(shape, np.uint8)
+    rows, samples = _make(shard, dataset, config, on_image=on_image)
+    size = (len(samples), dataset.spec.height, dataset.spec.width)
     return writer.write_shard(
-        shard.index, rows, image_array, box_masks=mask_array, masks=mask_array, seconds=time.monotonic() - started
+        shard.index,
+        rows,
+        np.array([sample.image for sample in samples], np.uint8).reshape(*size, 3),
+        box_masks=np.array([sample.box for sample in samples], np.uint8).reshape(size) * 255,
+        masks=np.array([sample.mask for sample in samples], np.uint8).reshape(size) * 255,
+        seconds=time.monotonic() - started,
     )
 
 
@@ -103,7 +117,7 @@ def request_crop(mask: Mask, config: RunConfig) -> Box:
 
 def _make(
     shard: Shard, dataset: PlannedDataset, config: RunConfig, *, on_image: Callable[[], None] | None
-) -> tuple[list[LedgerRow], list[Image], list[Mask]]:
+) -> tuple[list[LedgerRow], list[_Made]]:
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     vectors = {e.defect: read_vectors(artifacts, artifact_name(e)) for e in dataset.embeddings}
     digests = {e.defect: e.digest for e in dataset.embeddings}
@@ -138,7 +152,11 @@ def _make(
         for request in shard.requests
     ]
     made = [request.index for request in shard.requests if endings[request.index][0] is Outcome.MADE]
-    return rows, [images[i] for i in made], [jobs[i].mask for i in made]
+    return rows, [_label(jobs[index], images[index], config) for index in made]
+
+
+def _label(job: Job, image: Image, config: RunConfig) -> _Made:
+    return _Made(image, job.mask, refine_mask(job.normal, image, job.mask, config.generation.refinement))
 
 
 def _row(

@@ -109,6 +109,7 @@ def _example(config: RunConfig, category: Category, stored: Dataset, row: Ledger
     return GeneratedExample(
         normal=load_image(normal, category.frame, white_level=config.frame.white_level),
         box_mask=stored.box_mask(index) > 0,
+        mask=stored.mask(index) > 0,
         generated=stored.image(index),
         request_id=row.request_id,
     )

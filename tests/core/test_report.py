@@ -70,7 +70,7 @@ def example(seed: int, side: int = SIDE) -> GeneratedExample:
     normal, mask = texture(seed, side), box_mask(side)
     generated = normal.copy()
     generated[mask] //= 3
-    return GeneratedExample(normal, mask, generated, f"scratch-{seed:06d}")
+    return GeneratedExample(normal, mask, mask, generated, f"scratch-{seed:06d}")
 
 
 def defect(name: str = "scratch", *, examples: int = 3, side: int = SIDE) -> DefectReport:
