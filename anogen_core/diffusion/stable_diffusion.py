@@ -43,14 +43,14 @@ class BundledModelSettings(Settings):
 
     def build(self, device: torch.device) -> "StableDiffusionModel":
         """Load the bundled pipeline."""
-        return StableDiffusionModel(_BUNDLED, licence="Apache-2.0", device=device, name="anogen-bundled")
+        return StableDiffusionModel(BUNDLED, licence="Apache-2.0", device=device, name="anogen-bundled")
 
     def describe(self) -> BaseModelInfo:
         """Return the identity of the weights without loading them."""
-        return describe_directory(_BUNDLED, licence="Apache-2.0", name="anogen-bundled")
+        return describe_directory(BUNDLED, licence="Apache-2.0", name="anogen-bundled")
 
 
-_BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED = Path(__file__).parent / "bundled"
 
 
 def describe_directory(directory: Path, *, licence: str, name: str | None = None) -> BaseModelInfo:

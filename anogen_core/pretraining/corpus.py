@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +16,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from anogen_core.arrays import Image, ImageBatch
+from anogen_core.data.frame import read_photo
 from anogen_core.pretraining.looks import describe_looks
+from anogen_core.pretraining.photos import cut_square, list_photos
 from anogen_core.pretraining.vocabulary import write_caption
-from anogen_core.procedural.scene import render_scene
+from anogen_core.procedural.scene import damage_photo, render_scene
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
@@ -31,6 +34,10 @@ class CorpusSettings(Settings):
     """Number of rendered scenes."""
     scene_size: int = 192
     """Side of a scene in pixels."""
+    photos: str | None = None
+    """Directory of normal photos, searched recursively, that join the rendered scenes."""
+    num_photo_scenes: int = 6000
+    """Number of squares cut out of the photos, mostly with a rendered defect on them."""
     seed: int = 0
     """Every scene is rendered from this seed and its index."""
 
@@ -55,7 +62,11 @@ class CropBatch:
 
 
 def render_corpus(directory: Path, settings: CorpusSettings) -> Corpus:
-    """Return the corpus of these settings, rendered on all cores unless `directory` holds it already."""
+    """Return the corpus of these settings, rendered on all cores unless `directory` holds it already.
+
+    Raises:
+        InputError: the directory of photos holds none, or one of them cannot be used.
+    """
     target = directory / f"corpus-{settings.fingerprint()}"
     if not (target / "scenes.json").exists():
         _render_to(target, settings)
@@ -70,13 +81,16 @@ def render_corpus(directory: Path, settings: CorpusSettings) -> Corpus:
 
 def _render_to(target: Path, settings: CorpusSettings) -> None:
     """Render all scenes into memory-mapped arrays; the labels come last and say that the rest is complete."""
+    photos = list_photos(Path(settings.photos)) if settings.photos else []
     target.mkdir(parents=True, exist_ok=True)
-    side, count = settings.scene_size, settings.num_scenes
+    side, count = settings.scene_size, settings.num_scenes + (settings.num_photo_scenes if photos else 0)
     images = np.lib.format.open_memmap(target / "images.npy", "w+", np.uint8, (count, side, side, 3))
     masks = np.lib.format.open_memmap(target / "masks.npy", "w+", np.uint8, (count, side, side))
     materials, defects = [], []
     with ProcessPoolExecutor(os.cpu_count(), initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        for index, scene in enumerate(pool.map(partial(_render, settings=settings), range(count), chunksize=32)):
+        for index, scene in enumerate(
+            pool.map(partial(_render, settings=settings, photos=photos), range(count), chunksize=32)
+        ):
             images[index], masks[index] = scene[0], scene[1]
             materials.append(scene[2])
             defects.append(scene[3])
@@ -87,8 +101,15 @@ def _render_to(target: Path, settings: CorpusSettings) -> None:
     (target / "scenes.json").write_text(json.dumps({"materials": materials, "defects": defects}))
 
 
-def _render(index: int, settings: CorpusSettings) -> tuple[Image, UInt8[np.ndarray, "S S"], str, str | None]:
-    scene = render_scene(numpy_generator(derive_seed(settings.seed, "scene", index)), size=settings.scene_size)
+def _render(
+    index: int, settings: CorpusSettings, photos: Sequence[Path]
+) -> tuple[Image, UInt8[np.ndarray, "S S"], str, str | None]:
+    rng = numpy_generator(derive_seed(settings.seed, "scene", index))
+    if index < settings.num_scenes:
+        scene = render_scene(rng, size=settings.scene_size)
+    else:
+        photo = photos[(index - settings.num_scenes) % len(photos)]
+        scene = damage_photo(rng, cut_square(read_photo(photo), rng, size=settings.scene_size))
     return scene.image, scene.mask.astype(np.uint8), scene.material, scene.defect
 
 

@@ -1,4 +1,4 @@
-"""Command line of the pretraining: `python -m anogen_core.pretraining.train --work DIR --out DIR`."""
+"""Train a base model from settings in a file; `torchrun -m anogen_core.pretraining.train` shares it among processes."""
 
 import argparse
 import logging
@@ -7,41 +7,72 @@ from pathlib import Path
 
 import torch
 import yaml
+from pydantic import ValidationError
 
+from anogen_core.errors import InputError
 from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
 
 
-def main() -> None:
-    """Train a base model; a killed run resumes from its last checkpoint in --work.
+def train(
+    work: Path,
+    out: Path,
+    *,
+    start: Path | None = None,
+    photos: Path | None = None,
+    settings: Path | None = None,
+    minutes: float = math.inf,
+    device: str = "auto",
+) -> Path:
+    """Train a base model and return its directory; a killed run resumes from its last checkpoint in `work`.
 
-    Started by `torchrun --nproc-per-node N -m anogen_core.pretraining.train`, N processes share the work.
+    Args:
+        work: Corpus, checkpoints and contact sheets.
+        out: Directory of the exported pipeline.
+        start: Pipeline whose weights are the starting point; random weights when left out.
+        photos: Directory of normal photos that join the rendered scenes.
+        settings: YAML with the fields of `PretrainingSettings` that differ from the defaults.
+        minutes: The denoiser stops after this time; running again goes on.
+        device: Torch device; `auto` takes a GPU when PyTorch sees one.
+
+    Raises:
+        InputError: the settings, the photos or the starting point cannot be used.
+        TrainingError: the loss is not a finite number.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="corpus, checkpoints and contact sheets")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the exported pipeline")
-    parser.add_argument(
-        "--warm-start", type=Path, help="pipeline whose weights are the starting point (default: random)"
-    )
-    parser.add_argument("--settings", type=Path, help="YAML with the settings that differ from the defaults")
-    parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="stop the denoiser after this time (default: train all steps)"
-    )
-    parser.add_argument(
-        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device (default: %(default)s)"
-    )
-    arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
-    given = yaml.safe_load(arguments.settings.read_text()) if arguments.settings else {}
+    if start is not None and not (start / "model_index.json").is_file():
+        raise InputError(f"{start}: holds no model_index.json. Expected a pipeline that this command wrote.")
+    chosen = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
     if torch.distributed.is_torchelastic_launched():
         torch.distributed.init_process_group("gloo")
-    place = Place(
-        work=arguments.work,
-        out=arguments.out,
-        device=torch.device(arguments.device),
-        minutes=arguments.minutes,
-        start=arguments.warm_start,
-    )
-    pretrain(PretrainingSettings.model_validate(given or {}), place)
+    place = Place(work=work, out=out, device=torch.device(chosen), minutes=minutes, start=start)
+    return pretrain(_read_settings(settings, photos), place)
+
+
+def _read_settings(path: Path | None, photos: Path | None) -> PretrainingSettings:
+    try:
+        given = (yaml.safe_load(path.read_text(encoding="utf-8")) if path else None) or {}
+        if photos is not None:
+            given["corpus"] = {**given.get("corpus", {}), "photos": str(photos.resolve())}
+        return PretrainingSettings.model_validate(given)
+    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}). Expected YAML with fields of the training.") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InputError(f"{path}: {wrong}.") from error
+
+
+def main() -> None:
+    """Parse the arguments of `torchrun ... -m anogen_core.pretraining.train`; `anogen pretrain` has the same."""
+    parser = argparse.ArgumentParser(description="Train a base model.")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    # Not `--start`: torchrun takes that for an abbreviation of its own option.
+    parser.add_argument("--warm-start", dest="start", type=Path)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--settings", type=Path)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--device", default="auto")
+    train(**vars(parser.parse_args()))
 
 
 if __name__ == "__main__":

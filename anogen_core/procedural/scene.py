@@ -15,12 +15,14 @@ from anogen_core.procedural.fields import Colour
 from anogen_core.procedural.light import Light, light_up, photograph, random_camera, random_light, uneven_light
 from anogen_core.procedural.parts import cut_part
 from anogen_core.procedural.surfaces import SURFACES
-from anogen_core.procedural.surfaces.surface import Surface, pose
+from anogen_core.procedural.surfaces.surface import Surface, make_surface, pose
 
 MATERIALS: tuple[str, ...] = tuple(SURFACES)
 """The materials a scene may show."""
 DEFECTS: tuple[str, ...] = tuple(FLAWS)
 """The defects a scene may have."""
+PHOTO_MATERIAL = "surface"
+"""What photos of unknown material are called."""
 DEFECT_SHARE = 0.75
 """Share of scenes with a defect, unless one is asked for."""
 PART_SHARE = 0.3
@@ -93,6 +95,22 @@ def render_pair(rng: np.random.Generator, *, size: int, defect: str) -> ScenePai
     camera, grain = random_camera(rng), deepcopy(rng)
     flawless = photograph(light_up(surface, light) * uneven, camera, grain)
     return ScenePair(flawless, photograph(lit * uneven, camera, rng), mask)
+
+
+def damage_photo(rng: np.random.Generator, photo: Image) -> Scene:
+    """Return a photo of any size as a scene of the material "surface", mostly with one rendered defect on it.
+
+    The photo is taken for the colour of a flat surface; what the defect does to its light is multiplied into the photo.
+    """
+    clean = Scene(photo, np.zeros(photo.shape[:2], bool), PHOTO_MATERIAL, None)
+    if rng.random() >= DEFECT_SHARE:
+        return clean
+    defect, light = str(rng.choice(DEFECTS)), random_light(rng)
+    surface = make_surface(photo.astype(np.float32) / 255, np.zeros(photo.shape[:2]), gloss=float(rng.uniform(0, 0.3)))
+    lit, mask = _damage(rng, surface, defect=defect, light=light)
+    ratio = lit / np.maximum(light_up(surface, light), 1e-3)
+    image = (surface.colour * ratio * 255).clip(0, 255).round().astype(np.uint8)
+    return Scene(np.where(np.isclose(ratio, 1), photo, image), mask, PHOTO_MATERIAL, defect)
 
 
 def _draw_surface(rng: np.random.Generator, size: int, material: str) -> Surface:

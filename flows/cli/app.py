@@ -126,6 +126,24 @@ def report(
     reading.report(source)
 
 
+@app.command()
+def pretrain(
+    work: Annotated[Path, typer.Option(help="Where scenes and checkpoints go; an interrupted training there goes on.")],
+    out: Annotated[Path, typer.Option(help="Directory of the trained pipeline.")],
+    photos: Annotated[Path | None, typer.Option(help="Your own photos of good parts, to learn from as well.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Pipeline to start from; 'bundled' is the one that ships.", show_default=False)
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="YAML with settings that differ from the defaults.")] = None,
+    minutes: Annotated[float, typer.Option(help="Stop after this time.", show_default="no limit")] = float("inf"),
+    device: Annotated[str, typer.Option(help="PyTorch device, e.g. cuda.")] = "auto",
+) -> None:
+    """Train a base model of your own: rendered scenes with defects, and your photos of good parts if you have some."""
+    from flows.cli import training  # noqa: PLC0415
+
+    training.pretrain(work, out, photos=photos, start=start, settings=settings, minutes=minutes, device=device)
+
+
 def main() -> None:
     """Run the command line; errors become one message and an exit code, never a traceback."""
     from anogen_core.errors import AnogenError, InputError, InterruptedRunError  # noqa: PLC0415

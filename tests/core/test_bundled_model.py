@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionInpaintPipeline
+from PIL import Image
 from torch.nn import functional
 
 import anogen_core
-from anogen_core.errors import TrainingError
+from anogen_core.errors import InputError, TrainingError
 from anogen_core.pretraining.autoencoder import AutoencoderTraining, round_trip_psnr
 from anogen_core.pretraining.corpus import Corpus, CorpusSettings, crop_batch, render_corpus
 from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
@@ -25,7 +26,9 @@ from anogen_core.pretraining.networks import (
     tokenize,
 )
 from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
+from anogen_core.pretraining.train import train
 from anogen_core.pretraining.vocabulary import build_tokenizer, known_words, write_caption
+from anogen_core.pretraining.warm_start import load_weights
 from anogen_core.procedural.scene import DEFECTS, MATERIALS, render_scene
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
 
@@ -291,3 +294,45 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert factors[0] <= 0.01
     assert max(factors) > 0.85
     assert factors[-1] == pytest.approx(0.05)
+
+
+def test_photos_of_a_user_join_the_corpus(tmp_path: Path) -> None:
+    """Squares of the photos follow the rendered scenes; rendered defects change pixels in their masks alone, mostly."""
+    photo = np.random.default_rng(0).integers(90, 110, (80, 120, 3), dtype=np.uint8)
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(photo).save(tmp_path / "photos" / "good.png")
+    settings = CorpusSettings(num_scenes=2, num_photo_scenes=12, scene_size=64, photos=str(tmp_path / "photos"))
+
+    corpus = render_corpus(tmp_path / "work", settings)
+
+    assert len(corpus.images) == 14
+    assert corpus.materials[2:] == ["surface"] * 12
+    flawless = [i for i in range(2, 14) if not corpus.masks[i].any()]
+    assert 0 < len(flawless) < 12
+    assert all(80 < corpus.images[i].mean() < 120 for i in flawless)
+
+
+def test_a_directory_without_photos_is_told(tmp_path: Path) -> None:
+    """A wrong path is an error before hours of training."""
+    with pytest.raises(InputError, match="holds no photo"):
+        render_corpus(tmp_path / "work", CorpusSettings(num_scenes=1, scene_size=64, photos=str(tmp_path)))
+
+
+def test_wrong_settings_are_told_by_field(tmp_path: Path) -> None:
+    """A mistyped field of the settings file is named."""
+    (tmp_path / "settings.yaml").write_text("denoiser: {stepss: 3}\n")
+
+    with pytest.raises(InputError, match=r"denoiser\.stepss"):
+        train(tmp_path / "work", tmp_path / "out", settings=tmp_path / "settings.yaml")
+
+
+def test_warm_start_begins_with_the_weights_of_the_shipped_model() -> None:
+    """Every weight of UNet and text encoder is the shipped one."""
+    denoiser = build_denoiser(NetworkSettings(), build_tokenizer(known_words()))
+
+    load_weights(BUNDLED, denoiser)
+
+    shipped = DiffusionPipeline.from_pretrained(BUNDLED, local_files_only=True)
+    for loaded, expected in ((denoiser.unet, shipped.unet), (denoiser.text_encoder, shipped.text_encoder)):
+        weights = loaded.state_dict()
+        assert all(torch.equal(weights[name], value) for name, value in expected.state_dict().items())
