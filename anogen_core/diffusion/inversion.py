@@ -188,6 +188,14 @@ def learn_embedding(
     return LearnedEmbedding(state.best, state.curve, state.best_step, state.step)
 
 
+@torch.no_grad()
+def validation_loss(
+    views: Views, model: DiffusionModel, vectors: torch.Tensor, settings: InversionSettings, *, seed: int
+) -> float:
+    """Return the masked loss of an embedding (V, D) on a fixed grid of timesteps and noise."""
+    return _mean_loss(_validation_grid(views, model, settings, seed=seed), model, vectors)
+
+
 def _noised(latents: Latents, noise: Latents, alpha_bar: torch.Tensor) -> Latents:
     return alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
 
@@ -253,9 +261,13 @@ def _validation_grid(
     return batches
 
 
+def _mean_loss(grid: list[dict[str, Any]], model: DiffusionModel, vectors: torch.Tensor) -> float:
+    return sum(_loss(model, vectors, batch).item() for batch in grid) / len(grid)
+
+
 @torch.no_grad()
 def _validate(state: _State, grid: list[dict[str, Any]], model: DiffusionModel, settings: InversionSettings) -> None:
-    loss = sum(_loss(model, state.vectors, batch).item() for batch in grid) / len(grid)
+    loss = _mean_loss(grid, model, state.vectors)
     state.curve.append((state.step, loss))
     if loss < state.best_loss * (1 - settings.min_improvement):
         state.best, state.best_loss, state.best_step = state.vectors.detach().clone(), loss, state.step
