@@ -54,7 +54,7 @@ def main() -> None:
             for name, vectors in {**words, **learned, "defect": model.word_vector("defect")[None]}.items()
         }
         word = min(words, key=lambda name: losses[name])
-        other = min((name for name in learned if name != key), key=lambda name: losses[name])
+        other = min((name for name in learned if name != key), key=lambda name: losses[name], default=key)
         print(
             f"{key[0]} | {key[1]} | {losses[key]:.4f} | {losses['defect']:.4f} | {losses[word]:.4f} ({word}) | "
             f"{losses[other]:.4f} ({other[1]})"

@@ -56,11 +56,18 @@ def init(
 
 
 @app.command()
-def check(run_file: RunFile, overrides: Overrides = None, as_json: AsJson = False) -> None:  # noqa: FBT002
+def check(
+    run_file: RunFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,  # noqa: FBT002
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw support photos and what will be placed where.")
+    ] = None,
+) -> None:
     """Validate the run file and every photo, and show what would be made; computes nothing."""
     from flows.cli import starting  # noqa: PLC0415
 
-    raise typer.Exit(starting.check(run_file, overrides or [], as_json=as_json))
+    raise typer.Exit(starting.check(run_file, overrides or [], as_json=as_json, picture=picture))
 
 
 @app.command()

@@ -28,15 +28,18 @@ def init(run_file: Path, root: str, *, force: bool) -> None:
     sys.stdout.write(f"Wrote {run_file}. Next: anogen check {run_file}\n")
 
 
-def check(run_file: Path, overrides: Sequence[str], *, as_json: bool) -> int:
-    """Print every problem and the plan; return 2 when there are errors, else 0."""
+def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: Path | None = None) -> int:
+    """Print every problem and the plan, and draw the plan; return 2 when there are errors, else 0."""
     from anogen_core.stages.forecast import forecast  # noqa: PLC0415
+    from anogen_core.stages.placement_sheet import placement_sheet  # noqa: PLC0415
 
     config = load_config(run_file, overrides)
     require_places(config)
     problems = find_problems(config)
     errors = [p for p in problems if p.severity == "error"]
     plan = None if errors else forecast(config)
+    if picture is not None and not errors:
+        picture.write_bytes(placement_sheet(config))
     if as_json:
         document: dict[str, Any] = {
             "ok": not errors,

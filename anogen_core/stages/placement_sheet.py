@@ -1,0 +1,60 @@
+"""A picture of the plan: support photos, then where defects will be placed, before anything is computed."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.config import RunConfig
+from anogen_core.data.frame import load_image
+from anogen_core.masks.foreground import find_foreground
+from anogen_core.masks.sampler import render
+from anogen_core.records import GenerationRequest
+from anogen_core.report.figures import BOX_COLOUR, encode_png, outline
+from anogen_core.stages.catalogue import Category, read_catalogue
+from anogen_core.stages.embedding import load_support
+from anogen_core.stages.generation import plan_category
+
+_COLUMNS, _SIDE, _GAP, _TITLE = 10, 160, 6, 26
+
+
+def placement_sheet(config: RunConfig) -> bytes:
+    """Return a PNG with a row for each (category, defect): its support photos, then planned boxes on normal photos.
+
+    What does not count as foreground is darkened. The rows show requests that are evenly spaced in the plan.
+    """
+    rows = [_row(title, tiles) for category in read_catalogue(config) for title, tiles in _defects(config, category)]
+    return encode_png(np.concatenate(rows))
+
+
+def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[Image]]]:
+    requests = plan_category(config, category)
+    for support in category.supports:
+        own = [r for r in requests if r.defect == support.defect]
+        placed = [r for r in own if r.placement is not None]
+        shown = [outline(image, mask, side=_SIDE) for image, mask in load_support(support, config)][: _COLUMNS // 2]
+        free = _COLUMNS - len(shown)
+        chosen = [placed[i * len(placed) // free] for i in range(min(free, len(placed)))]
+        title = f"{category.name}: {support.defect} - {len(shown)} support photos, {len(placed)} planned"
+        blocked = f", {len(own) - len(placed)} blocked" if len(placed) < len(own) else ""
+        yield title + blocked, shown + [_planned(request, config, category) for request in chosen]
+
+
+def _planned(request: GenerationRequest, config: RunConfig, category: Category) -> Image:
+    photo = load_image(request.normal, category.frame, white_level=config.frame.white_level)
+    foreground: Mask = find_foreground(photo, config.foreground)
+    shaded = np.where(foreground[..., None], photo, photo // 3)
+    box = render(request.placement, category.frame) if request.placement else np.zeros(category.frame, bool)
+    return outline(shaded, box, side=_SIDE, colour=BOX_COLOUR)
+
+
+def _row(title: str, tiles: list[Image]) -> Image:
+    """Return tiles side by side under a title, always as wide as a full row."""
+    height = max(tile.shape[0] for tile in tiles)
+    row = np.full((_TITLE + height + _GAP, _COLUMNS * (_SIDE + _GAP), 3), 255, np.uint8)
+    cv2.putText(row, title, (4, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (20, 20, 20), 1, cv2.LINE_AA)
+    for column, tile in enumerate(tiles):
+        left = column * (_SIDE + _GAP)
+        row[_TITLE : _TITLE + tile.shape[0], left : left + tile.shape[1]] = tile
+    return row

@@ -1,0 +1,25 @@
+"""The picture of a plan."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anogen_core.config import parse_config
+from anogen_core.stages.placement_sheet import placement_sheet
+
+
+def test_each_defect_has_a_row_with_supports_and_planned_boxes(photos: Path, tmp_path: Path) -> None:
+    """Two categories with two defects each: four rows of equal width, outlines of both colours in each."""
+    run = {
+        "output": str(tmp_path / "out"),
+        "reader": {"kind": "mvtec", "root": str(photos)},
+        "generation": {"images_per_defect": 8},
+    }
+
+    png = placement_sheet(parse_config(run, source="test"))
+
+    sheet = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    rows = np.array_split(sheet, 4)
+    for colour in ((0, 214, 255), (255, 176, 0)):
+        assert all((row == colour).all(axis=2).any() for row in rows)
