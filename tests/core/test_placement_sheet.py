@@ -19,7 +19,8 @@ def test_each_defect_has_a_row_with_supports_and_planned_boxes(photos: Path, tmp
 
     png = placement_sheet(parse_config(run, source="test"))
 
-    sheet = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    rows = np.array_split(sheet, 4)
+    sheet = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert sheet is not None
+    rows = np.array_split(sheet[..., ::-1], 4)
     for colour in ((0, 214, 255), (255, 176, 0)):
         assert all((row == colour).all(axis=2).any() for row in rows)
