@@ -20,6 +20,6 @@ Latents: TypeAlias = Float[Tensor, "B C h w"]
 LatentMask: TypeAlias = Float[Tensor, "B 1 h w"]
 """1 where anomalous, 0 elsewhere."""
 Surroundings: TypeAlias = Float[Tensor, "B S h w"]
-"""What an inpainting model is shown of the photo around a mask: the mask, and the latents with the inside blanked."""
+"""What a model is shown of the photo it paints on: the mask, and latents (blank inside for an inpainting model)."""
 Conditioning: TypeAlias = Float[Tensor, "B T D"]
 """Output of the text encoder."""

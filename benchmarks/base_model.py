@@ -38,7 +38,8 @@ def main() -> None:
     settings = BundledModelSettings() if given.model is None else StableDiffusionSettings(directory=str(given.model))
     model = settings.build(torch.device("cpu"))
     inversion = InversionSettings(steps=given.steps)
-    learned, held_out = {}, {}
+    learned: dict[tuple[str, ...], torch.Tensor] = {}
+    held_out: dict[tuple[str, ...], Views] = {}
     for root in given.data:
         for defect, split in json.loads((root / "fewshot_splits.json").read_text())["seed0"].items():
             supports = list(zip(split["support_images"], split["support_masks"], strict=True))
@@ -48,15 +49,17 @@ def main() -> None:
             held_out[root.name, defect] = _views(others, model, inversion)
     print("category | defect | learned | initializer | best word | best other defect")
     for key, views in held_out.items():
-        words = {word: model.word_vector(word.split()[-1])[None] for word in DEFECTS}
+        words: dict[tuple[str, ...], torch.Tensor] = {
+            (word,): model.word_vector(word.split()[-1])[None] for word in (*DEFECTS, "defect")
+        }
+        candidates = {**words, **learned}
         losses = {
-            name: validation_loss(views, model, vectors, inversion, seed=1)
-            for name, vectors in {**words, **learned, "defect": model.word_vector("defect")[None]}.items()
+            name: validation_loss(views, model, vectors, inversion, seed=1) for name, vectors in candidates.items()
         }
         word = min(words, key=lambda name: losses[name])
         other = min((name for name in learned if name != key), key=lambda name: losses[name], default=key)
         print(
-            f"{key[0]} | {key[1]} | {losses[key]:.4f} | {losses['defect']:.4f} | {losses[word]:.4f} ({word}) | "
+            f"{key[0]} | {key[1]} | {losses[key]:.4f} | {losses['defect',]:.4f} | {losses[word]:.4f} ({word[0]}) | "
             f"{losses[other]:.4f} ({other[1]})"
         )
     for root in given.data:

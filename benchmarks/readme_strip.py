@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anogen_core.config import parse_config
+from anogen_core.config import RunConfig, parse_config
 from anogen_core.data.frame import load_image
+from anogen_core.report.figures import label_picture
 from anogen_core.stages import detection, reporting
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.result import CategoryResult, read_result
@@ -22,7 +23,7 @@ def _tile(image: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
 
 
-def _row(config: reporting.RunConfig, result: CategoryResult) -> np.ndarray:
+def _row(config: RunConfig, result: CategoryResult) -> np.ndarray:
     defects = [e.defect for e in result.embeddings]
     examples = [
         reporting.dataset_examples(config, result, d, 4)[i]
@@ -31,7 +32,7 @@ def _row(config: reporting.RunConfig, result: CategoryResult) -> np.ndarray:
     first = examples[0]
     tiles = [
         first.normal,
-        np.repeat(first.box_mask[..., None] * np.uint8(255), 3, axis=2),
+        np.repeat(label_picture(first.box_mask, first.mask, SIDE)[..., None], 3, axis=2),
         *(e.generated for e in examples),
     ]
     checkpoint = next(c for c in result.checkpoints if c.arm == "generated")

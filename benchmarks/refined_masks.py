@@ -17,7 +17,7 @@ from anogen_core.diffusion import BundledModelSettings
 from anogen_core.diffusion.crop import bounding_box, paste
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
-from anogen_core.procedural.scene import DEFECTS, ScenePair, render_pair
+from anogen_core.procedural.scene import DEFECTS, Scene, render_scene
 from anogen_core.records import Box
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
 
@@ -33,7 +33,7 @@ def main() -> None:
         rows = []
         for index in range(count):
             seed = derive_seed(2026, "refined-masks", index)
-            pair = render_pair(numpy_generator(seed), size=SIDE, defect=DEFECTS[index % len(DEFECTS)])
+            pair = render_scene(numpy_generator(seed), size=SIDE, defect=DEFECTS[index % len(DEFECTS)])
             box = _box(pair.mask)
             image = _repaint(pair, box, model, strength=strength, seed=seed)
             found = (
@@ -54,8 +54,8 @@ def _box(mask: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def _repaint(pair: ScenePair, box: np.ndarray, model: DiffusionModel, *, strength: float, seed: int) -> np.ndarray:
-    flawless, flawed = (torch.from_numpy(x).permute(2, 0, 1)[None] / 127.5 - 1 for x in (pair.flawless, pair.flawed))
+def _repaint(pair: Scene, box: np.ndarray, model: DiffusionModel, *, strength: float, seed: int) -> np.ndarray:
+    flawless, flawed = (torch.from_numpy(x).permute(2, 0, 1)[None] / 127.5 - 1 for x in (pair.flawless, pair.image))
     latents = model.encode(flawed)
     latents = latents + strength * torch.randn(latents.shape, generator=torch_generator(seed))
     change = model.decode(latents) - model.decode(model.encode(flawless))

@@ -20,7 +20,15 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from anogen_core.arrays import Image, LatentMask, Latents, Mask, Surroundings
 from anogen_core.checkpoints import CheckpointSlot
-from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, middle_of, to_canvas, to_latent_mask
+from anogen_core.diffusion.crop import (
+    CropSettings,
+    bounding_box,
+    choose_crop,
+    fill_canvas,
+    middle_of,
+    to_canvas,
+    to_latent_mask,
+)
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.errors import TrainingError
 from anogen_core.seeding import derive_seed, torch_generator
@@ -121,7 +129,7 @@ class Views:
     masks: LatentMask
     """1 on cells under any anomalous pixel: where the loss counts."""
     surroundings: Surroundings | None
-    """What an inpainting model sees around the defect's bounding box, as it will when it paints into a box."""
+    """What the model is shown as it will be when it paints into a box: the photo with its defect filled in."""
 
 
 def encode_views(
@@ -139,9 +147,11 @@ def encode_views(
             square = choose_crop(middle_of(bounding_box(mask), mask.shape), mask.shape, cells, side, scaled)
             canvas, grid = _with_flip(to_canvas(image, square, side)), _with_flip(to_latent_mask(mask, square, cells))
             box = _with_flip(to_latent_mask(_boxed(mask), square, cells))
+            damaged = to_latent_mask(mask, square, side)[0, 0].numpy() > 0
+            restored = _with_flip(fill_canvas(canvas[:1], damaged))
             latents.append(model.encode(canvas))
             masks.append(grid)
-            surroundings.append(model.surroundings(canvas, box))
+            surroundings.append(model.surroundings(restored, box))
     seen = [around for around in surroundings if around is not None]
     return Views(torch.cat(latents), torch.cat(masks).to(model.device), torch.cat(seen) if seen else None)
 

@@ -78,10 +78,11 @@ class DiffusionModel(ABC):
 
     @abstractmethod
     def surroundings(self, images: ImageBatch, mask: LatentMask) -> Surroundings | None:
-        """Return what an inpainting model sees around a mask; None for a model that sees noise and text alone.
+        """Return what a model is shown of the photo it paints on; None for one that sees noise and text alone.
 
         Args:
-            images: (B, 3, H, W) in [-1, 1].
+            images: (B, 3, H, W) in [-1, 1], without a defect: an editing model sees them whole, an inpainting model
+                what lies around the mask.
             mask: (B, 1, h, w), 1 where something is to be painted.
         """
 

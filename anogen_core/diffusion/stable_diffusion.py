@@ -80,6 +80,7 @@ class StableDiffusionModel(DiffusionModel):
         self._info = describe_directory(directory, licence=licence, name=name)
         self._device = device
         pipeline = _load(directory)
+        self._edits = type(pipeline).__name__ == "StableDiffusionInstructPix2PixPipeline"
         self._tokenizer = pipeline.tokenizer
         self._scheduler = pipeline.scheduler
         self._vae = _frozen(pipeline.vae, device)
@@ -165,13 +166,17 @@ class StableDiffusionModel(DiffusionModel):
             hook.remove()
 
     def surroundings(self, images: ImageBatch, mask: LatentMask) -> Surroundings | None:
-        """Return the mask and the latents of the photo with the inside blanked, as diffusers' inpainting pipelines do.
+        """Return the mask and the latents of the photo.
 
-        None when the UNet takes nothing but noisy latents.
+        The inside is blanked and the latents are scaled, as diffusers' inpainting pipelines do, unless the pipeline
+        edits photos (`StableDiffusionInstructPix2PixPipeline`): that sees all of the photo, unscaled. None when the
+        UNet takes nothing but noisy latents.
         """
         channels = int(self._vae.config.latent_channels)
         if self._unet.config.in_channels != 2 * channels + 1:
             return None
+        if self._edits:
+            return torch.cat([mask.to(self._device), self.encode(images) / self._vae.config.scaling_factor], dim=1)
         outside = nn.functional.interpolate(mask, scale_factor=self.factor) < 0.5
         return torch.cat([mask.to(self._device), self.encode(images * outside.to(images))], dim=1)
 

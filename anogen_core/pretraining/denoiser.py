@@ -1,7 +1,8 @@
 """Training of the UNet and the text encoder to paint into masks, with an average of the weights.
 
-The UNet is shown what surrounds a mask (Rombach et al., 2022, inpainting): material, light and edges need not be known,
-they are borrowed, and all of a small network serves the defect.
+The UNet is shown the photo without the defect and the mask to paint in, as models that edit photos are (Brooks et al.,
+2023): material, light and edges need not be known, they are copied, and all of a small network serves the defect. Where
+a defect was learned from has no flawless twin, so part of the training shows a photo whose defect was filled in.
 
 The network predicts v = sqrt(ab) eps - sqrt(1 - ab) z (Salimans & Ho, 2022): at high noise, where words, colours and
 layout are decided, it need not copy the noise exactly, which a short training does not learn.
@@ -10,6 +11,7 @@ layout are decided, it need not copy the noise exactly, which a short training d
 from collections.abc import Callable
 from typing import Any, cast, final
 
+import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 from jaxtyping import Float
@@ -18,9 +20,11 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from transformers import CLIPTokenizer
 
-from anogen_core.pretraining.corpus import Corpus, crop_batch
+from anogen_core.arrays import ImageBatch
+from anogen_core.diffusion.crop import fill_canvas
+from anogen_core.pretraining.corpus import Corpus, CropBatch, crop_batch
 from anogen_core.pretraining.loop import learning_rate_factor
-from anogen_core.pretraining.networks import LATENT_CELL, Denoiser, build_scheduler, encode, surround, tokenize
+from anogen_core.pretraining.networks import LATENT_CELL, Denoiser, build_scheduler, encode, show, tokenize
 from anogen_core.pretraining.painting import choose_places
 from anogen_core.pretraining.parallel import average_gradients, rank
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
@@ -30,7 +34,7 @@ from anogen_core.settings import Settings
 class DenoiserTraining(Settings):
     """How the UNet and the text encoder are trained."""
 
-    steps: int = 4000
+    steps: int = 2400
     """Optimisation steps; the learning rate falls to 5 % at the last one."""
     batch_size: int = 12
     """Crops of 64 px per step and process; steps on a larger canvas take fewer."""
@@ -41,7 +45,9 @@ class DenoiserTraining(Settings):
     levels and in few cells, so they are learned slowly otherwise."""
     averaging: float = 0.999
     """Decay of the average of the weights, which is what ships."""
-    defect_weight: float = 3.0
+    filled_share: float = 0.35
+    """Share of crops whose flawless twin is replaced by the crop itself with its defect filled in."""
+    defect_weight: float = 4.0
     """Extra weight of anomalous latent cells, in units of the other cells inside the mask."""
     outside_weight: float = 0.05
     """Weight of latent cells outside the mask: generation keeps the photo there."""
@@ -115,7 +121,7 @@ class DenoiserTrainer:
         latents = encode(self._autoencoder, images)
         defects = functional.max_pool2d(crops.masks, LATENT_CELL)
         places = choose_places(defects, numpy_generator(derive_seed(seed, "places"))).to(self._device)
-        around = surround(self._autoencoder, images, places)
+        shown = show(self._autoencoder, self._without_defects(crops, seed).to(self._device), places)
         self._generator.manual_seed(seed)
         noise = torch.randn(latents.shape, generator=self._generator).to(self._device)
         # Uniform to the power 0.6 sees high noise more often: there the words decide what appears.
@@ -125,12 +131,20 @@ class DenoiserTrainer:
         tokens = tokenize(self._tokenizer, crops.captions).to(self._device)
         noisy = alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
         with torch.autocast(self._device.type, torch.bfloat16, enabled=_is_bfloat16_fast(self._device)):
-            predicted = self._denoiser(noisy, around, timesteps, tokens)
+            predicted = self._denoiser(noisy, shown, timesteps, tokens)
         velocity = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * latents
         error = functional.mse_loss(predicted.float(), velocity, reduction="none")
         inside = places * (1 + self._settings.defect_weight * (defects.to(self._device) > 0))
         cells = inside + self._settings.outside_weight
         return (error * cells / cells.mean()).mean()
+
+    def _without_defects(self, crops: CropBatch, seed: int) -> ImageBatch:
+        """Return the crops as they were before the damage: most truly, some as inversion has to guess it."""
+        shown = crops.flawless.clone()
+        guessed = numpy_generator(derive_seed(seed, "filled")).random(len(shown)) < self._settings.filled_share
+        for index in np.flatnonzero(guessed & (crops.masks.amax((1, 2, 3)) > 0).numpy()):
+            shown[index] = fill_canvas(crops.images[index : index + 1], crops.masks[index, 0].numpy() > 0)[0]
+        return shown
 
     def _shake_tokens(
         self, _module: nn.Module, _inputs: Any, embedded: Float[Tensor, "B T D"]

@@ -5,7 +5,7 @@ import tempfile
 from copy import deepcopy
 from pathlib import Path
 
-from diffusers import AutoencoderTiny, StableDiffusionInpaintPipeline
+from diffusers import AutoencoderTiny, StableDiffusionInstructPix2PixPipeline
 from transformers import CLIPTokenizer
 
 from anogen_core.pretraining.networks import Denoiser, build_scheduler
@@ -13,9 +13,9 @@ from anogen_core.pretraining.networks import Denoiser, build_scheduler
 
 def assemble_pipeline(
     denoiser: Denoiser, autoencoder: AutoencoderTiny, tokenizer: CLIPTokenizer
-) -> StableDiffusionInpaintPipeline:
-    """Return the networks as an inpainting pipeline without safety checker."""
-    pipeline = StableDiffusionInpaintPipeline(
+) -> StableDiffusionInstructPix2PixPipeline:
+    """Return the networks as a pipeline that edits photos, without safety checker."""
+    pipeline = StableDiffusionInstructPix2PixPipeline(
         vae=autoencoder,
         text_encoder=denoiser.text_encoder,
         tokenizer=tokenizer,

@@ -76,7 +76,7 @@ def build_denoiser(settings: NetworkSettings, tokenizer: CLIPTokenizer) -> Denoi
     middle = len(settings.unet_channels) - 2
     unet = UNet2DConditionModel(
         sample_size=settings.image_size // LATENT_CELL,
-        in_channels=2 * settings.latent_channels + 1,  # noisy latents, the mask, the latents around it
+        in_channels=2 * settings.latent_channels + 1,  # noisy latents, the mask, the photo to paint on
         out_channels=settings.latent_channels,
         block_out_channels=settings.unet_channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", *("DownBlock2D",) * middle),
@@ -134,7 +134,10 @@ def encode(autoencoder: AutoencoderTiny, images: Float[Tensor, "B 3 H W"]) -> La
     return autoencoder.encode(images).latents * autoencoder.config.scaling_factor
 
 
-def surround(autoencoder: AutoencoderTiny, images: ImageBatch, mask: LatentMask) -> Surroundings:
-    """Return the mask and the latents of the images with the inside blanked, as inpainting models take them."""
-    outside = nn.functional.interpolate(mask, scale_factor=LATENT_CELL) < 0.5
-    return torch.cat([mask, encode(autoencoder, images * outside)], dim=1)
+@torch.no_grad()
+def show(autoencoder: AutoencoderTiny, photos: ImageBatch, mask: LatentMask) -> Surroundings:
+    """Return the mask and the latents of photos without a defect: what the model is to paint on.
+
+    The latents are not scaled, as in InstructPix2Pix (Brooks et al., 2023).
+    """
+    return torch.cat([mask, autoencoder.encode(photos).latents], dim=1)

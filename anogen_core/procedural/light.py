@@ -104,15 +104,20 @@ def uneven_light(rng: np.random.Generator, shape: tuple[int, int], *, strength: 
     return np.asarray(np.clip(1 + strength * field, 0.15, 1.9), np.float32)
 
 
-def photograph(light: Colour, camera: Camera, rng: np.random.Generator) -> Image:
-    """Return the photo of a lit scene."""
+def photograph(light: Colour, camera: Camera, rng: np.random.Generator, *, metered: Colour | None = None) -> Image:
+    """Return the photo of a lit scene, exposed for `metered` (default: for itself)."""
     rows, columns = coordinates((light.shape[0], light.shape[1]))
     off_centre = ((rows / light.shape[0] - 0.5) ** 2 + (columns / light.shape[1] - 0.5) ** 2) * 2
-    photo = blur(light * np.float32(camera.exposure * _metered_gain(light)), camera.blur)
-    photo *= (1 - np.float32(camera.vignette) * off_centre)[..., None]
+    gain = _metered_gain(light if metered is None else metered)
+    photo = blur(light * np.float32(camera.exposure * gain), camera.blur)
+    darkening = 1 - np.float32(camera.vignette) * off_centre
+    photo *= darkening[..., None]
     if camera.grey:
         photo = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     middle = float(photo.mean())
+    if metered is not None:
+        brightness = cv2.cvtColor(metered, cv2.COLOR_RGB2GRAY) if camera.grey else metered.mean(axis=2)
+        middle = float((brightness * darkening).mean()) * camera.exposure * gain
     photo = (photo - middle) * np.float32(camera.contrast) + np.float32(middle)
     channels = 1 if camera.grey else 3
     photo = np.clip(photo, 0, 1) ** np.float32(camera.gamma)

@@ -48,6 +48,8 @@ class Scene:
     """A rendered photo and what it shows."""
 
     image: Image
+    flawless: Image
+    """The same photo, grain and all, had there been no defect."""
     mask: Mask
     """False everywhere when there is no defect."""
     material: str
@@ -70,31 +72,15 @@ def render_scene(
     defect = defect or drawn
     surface = _draw_surface(rng, size, material)
     light = random_light(rng)
-    lit, mask = light_up(surface, light), np.zeros(surface.shape, bool)
+    whole = light_up(surface, light)
+    lit, mask = whole, np.zeros(surface.shape, bool)
     if defect is not None:
         lit, mask = _damage(rng, surface, defect=defect, light=light)
-    uneven = uneven_light(rng, surface.shape, strength=rng.choice([0.1, 0.35, 0.8]))
-    return Scene(photograph(lit * uneven[..., None], random_camera(rng), rng), mask, material, defect)
-
-
-@dataclass(frozen=True)
-class ScenePair:
-    """The same scene before and after it was damaged, photographed by the same camera with the same grain."""
-
-    flawless: Image
-    flawed: Image
-    mask: Mask
-
-
-def render_pair(rng: np.random.Generator, *, size: int, defect: str) -> ScenePair:
-    """Return a square scene of `size` pixels without and with a defect: known truth for what changes masks."""
-    surface = _draw_surface(rng, size, str(rng.choice(MATERIALS)))
-    light = random_light(rng)
-    lit, mask = _damage(rng, surface, defect=defect, light=light)
-    uneven = uneven_light(rng, surface.shape, strength=0.35)[..., None]
-    camera, grain = random_camera(rng), deepcopy(rng)
-    flawless = photograph(light_up(surface, light) * uneven, camera, grain)
-    return ScenePair(flawless, photograph(lit * uneven, camera, rng), mask)
+    uneven = uneven_light(rng, surface.shape, strength=rng.choice([0.1, 0.35, 0.8]))[..., None]
+    camera, same_grain = random_camera(rng), deepcopy(rng)
+    flawless = photograph(whole * uneven, camera, same_grain)
+    image = flawless if defect is None else photograph(lit * uneven, camera, rng, metered=whole * uneven)
+    return Scene(image, flawless, mask, material, defect)
 
 
 def damage_photo(rng: np.random.Generator, photo: Image) -> Scene:
@@ -102,7 +88,7 @@ def damage_photo(rng: np.random.Generator, photo: Image) -> Scene:
 
     The photo is taken for the colour of a flat surface; what the defect does to its light is multiplied into the photo.
     """
-    clean = Scene(photo, np.zeros(photo.shape[:2], bool), PHOTO_MATERIAL, None)
+    clean = Scene(photo, photo, np.zeros(photo.shape[:2], bool), PHOTO_MATERIAL, None)
     if rng.random() >= DEFECT_SHARE:
         return clean
     defect, light = str(rng.choice(DEFECTS)), random_light(rng)
@@ -110,7 +96,7 @@ def damage_photo(rng: np.random.Generator, photo: Image) -> Scene:
     lit, mask = _damage(rng, surface, defect=defect, light=light)
     ratio = lit / np.maximum(light_up(surface, light), 1e-3)
     image = (surface.colour * ratio * 255).clip(0, 255).round().astype(np.uint8)
-    return Scene(np.where(np.isclose(ratio, 1), photo, image), mask, PHOTO_MATERIAL, defect)
+    return Scene(np.where(np.isclose(ratio, 1), photo, image), photo, mask, PHOTO_MATERIAL, defect)
 
 
 def _draw_surface(rng: np.random.Generator, size: int, material: str) -> Surface:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionInpaintPipeline
+from diffusers import DiffusionPipeline, StableDiffusionInstructPix2PixPipeline
 from PIL import Image
 from torch.nn import functional
 
@@ -22,7 +22,7 @@ from anogen_core.pretraining.networks import (
     build_autoencoder,
     build_denoiser,
     encode,
-    surround,
+    show,
     tokenize,
 )
 from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
@@ -38,17 +38,38 @@ HELD_OUT_SEED = 987_654_321
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> StableDiffusionInpaintPipeline:
+def pipeline() -> StableDiffusionInstructPix2PixPipeline:
     loaded = DiffusionPipeline.from_pretrained(BUNDLED, local_files_only=True)
     loaded.set_progress_bar_config(disable=True)
     return loaded
 
 
+@dataclass(frozen=True)
+class Scenes:
+    """Photos of scenes that no training saw, in [-1, 1], without and with a defect, and its latent cells."""
+
+    flawless: torch.Tensor
+    images: torch.Tensor
+    cells: torch.Tensor
+
+
+def render(names: list[str], *, size: int) -> Scenes:
+    seeds = [derive_seed(HELD_OUT_SEED, "scene", index) for index in range(len(names))]
+    scenes = [
+        render_scene(numpy_generator(seed), size=size, defect=name) for seed, name in zip(seeds, names, strict=True)
+    ]
+    flawless, images = (
+        torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for photos in zip(*((scene.flawless, scene.image) for scene in scenes), strict=True)
+    )
+    masks = torch.from_numpy(np.stack([scene.mask for scene in scenes])).float()[:, None]
+    return Scenes(flawless, images, functional.max_pool2d(masks, 4))
+
+
 @pytest.fixture(scope="module")
-def held_out() -> torch.Tensor:
-    """Six scenes (6,3,128,128) in [-1, 1] that no training saw."""
-    scenes = [render_scene(numpy_generator(derive_seed(HELD_OUT_SEED, "scene", i)), size=128) for i in range(6)]
-    return torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
+def held_out() -> Scenes:
+    """Six scenes of 128 pixels with a defect each."""
+    return render(list(DEFECTS[:6]), size=128)
 
 
 @dataclass(frozen=True)
@@ -60,20 +81,20 @@ class Task:
     velocity: torch.Tensor
     timestep: int
 
-    def predict(self, pipeline: StableDiffusionInpaintPipeline, prompts: list[str]) -> torch.Tensor:
+    def predict(self, pipeline: StableDiffusionInstructPix2PixPipeline, prompts: list[str]) -> torch.Tensor:
         with torch.no_grad():
             text = pipeline.text_encoder(tokenize(pipeline.tokenizer, prompts))[0]
             return pipeline.unet(torch.cat([self.noisy, self.around], dim=1), self.timestep, text).sample
 
 
 def set_task(
-    pipeline: StableDiffusionInpaintPipeline, images: torch.Tensor, places: torch.Tensor, timestep: int
+    pipeline: StableDiffusionInstructPix2PixPipeline, scenes: Scenes, places: torch.Tensor, timestep: int
 ) -> Task:
-    latents, moment = encode(pipeline.vae, images), torch.tensor([timestep])
+    latents, moment = encode(pipeline.vae, scenes.images), torch.tensor([timestep])
     noise = torch.randn(latents.shape, generator=torch_generator(timestep))
     return Task(
         noisy=pipeline.scheduler.add_noise(latents, noise, moment),
-        around=surround(pipeline.vae, images, places),
+        around=show(pipeline.vae, scenes.flawless, places),
         velocity=pipeline.scheduler.get_velocity(latents, noise, moment),
         timestep=timestep,
     )
@@ -86,9 +107,11 @@ def middle_boxes(count: int) -> torch.Tensor:
     return places
 
 
-def test_bundled_directory_loads_as_an_inpainting_pipeline_in_float32(pipeline: StableDiffusionInpaintPipeline) -> None:
-    """Diffusers' generic loader gives a complete inpainting pipeline from local files alone."""
-    assert isinstance(pipeline, StableDiffusionInpaintPipeline)
+def test_bundled_directory_loads_as_an_editing_pipeline_in_float32(
+    pipeline: StableDiffusionInstructPix2PixPipeline,
+) -> None:
+    """Diffusers' generic loader gives a complete editing pipeline from local files alone."""
+    assert isinstance(pipeline, StableDiffusionInstructPix2PixPipeline)
     assert pipeline.safety_checker is None
     for network in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
@@ -107,14 +130,16 @@ def test_bundled_model_has_a_card() -> None:
         assert word in card
 
 
-def test_every_training_word_is_one_token_of_the_shipped_tokenizer(pipeline: StableDiffusionInpaintPipeline) -> None:
+def test_every_training_word_is_one_token_of_the_shipped_tokenizer(
+    pipeline: StableDiffusionInstructPix2PixPipeline,
+) -> None:
     """Words of inspection are single tokens, so each is a possible initializer of an embedding."""
     assert len(pipeline.tokenizer.tokenize("defect")) == 1
     for word in (*" ".join((*DEFECTS, *MATERIALS)).split(), "photo", "surface"):
         assert len(pipeline.tokenizer.tokenize(word)) == 1, word
 
 
-def test_placeholder_token_can_be_added(pipeline: StableDiffusionInpaintPipeline) -> None:
+def test_placeholder_token_can_be_added(pipeline: StableDiffusionInstructPix2PixPipeline) -> None:
     """A textual-inversion placeholder becomes one token at its place in the prompt."""
     tokenizer = build_tokenizer(known_words())
 
@@ -123,7 +148,7 @@ def test_placeholder_token_can_be_added(pipeline: StableDiffusionInpaintPipeline
     assert len(tokenizer) == len(pipeline.tokenizer) + 1
 
 
-def test_autoencoder_keeps_colour(pipeline: StableDiffusionInpaintPipeline) -> None:
+def test_autoencoder_keeps_colour(pipeline: StableDiffusionInstructPix2PixPipeline) -> None:
     """A plain coloured patch comes back in its own colour, not grey."""
     colours = torch.tensor([[0.6, -0.4, -0.4], [-0.4, 0.5, -0.3], [-0.5, -0.3, 0.6], [0.5, 0.3, -0.5]])
     images = colours[:, :, None, None].expand(-1, -1, 64, 64)
@@ -134,72 +159,63 @@ def test_autoencoder_keeps_colour(pipeline: StableDiffusionInpaintPipeline) -> N
     assert (decoded.mean((2, 3)) - colours).abs().max() < 0.15
 
 
-def test_autoencoder_keeps_held_out_scenes(pipeline: StableDiffusionInpaintPipeline, held_out: torch.Tensor) -> None:
+def test_autoencoder_keeps_held_out_scenes(pipeline: StableDiffusionInstructPix2PixPipeline, held_out: Scenes) -> None:
     """Scenes that no training saw survive encoding and decoding."""
-    assert round_trip_psnr(pipeline.vae, held_out) > 30
+    assert round_trip_psnr(pipeline.vae, held_out.images) > 30
 
 
-def test_latents_have_about_unit_deviation(pipeline: StableDiffusionInpaintPipeline, held_out: torch.Tensor) -> None:
+def test_latents_have_about_unit_deviation(pipeline: StableDiffusionInstructPix2PixPipeline, held_out: Scenes) -> None:
     """The scaling factor fits, so the noise schedule means what it says (whole scenes are flatter than crops)."""
-    latents = encode(pipeline.vae, held_out)
+    latents = encode(pipeline.vae, held_out.images)
 
     assert latents.shape == (6, pipeline.unet.config.out_channels, 32, 32)
     assert 0.4 < float(latents.std()) < 1.6
 
 
 @pytest.mark.parametrize("timestep", [300, 600, 900])
-def test_denoiser_explains_held_out_scenes(
-    pipeline: StableDiffusionInpaintPipeline, held_out: torch.Tensor, timestep: int
+def test_the_empty_prompt_keeps_the_photo(
+    pipeline: StableDiffusionInstructPix2PixPipeline, held_out: Scenes, timestep: int
 ) -> None:
-    """The UNet has learned: in the middle of scenes no training saw it halves the error of the best multiple of z."""
-    places = middle_boxes(len(held_out))
-    task = set_task(pipeline, held_out, places, timestep)
+    """Flawless is the empty prompt: a tenth of the error of the best multiple of z."""
+    scenes = Scenes(held_out.flawless, held_out.flawless, held_out.cells)
+    places = middle_boxes(len(scenes.images))
+    task = set_task(pipeline, scenes, places, timestep)
     share = float((task.noisy * task.velocity * places).sum() / (task.noisy.square() * places).sum())
 
-    error = ((task.predict(pipeline, [""] * len(held_out)) - task.velocity) * places).square().sum()
+    error = ((task.predict(pipeline, [""] * len(places)) - task.velocity) * places).square().sum()
 
-    assert error < 0.5 * ((share * task.noisy - task.velocity) * places).square().sum()
-
-
-def test_surroundings_help(pipeline: StableDiffusionInpaintPipeline, held_out: torch.Tensor) -> None:
-    """What lies around the place tells material and light: without it the same cells are predicted worse."""
-    places = middle_boxes(len(held_out))
-    seen, blind = (set_task(pipeline, held_out, where, 900) for where in (places, torch.ones_like(places)))
-
-    def error(task: Task) -> float:
-        return float(((task.predict(pipeline, [""] * len(held_out)) - task.velocity) * places).square().sum())
-
-    assert error(seen) < 0.9 * error(blind)
+    assert error < 0.1 * ((share * task.noisy - task.velocity) * places).square().sum()
 
 
 def test_two_defect_words_give_two_predictions(
-    pipeline: StableDiffusionInpaintPipeline, held_out: torch.Tensor
+    pipeline: StableDiffusionInstructPix2PixPipeline, held_out: Scenes
 ) -> None:
     """The prompt reaches the image: another word changes the prediction by more than half precision rounds."""
-    task = set_task(pipeline, held_out, middle_boxes(len(held_out)), 900)
+    task = set_task(pipeline, held_out, middle_boxes(6), 900)
 
-    hole, stain = (task.predict(pipeline, [f"a photo of a {word}"] * len(held_out)) for word in ("hole", "stain"))
+    hole, stain = (task.predict(pipeline, [f"a photo of a {word}"] * 6) for word in ("hole", "stain"))
 
     assert float((hole - stain).square().mean().sqrt()) > 0.003
 
 
-def test_the_right_word_explains_a_defect_better_than_a_wrong_one(pipeline: StableDiffusionInpaintPipeline) -> None:
+def test_the_right_word_explains_a_defect_better_than_a_wrong_one_or_none(
+    pipeline: StableDiffusionInstructPix2PixPipeline,
+) -> None:
     """Words carry meaning: over held-out scenes of every defect, its own name gives the lowest masked error."""
     names = [DEFECTS[index % len(DEFECTS)] for index in range(70)]
-    seeds = [derive_seed(HELD_OUT_SEED, "defective", index) for index in range(len(names))]
-    scenes = [
-        render_scene(numpy_generator(seed), size=64, defect=name) for seed, name in zip(seeds, names, strict=True)
-    ]
-    images = torch.from_numpy(np.stack([scene.image for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
-    masks = torch.from_numpy(np.stack([scene.mask for scene in scenes])).float()[:, None]
-    cells = functional.max_pool2d(masks, 4)
-    task = set_task(pipeline, images, cells, 800)
+    scenes = render(names, size=64)
+    task = set_task(pipeline, scenes, scenes.cells, 800)
 
-    def masked_error(words: list[str]) -> float:
-        error = (task.predict(pipeline, [f"a photo of a {word}" for word in words]) - task.velocity).square() * cells
-        return float((error.sum((1, 2, 3)) / cells.sum((1, 2, 3)).clamp_min(1)).mean())
+    def masked_error(prompts: list[str]) -> float:
+        error = (task.predict(pipeline, prompts) - task.velocity).square() * scenes.cells
+        return float((error.sum((1, 2, 3)) / scenes.cells.sum((1, 2, 3)).clamp_min(1)).mean())
 
-    assert masked_error(names) < min(masked_error(names[5:] + names[:5]), masked_error(names[9:] + names[:9]))
+    right, shifted, other = (
+        masked_error([f"a photo of a {word}" for word in names[by:] + names[:by]]) for by in (0, 5, 9)
+    )
+
+    assert right < min(shifted, other)
+    assert right < 0.9 * masked_error([""] * len(names))
 
 
 TINY = PretrainingSettings(

@@ -6,7 +6,7 @@ import pytest
 
 from anogen_core.diffusion.crop import bounding_box
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
-from anogen_core.procedural.scene import DEFECTS, render_pair
+from anogen_core.procedural.scene import DEFECTS, render_scene
 from anogen_core.seeding import derive_seed, numpy_generator
 
 SETTINGS = RefinementSettings()
@@ -79,9 +79,9 @@ def test_rendered_defects_are_outlined_far_better_than_by_their_box() -> None:
     """Over every kind of defect the project renders, the mean IoU with the true mask is twice that of the box."""
     refined, boxes = [], []
     for index, defect in enumerate(DEFECTS):
-        pair = render_pair(numpy_generator(derive_seed(31, "pair", index)), size=96, defect=defect)
+        pair = render_scene(numpy_generator(derive_seed(31, "pair", index)), size=96, defect=defect)
         box = box_of(pair.mask)
-        image = np.where(box[..., None], pair.flawed, pair.flawless)
+        image = np.where(box[..., None], pair.image, pair.flawless)
         refined.append(iou(refine_mask(pair.flawless, image, box, SETTINGS), pair.mask))
         boxes.append(iou(box, pair.mask))
 
