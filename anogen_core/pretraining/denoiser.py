@@ -34,7 +34,7 @@ from anogen_core.settings import Settings
 class DenoiserTraining(Settings):
     """How the UNet and the text encoder are trained."""
 
-    steps: int = 2400
+    steps: int = 1800
     """Optimisation steps; the learning rate falls to 5 % at the last one."""
     batch_size: int = 12
     """Crops of 64 px per step and process; steps on a larger canvas take fewer."""
