@@ -54,13 +54,16 @@ def regenerate(uri: str, request_id: str, out: Path | None) -> int:
 
 def pull(uri: str, dest: Path, layout: str) -> None:
     """Write a dataset in another tool's layout."""
+    from anogen_core.export import parse_exporter  # noqa: PLC0415
     from anogen_core.export import pull as pull_dataset  # noqa: PLC0415
     from anogen_core.storage import Dataset  # noqa: PLC0415
     from tasks.progress import counting  # noqa: PLC0415
 
-    dataset = Dataset(uri)
+    settings, dataset = parse_exporter({"kind": layout}), Dataset(uri)
     with ProgressDisplay() as display:
-        pull_dataset(dataset, dest, as_=layout, on_image=counting(display, "pull", dataset.summary()["made"]))
+        pull_dataset(
+            dataset, dest, settings=settings, on_image=counting(display, "pull", len(settings.choose(dataset)))
+        )
     sys.stdout.write(f"{dest}\n")
 
 
