@@ -15,9 +15,14 @@ from anogen_core.export.documents import write_documents
 from anogen_core.export.exporter import Export, Exporter, OnImage
 from anogen_core.export.folder import claim_folder
 from anogen_core.export.mvtec import MvtecExporterSettings
+from anogen_core.export.webdataset import WebDatasetExporterSettings
+from anogen_core.export.yolo import YoloExporterSettings
 from anogen_core.storage import Dataset
 
-ExporterSettings = Annotated[MvtecExporterSettings | CocoExporterSettings, Field(discriminator="kind")]
+ExporterSettings = Annotated[
+    MvtecExporterSettings | CocoExporterSettings | YoloExporterSettings | WebDatasetExporterSettings,
+    Field(discriminator="kind"),
+]
 
 LAYOUTS: Final[tuple[str, ...]] = tuple(
     member.model_fields["kind"].default for member in get_args(get_args(ExporterSettings)[0])
@@ -78,6 +83,8 @@ __all__ = [
     "Exporter",
     "ExporterSettings",
     "MvtecExporterSettings",
+    "WebDatasetExporterSettings",
+    "YoloExporterSettings",
     "parse_exporter",
     "pull",
 ]

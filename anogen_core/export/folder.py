@@ -60,14 +60,16 @@ def write_once(path: Path, data: bytes) -> None:
             raise StorageError(f"{path}: holds other bytes than were written. Check the disk and run again.")
 
 
-def safe_names(identifiers: Iterable[str]) -> dict[str, str]:
+def safe_names(identifiers: Iterable[str], *, dots: bool = True) -> dict[str, str]:
     """Return a file name for each identifier: itself where every file system takes it, else a readable name with a sum.
 
     Names differ in more than upper and lower case, and depend only on the set of identifiers.
+    Without `dots`, none has one.
     """
     unique = sorted(set(identifiers))
     folded = Counter(identifier.casefold() for identifier in unique)
-    return {text: text if folded[text.casefold()] == 1 and _is_safe(text) else _with_sum(text) for text in unique}
+    kept = {text for text in unique if folded[text.casefold()] == 1 and _is_safe(text) and (dots or "." not in text)}
+    return {text: text if text in kept else _with_sum(text) for text in unique}
 
 
 def _is_safe(text: str) -> bool:

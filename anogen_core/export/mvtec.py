@@ -8,7 +8,6 @@
 The real photos are framed as they were for generation. They are left out when they are no longer where they were.
 """
 
-import logging
 from collections.abc import Iterable
 from typing import Literal, final
 
@@ -18,8 +17,6 @@ from anogen_core.export.normals import NormalPhotos
 from anogen_core.export.pixels import png
 from anogen_core.export.selection import SelectionSettings
 from anogen_core.records import GOOD, LedgerRow
-
-log = logging.getLogger(__name__)
 
 
 class MvtecExporterSettings(SelectionSettings):
@@ -52,8 +49,7 @@ class MvtecExporter(Exporter):
             if (photo := normals.take(sample)) is not None:
                 name, pixels = photo
                 export.write(f"train/good/{name}.png", png(pixels))
-        if normals.left_out:
-            log.warning("%s: %d normal photos could not be read and are left out", export.folder, normals.left_out)
+        normals.warn(export.folder)
         groups = _GROUPS if self._settings.normals else _GROUPS[:2]
         return Listing("in the layout of MVTec AD", files, groups, normals.notes())
 

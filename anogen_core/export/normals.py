@@ -33,6 +33,11 @@ class NormalPhotos:
         """Return how many photos have not been given out: at the end, those that are gone, changed or disagree."""
         return len(self._waiting)
 
+    def warn(self, folder: Path) -> None:
+        """Log how many photos were left out, when any was."""
+        if self._waiting:
+            log.warning("%s: %d normal photos could not be read and are left out", folder, self.left_out)
+
     def notes(self) -> tuple[str, ...]:
         """Return what a card says about photos that were left out; empty when none was."""
         if not self._waiting:

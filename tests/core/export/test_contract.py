@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from anogen_core.errors import InputError, StorageError
-from anogen_core.export import LAYOUTS, CocoExporterSettings, ExporterSettings, MvtecExporterSettings, pull
+from anogen_core.export import (
+    LAYOUTS,
+    CocoExporterSettings,
+    ExporterSettings,
+    MvtecExporterSettings,
+    WebDatasetExporterSettings,
+    YoloExporterSettings,
+    pull,
+)
 from anogen_core.export.folder import safe_names
 from anogen_core.export.selection import SplitSettings
 from anogen_core.storage import Dataset, DatasetWriter, open_store
@@ -17,6 +25,8 @@ from anogen_core.storage import Dataset, DatasetWriter, open_store
 _LAYOUTS: dict[str, ExporterSettings] = {
     "mvtec": MvtecExporterSettings(),
     "coco": CocoExporterSettings(validation_fraction=0.5),
+    "yolo": YoloExporterSettings(validation_fraction=0.5),
+    "webdataset": WebDatasetExporterSettings(validation_fraction=0.5, images_per_shard=2),
 }
 
 
@@ -105,8 +115,10 @@ def test_one_defect_can_be_chosen(uri: str, tmp_path: Path, settings: ExporterSe
     everything = pull(Dataset(uri), tmp_path / "all", settings=settings)
 
     assert {line["defect"] for line in lines(folder)} == {"hole"}
-    assert lines(folder) == [line for line in lines(everything) if line["defect"] == "hole"]
-    assert len(list(folder.rglob("*"))) < len(list(everything.rglob("*")))
+    own = {line["request_id"]: line for line in lines(everything)}
+    assert all(line == own[line["request_id"]] | {"shard": line["shard"]} for line in lines(folder) if "shard" in line)
+    assert all(line == own[line["request_id"]] for line in lines(folder) if "shard" not in line)
+    assert len(b"".join(contents(folder).values())) < len(b"".join(contents(everything).values()))
     assert not any("crack-000000" in name for name in contents(folder))
 
 
@@ -221,3 +233,4 @@ def test_file_names_are_safe_and_different_everywhere() -> None:
     assert len({name.casefold() for name in names.values()}) == len(identifiers)
     assert all(len(n) <= 100 and "/" not in n and n and n[0] != "." and n.lower() != "con" for n in names.values())
     assert safe_names(reversed(identifiers)) == names
+    assert not any("." in name for name in safe_names(identifiers, dots=False).values())
