@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from flows.cli.progress import ProgressDisplay
 
@@ -52,18 +53,25 @@ def regenerate(uri: str, request_id: str, out: Path | None) -> int:
     return 0 if result.identical else 1
 
 
-def pull(uri: str, dest: Path, layout: str) -> None:
+def pull(
+    uri: str, dest: Path, layout: str, *, defects: list[str], validation: float | None, overrides: list[str]
+) -> None:
     """Write a dataset in another tool's layout."""
     from anogen_core.export import parse_exporter  # noqa: PLC0415
     from anogen_core.export import pull as pull_dataset  # noqa: PLC0415
+    from anogen_core.settings import apply_override  # noqa: PLC0415
     from anogen_core.storage import Dataset  # noqa: PLC0415
     from tasks.progress import counting  # noqa: PLC0415
 
-    settings, dataset = parse_exporter({"kind": layout}), Dataset(uri)
+    values: dict[str, Any] = {"kind": layout, "defects": tuple(defects)}
+    if validation is not None:
+        values["validation_fraction"] = validation
+    for override in overrides:
+        apply_override(values, override)
+    settings, dataset = parse_exporter(values), Dataset(uri)
+    images = len(settings.choose(dataset))
     with ProgressDisplay() as display:
-        pull_dataset(
-            dataset, dest, settings=settings, on_image=counting(display, "pull", len(settings.choose(dataset)))
-        )
+        pull_dataset(dataset, dest, settings=settings, on_image=counting(display, "pull", images))
     sys.stdout.write(f"{dest}\n")
 
 
