@@ -33,6 +33,15 @@ class StorageSettings(Settings):
     """Images per shard: the unit of work, of retry and of stored objects."""
 
 
+class PhotoSettings(Settings):
+    """What the cards of datasets say of the real photos."""
+
+    licence: str | None = None
+    """Licence of the photos, in your words, e.g. CC BY-NC-SA 4.0; a non-commercial one is said loudly."""
+    source: str | None = None
+    """Where the photos come from: a name, a citation or an address."""
+
+
 class EvaluationSettings(Settings):
     """Whether and how detectors are trained and compared."""
 
@@ -78,6 +87,8 @@ class RunConfig(Settings):
     """Where datasets, embeddings, checkpoints and the report go: a directory or s3://bucket/prefix."""
     reader: ReaderSettings
     """Which photos, in which layout."""
+    photos: PhotoSettings = PhotoSettings()
+    """What the cards of datasets say of the real photos."""
     frame: FrameSettings = FrameSettings()
     """The common size of the photos of a category."""
     support: SupportSettings = SupportSettings()

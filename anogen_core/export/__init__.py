@@ -3,6 +3,7 @@
 To add a layout: write its settings and exporter in a file like `coco.py`, then name its settings here.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
@@ -18,6 +19,9 @@ from anogen_core.export.mvtec import MvtecExporterSettings
 from anogen_core.export.webdataset import WebDatasetExporterSettings
 from anogen_core.export.yolo import YoloExporterSettings
 from anogen_core.storage import Dataset
+from anogen_core.storage.card import licence_warnings
+
+log = logging.getLogger(__name__)
 
 ExporterSettings = Annotated[
     MvtecExporterSettings | CocoExporterSettings | YoloExporterSettings | WebDatasetExporterSettings,
@@ -68,6 +72,8 @@ def pull(
     folder = claim_folder(dest, dataset, settings.model_dump(mode="json"))
     export = Export(dataset, folder, rows, on_image=on_image)
     write_documents(export, settings.build().write(export))
+    for warning in licence_warnings(dataset.spec):
+        log.warning("%s: %s", folder, warning)
     return folder
 
 

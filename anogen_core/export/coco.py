@@ -13,12 +13,13 @@ from typing import Any, Literal, final
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from anogen_core.export.exporter import Export, Exporter, FileGroup, Listing
+from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.pixels import png
 from anogen_core.export.selection import Split, SplitSettings
 from anogen_core.settings import canonical_json
 from anogen_core.storage import DatasetSpec, StoredSample
+from anogen_core.storage.croissant import FileGroup
 
 
 class CocoExporterSettings(SplitSettings):

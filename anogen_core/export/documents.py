@@ -1,19 +1,23 @@
-"""What goes with every layout: a table of all images and a card."""
+"""What goes with every layout: a table of all images, a card for people and one for machines."""
 
 import csv
 import io
-from collections import Counter
 
 from anogen_core.export.exporter import Export, Listing
 from anogen_core.records import LedgerRow
+from anogen_core.storage.card import counts_table, origin, warning_lines
+from anogen_core.storage.commit import describe
+from anogen_core.storage.croissant import LEDGER_TYPES, Table, croissant
+from anogen_core.storage.layout import CARD, CROISSANT
 
 TABLE = "samples.csv"
-CARD = "README.md"
 
 
 def write_documents(export: Export, listing: Listing) -> None:
-    """Write samples.csv and README.md; the last files of an export."""
-    export.write(TABLE, _table(export, listing))
+    """Write samples.csv, croissant.json and README.md; the last files of an export."""
+    table = _table(export, listing)
+    export.write(TABLE, table)
+    export.write(CROISSANT, _croissant(export, listing, table))
     export.write(CARD, _card(export, listing).encode())
 
 
@@ -21,8 +25,7 @@ def _table(export: Export, listing: Listing) -> bytes:
     """Return one line for each image: its files, then everything that the ledger knows."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    columns = next(iter(listing.files.values()), {})
-    writer.writerow([*columns, *LedgerRow.model_fields])
+    writer.writerow([*_file_columns(listing), *LedgerRow.model_fields])
     for row in export.rows:
         values = row.model_dump(mode="json").values()
         cells = [" ".join(map(str, value)) if isinstance(value, list) else value for value in values]
@@ -30,35 +33,42 @@ def _table(export: Export, listing: Listing) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
+def _croissant(export: Export, listing: Listing, table: bytes) -> bytes:
+    dataset = export.dataset
+    columns = dict.fromkeys(_file_columns(listing), "sc:Text") | LEDGER_TYPES
+    described = Table(TABLE, "text/csv", describe(table), columns)
+    return croissant(dataset.spec, export.rows, dataset.manifest.digest, table=described, groups=listing.groups)
+
+
+def _file_columns(listing: Listing) -> list[str]:
+    return list(next(iter(listing.files.values()), {}))
+
+
 def _card(export: Export, listing: Listing) -> str:
     dataset = export.dataset
-    spec, counts = dataset.spec, Counter(row.defect for row in export.rows)
+    spec = dataset.spec
     return _CARD.format(
         spec=spec,
         title=listing.title,
-        digest=dataset.manifest.digest,
-        licence=spec.data_licence or "not stated",
-        defects="\n".join(f"| {defect} | {counts[defect]} |" for defect in spec.defects if counts[defect]),
+        warnings=warning_lines(spec),
+        table=counts_table(spec, export.rows),
         groups="\n".join(f"* `{group.pattern}`: {group.meaning}" for group in listing.groups),
-        notes="\n".join(listing.notes),
+        notes="".join(f"{note}\n\n" for note in listing.notes),
+        origin=origin(spec, dataset.ledger(), dataset.manifest.digest),
     )
 
 
 _CARD = """# {spec.category}: generated defects {title}
 
-The images are synthetic, made with AnoGen from real photos of good parts; they are no test set of real defects.
-Train on them, and evaluate on photos of your own.
+{warnings}The images are synthetic, made with AnoGen from real photos of good parts.
+They are no test set of real defects: train on them, and evaluate on photos of your own.
 
-| defect | images |
-|---|---|
-{defects}
+{table}
 
 {groups}
 * `samples.csv`: what every image was made from.
+* `croissant.json`: this folder described for machines (Croissant, mlcommons.org/croissant).
 
-{notes}
+{notes}The settings of this export are in `anogen-export.json`. All that follows is about the whole dataset.
 
-* Dataset: `{spec.name}`, digest `{digest}`
-* Base model: {spec.base_model.name} (`{spec.base_model.fingerprint}`), licence: {spec.base_model.licence}
-* Licence of the real photos: {licence}
-"""
+{origin}"""

@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 from anogen_core.export.folder import write_once
 from anogen_core.records import LedgerRow
 from anogen_core.storage import Dataset, StoredSample
+from anogen_core.storage.croissant import FileGroup
 
 OnImage = Callable[[], None]
 
@@ -37,17 +38,6 @@ class Export:
             StorageError: it could not be written.
         """
         write_once(self.folder / path, data)
-
-
-class FileGroup(NamedTuple):
-    """Files of one kind, for people and for machine metadata."""
-
-    name: str
-    pattern: str
-    """Glob below the folder."""
-    media_type: str
-    meaning: str
-    """One sentence."""
 
 
 class Listing(NamedTuple):

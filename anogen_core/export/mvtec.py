@@ -11,12 +11,13 @@ The real photos are framed as they were for generation. They are left out when t
 from collections.abc import Iterable
 from typing import Literal, final
 
-from anogen_core.export.exporter import Export, Exporter, FileGroup, Listing
+from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.normals import NormalPhotos
 from anogen_core.export.pixels import png
 from anogen_core.export.selection import SelectionSettings
 from anogen_core.records import GOOD, LedgerRow
+from anogen_core.storage.croissant import FileGroup
 
 
 class MvtecExporterSettings(SelectionSettings):

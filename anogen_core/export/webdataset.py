@@ -14,12 +14,13 @@ from typing import Annotated, Literal, final
 
 from pydantic import Field
 
-from anogen_core.export.exporter import Export, Exporter, FileGroup, Listing
+from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.pixels import png
 from anogen_core.export.selection import SplitSettings
 from anogen_core.settings import canonical_json
 from anogen_core.storage import StoredSample
+from anogen_core.storage.croissant import FileGroup
 
 
 class WebDatasetExporterSettings(SplitSettings):

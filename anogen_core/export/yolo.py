@@ -19,11 +19,12 @@ import numpy as np
 import yaml
 from jaxtyping import Float, UInt8
 
-from anogen_core.export.exporter import Export, Exporter, FileGroup, Listing
+from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.normals import NormalPhotos
 from anogen_core.export.pixels import png
 from anogen_core.export.selection import Split, SplitSettings
+from anogen_core.storage.croissant import FileGroup
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,9 @@ from jaxtyping import UInt8, UInt64
 from anogen_core.errors import CorruptDatasetError, InputError
 from anogen_core.records import DatasetRef, LedgerRow, Outcome
 from anogen_core.storage import layout, ledger
+from anogen_core.storage.card import dataset_card
 from anogen_core.storage.commit import check
+from anogen_core.storage.croissant import dataset_croissant
 from anogen_core.storage.manifest import Manifest, count_made, count_outcomes
 from anogen_core.storage.parts import Parts
 from anogen_core.storage.shard import decode_chunk, index_bytes, index_checksum, locate, read_index, split_shard
@@ -185,6 +187,16 @@ class Dataset:
     def is_begun(self) -> bool:
         """Return whether there are parts of a dataset that is not sealed yet."""
         return self._begun() is not None
+
+    def card(self) -> str:
+        """Return the card of a sealed dataset for people, as Markdown."""
+        return dataset_card(self.manifest.spec, self._ledger, self.manifest.digest)
+
+    def croissant(self) -> str:
+        """Return the description of a sealed dataset for machines, as JSON-LD."""
+        manifest = self.manifest
+        samples = manifest.files[layout.SAMPLES]
+        return dataset_croissant(manifest.spec, self._ledger, manifest.digest, samples=samples).decode()
 
     def damaged_parts(self) -> list[str]:
         """Return what is wrong with the stored shards of a dataset that is not sealed yet."""

@@ -72,11 +72,19 @@ def run(run_file: RunFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def inspect(dataset: DatasetUri, as_json: AsJson = False) -> None:  # noqa: FBT002
+def inspect(
+    dataset: DatasetUri,
+    as_json: AsJson = False,  # noqa: FBT002
+    card: Annotated[bool, typer.Option("--card", help="Print the card (Markdown).")] = False,  # noqa: FBT002
+    croissant: Annotated[bool, typer.Option("--croissant", help="Print Croissant metadata.")] = False,  # noqa: FBT002
+) -> None:
     """Show what a dataset holds: counts, digests, base model, licence."""
     from flows.cli import reading  # noqa: PLC0415
 
-    reading.inspect(dataset, as_json=as_json)
+    if card or croissant:
+        reading.describe(dataset, machine=croissant)
+    else:
+        reading.inspect(dataset, as_json=as_json)
 
 
 @app.command()

@@ -31,6 +31,14 @@ def inspect(uri: str, *, as_json: bool) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
+def describe(uri: str, *, machine: bool) -> None:
+    """Print the card of a sealed dataset, for people or for machines, also where none was stored with it."""
+    from anogen_core.storage import Dataset  # noqa: PLC0415
+
+    dataset = Dataset(uri)
+    sys.stdout.write(dataset.croissant() if machine else dataset.card())
+
+
 def verify(uri: str) -> int:
     """Print every mismatch; return 1 when there is one."""
     from anogen_core.storage import verify as verify_dataset  # noqa: PLC0415

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlcroissant
 import numpy as np
 import pytest
 
@@ -62,6 +63,33 @@ def test_the_table_tells_where_each_image_comes_from(uri: str, tmp_path: Path, s
     assert all((folder / next(iter(line.values()))).is_file() for line in lines(folder))
     assert lines(folder)[0]["box"] == "1 2 3 4"
     assert Dataset(uri).manifest.digest in (folder / "README.md").read_text()
+
+
+def test_mlcroissant_reads_what_was_pulled(uri: str, tmp_path: Path, settings: ExporterSettings) -> None:
+    """croissant.json validates against the files; its records are the chosen images, its globs find files."""
+    folder = pull(Dataset(uri), tmp_path / "out", settings=settings.model_copy(update={"defects": ("hole",)}))
+
+    described = mlcroissant.Dataset(folder / "croissant.json")
+
+    assert not described.metadata.issues.errors
+    found = [record["samples/request_id"].decode() for record in described.records("samples")]
+    assert found == [row.request_id for row in Dataset(uri).made() if row.defect == "hole"]
+    sets = [part for part in described.metadata.distribution if isinstance(part, mlcroissant.FileSet)]
+    assert sets
+    assert all(list(folder.glob(part.includes[0])) for part in sets if not part.id.endswith("-val"))
+
+
+def test_a_non_commercial_licence_is_said_loudly(
+    tmp_path: Path, settings: ExporterSettings, making: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """First in the card, in the machine metadata, and as a warning of the pull itself."""
+    making.dataset(f"{tmp_path}/d.zarr", data_licence="CC BY-NC-SA 4.0")
+
+    folder = pull(Dataset(f"{tmp_path}/d.zarr"), tmp_path / "out", settings=settings)
+
+    assert "NON-COMMERCIAL USE ONLY" in (folder / "README.md").read_text().splitlines()[2]
+    assert "NON-COMMERCIAL USE ONLY" in (folder / "croissant.json").read_text()
+    assert "NON-COMMERCIAL USE ONLY" in caplog.text
 
 
 def test_two_pulls_are_equal_and_the_second_writes_nothing(
