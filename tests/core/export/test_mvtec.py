@@ -36,6 +36,14 @@ def test_our_own_reader_of_the_layout_accepts_it(uri: str, tmp_path: Path) -> No
     assert all(s.mask_uri is not None for s in samples if s.split == "test")
 
 
+def test_sorted_masks_belong_to_sorted_images(uri: str, tmp_path: Path) -> None:
+    """Loaders that pair by sorted paths (anomalib's Folder) find for each image a mask whose name holds its own."""
+    folder = pull(Dataset(uri), tmp_path / "out")
+
+    images, masks = (sorted(folder.glob(pattern)) for pattern in ("test/*/*.png", "ground_truth/*/*.png"))
+    assert all(image.stem in mask.stem for image, mask in zip(images, masks, strict=True))
+
+
 def test_normal_photos_come_along_when_they_still_agree(uri: str, tmp_path: Path) -> None:
     """Each photo that still gives the background is in train/good once; a changed one is left out, and that is said."""
     folder = pull(Dataset(uri), tmp_path / "out")
