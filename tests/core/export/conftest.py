@@ -23,7 +23,7 @@ def making() -> Any:
 def uri(tmp_path: Path) -> str:
     """Return a sealed dataset of 6 images: 8 and 9 share one normal photo, that of image 2 was changed since.
 
-    The mask of image 0 is empty, all others have 12 pixels.
+    The mask of image 0 is empty; all others were refined: the box mask has 12 pixels, the mask 11.
     """
     spec = Making.spec()
     writer = DatasetWriter(f"{tmp_path}/store/bottle.zarr", spec)
@@ -45,7 +45,9 @@ def uri(tmp_path: Path) -> str:
                     "normal_sha256": hashlib.sha256(photo.read_bytes()).hexdigest(),
                 }
             )
-        writer.write_shard(shard, rows, images, box_masks=masks, masks=masks, seconds=1.0)
+        refined = masks.copy()
+        refined[:, 2, 1] = 0
+        writer.write_shard(shard, rows, images, box_masks=masks, masks=refined, seconds=1.0)
     Image.new("RGB", (24, 16)).save(tmp_path / "002.png")
     return writer.seal().uri
 

@@ -25,7 +25,7 @@ def test_pycocotools_reads_what_is_stored(uri: str, tmp_path: Path) -> None:
         for annotation in annotations:
             np.testing.assert_array_equal(coco.annToMask(annotation) * np.uint8(255), sample.mask)
             assert annotation["bbox"] == [1, 2, 3, 4]
-            assert annotation["area"] == 12
+            assert annotation["area"] == 11
             assert coco.cats[annotation["category_id"]]["name"] == sample.row.defect
 
 
