@@ -16,6 +16,7 @@ from anogen_core.export.documents import write_documents
 from anogen_core.export.exporter import Export, Exporter, OnImage
 from anogen_core.export.folder import claim_folder
 from anogen_core.export.mvtec import MvtecExporterSettings
+from anogen_core.export.selection import SplitSettings
 from anogen_core.export.webdataset import WebDatasetExporterSettings
 from anogen_core.export.yolo import YoloExporterSettings
 from anogen_core.storage import Dataset
@@ -72,6 +73,8 @@ def pull(
     folder = claim_folder(dest, dataset, settings.model_dump(mode="json"))
     export = Export(dataset, folder, rows, on_image=on_image)
     write_documents(export, settings.build().write(export))
+    for split in settings.empty_splits(rows) if isinstance(settings, SplitSettings) else ():
+        log.warning("%s: no image is in %s; there are too few normal photos for this share", folder, split)
     for warning in licence_warnings(dataset.spec):
         log.warning("%s: %s", folder, warning)
     return folder

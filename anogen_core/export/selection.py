@@ -1,6 +1,7 @@
 """Which images are exported, and which of them are for validation."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -41,6 +42,11 @@ class SplitSettings(SelectionSettings):
     def splits(self) -> tuple[Split, ...]:
         """Return the splits that there are."""
         return ("train", "val") if self.validation_fraction else ("train",)
+
+    def empty_splits(self, rows: Iterable[LedgerRow]) -> list[Split]:
+        """Return the splits that none of these images is in."""
+        filled = {self.split(row) for row in rows}
+        return [split for split in self.splits() if split not in filled]
 
     def split(self, row: LedgerRow) -> Split:
         """Return where an image belongs: decided by the content of its normal photo, whatever else is exported."""

@@ -58,6 +58,13 @@ def test_wrong_choices_write_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_cards_are_printed(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`inspect --card` and `--croissant` print what is stored with the dataset."""
+    for machine, name in ((False, "README.md"), (True, "croissant.json")):
+        reading.describe(dataset, machine=machine)
+        assert capsys.readouterr().out == (Path(dataset) / name).read_text()
+
+
 def test_help_names_every_layout(anogen: Anogen, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `--as` understands is in its help."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))

@@ -251,6 +251,13 @@ def test_a_larger_fraction_moves_photos_one_way(making: Any) -> None:
     assert all(large.split(row) == "val" for row in _rows(making) if small.split(row) == "val")
 
 
+def test_an_empty_split_is_told(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A share so small that no photo falls into it."""
+    pull(Dataset(uri), tmp_path / "out", settings=CocoExporterSettings(validation_fraction=1e-9))
+
+    assert "no image is in val" in caplog.text
+
+
 def test_file_names_are_safe_and_different_everywhere() -> None:
     """No name leaves its folder, is reserved, or differs from another in upper and lower case alone."""
     identifiers = ["a-1", "A-1", "../../etc", "con", "Con.b", "", "ä/ö", "ä_ö", "x" * 300, ".hidden", "fine_2.b"]
