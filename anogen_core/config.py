@@ -20,7 +20,7 @@ from anogen_core.generation import GenerationSettings
 from anogen_core.masks import BoxSamplerSettings, MaskSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
-from anogen_core.settings import Settings
+from anogen_core.settings import Settings, apply_override
 
 Arm = Literal["perlin", "generated"]
 """What a detector is trained on beside normal photos: its own Perlin noise, or generated defects as well."""
@@ -31,6 +31,15 @@ class StorageSettings(Settings):
 
     shard_size: Annotated[int, Field(ge=1, le=1024)] = 64
     """Images per shard: the unit of work, of retry and of stored objects."""
+
+
+class PhotoSettings(Settings):
+    """What the cards of datasets say of the real photos."""
+
+    licence: str | None = None
+    """Licence of the photos, in your words, e.g. CC BY-NC-SA 4.0; a non-commercial one is said loudly."""
+    source: str | None = None
+    """Where the photos come from: a name, a citation or an address."""
 
 
 class EvaluationSettings(Settings):
@@ -78,6 +87,8 @@ class RunConfig(Settings):
     """Where datasets, embeddings, checkpoints and the report go: a directory or s3://bucket/prefix."""
     reader: ReaderSettings
     """Which photos, in which layout."""
+    photos: PhotoSettings = PhotoSettings()
+    """What the cards of datasets say of the real photos."""
     frame: FrameSettings = FrameSettings()
     """The common size of the photos of a category."""
     support: SupportSettings = SupportSettings()
@@ -149,7 +160,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
             f"{path}: expected `field: value` lines, found {type(values).__name__}. `anogen init` writes an example."
         )
     for override in overrides:
-        _apply(values, override)
+        apply_override(values, override)
     _resolve_paths(values, path.resolve().parent)
     return parse_config(values, source=str(path))
 
@@ -186,20 +197,6 @@ def _suggest(location: tuple[int | str, ...]) -> str:
         model = field.annotation if field is not None else None
     close = difflib.get_close_matches(str(location[-1]), list(getattr(model, "model_fields", {})), n=1)
     return f"; did you mean {close[0]!r}?" if close else ". `anogen init` writes all fields with their meaning"
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    name, separator, text = override.partition("=")
-    if not separator or not name:
-        raise InputError(f"--set {override}: expected field=value, for example `--set inversion.steps=3000`.")
-    *parents, last = name.split(".")
-    target = values
-    for parent in parents:
-        child = target.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise InputError(f"--set {override}: {parent!r} holds {child!r}, expected a group of fields.")
-        target = child
-    target[last] = yaml.safe_load(text)
 
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:

@@ -1,10 +1,13 @@
-"""The base of every settings model and the one way to digest plain values."""
+"""The base of every settings model, and the one way to digest plain values and to override them."""
 
 import hashlib
 import json
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict
+
+from anogen_core.errors import InputError
 
 
 def canonical_json(value: Any) -> str:
@@ -20,6 +23,25 @@ def canonical_json(value: Any) -> str:
 def fingerprint(value: Any) -> str:
     """Return 16 hex digits that identify a plain value, the same in every process and on every machine."""
     return hashlib.blake2b(canonical_json(value).encode(), digest_size=8).hexdigest()
+
+
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one field of plain values as `--set a.b=value` says.
+
+    Raises:
+        InputError: the override has no `=`, or goes through something that has no fields.
+    """
+    name, separator, text = override.partition("=")
+    if not separator or not name:
+        raise InputError(f"--set {override}: expected field=value, for example `--set inversion.steps=3000`.")
+    *parents, last = name.split(".")
+    target = values
+    for parent in parents:
+        child = target.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise InputError(f"--set {override}: {parent!r} holds {child!r}, expected a group of fields.")
+        target = child
+    target[last] = yaml.safe_load(text)
 
 
 class Settings(BaseModel):

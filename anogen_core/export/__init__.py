@@ -1,42 +1,99 @@
-"""Datasets as image files that other tools read.
+"""Datasets as files that other tools read.
 
-To add a layout: write its settings and exporter in a file like `mvtec.py`, then make `ExporterSettings` here an
-`Annotated[A | B, Field(discriminator="kind")]` of the members' settings.
+To add a layout: write its settings and exporter in a file like `coco.py`, then name its settings here.
 """
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any, Final, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from anogen_core.errors import InputError
-from anogen_core.export.exporter import Exporter, OnImage
+from anogen_core.export.coco import CocoExporterSettings
+from anogen_core.export.documents import write_documents
+from anogen_core.export.exporter import Export, Exporter, OnImage
+from anogen_core.export.folder import claim_folder
 from anogen_core.export.mvtec import MvtecExporterSettings
+from anogen_core.export.selection import SplitSettings
+from anogen_core.export.webdataset import WebDatasetExporterSettings
+from anogen_core.export.yolo import YoloExporterSettings
 from anogen_core.storage import Dataset
+from anogen_core.storage.card import licence_warnings
 
-ExporterSettings = MvtecExporterSettings
+log = logging.getLogger(__name__)
 
-LAYOUTS = ("mvtec",)
+ExporterSettings = Annotated[
+    MvtecExporterSettings | CocoExporterSettings | YoloExporterSettings | WebDatasetExporterSettings,
+    Field(discriminator="kind"),
+]
+
+LAYOUTS: Final[tuple[str, ...]] = tuple(
+    member.model_fields["kind"].default for member in get_args(get_args(ExporterSettings)[0])
+)
 """What `pull --as` understands."""
 
 
-def pull(dataset: Dataset, dest: Path, *, as_: str = "mvtec", on_image: OnImage | None = None) -> Path:
+def parse_exporter(values: Mapping[str, Any]) -> ExporterSettings:
+    """Return validated settings of plain values; `kind` names the layout.
+
+    Raises:
+        InputError: the layout is unknown, or a setting is not one of it; every problem is listed.
+    """
+    kind = values.get("kind")
+    if kind not in LAYOUTS:
+        raise InputError(f"--as {kind}: unknown layout. Expected one of: {', '.join(LAYOUTS)}.")
+    try:
+        return TypeAdapter[ExporterSettings](ExporterSettings).validate_python(values)
+    except ValidationError as error:
+        problems = "".join(f"\n  {'.'.join(map(str, e['loc'][1:]))}: {_explain(e)}" for e in error.errors())
+        raise InputError(f"--as {kind}: these settings cannot be used:{problems}") from error
+
+
+def pull(
+    dataset: Dataset, dest: Path, *, settings: ExporterSettings | None = None, on_image: OnImage | None = None
+) -> Path:
     """Write a sealed dataset to a directory in another tool's layout and return the folder of its category.
+
+    Doing it again completes and repairs what is missing or changed, and writes nothing else.
 
     Args:
         dataset: What to write.
         dest: The root of the layout; may hold other exports, nothing else.
-        as_: One of `LAYOUTS`.
+        settings: Layout and choice of images; default: everything in the layout of MVTec AD.
         on_image: Called after each generated image.
 
     Raises:
-        InputError: the layout is unknown, the dataset is not sealed, or the directory holds something else.
+        InputError: the dataset is not sealed or has no such defect, or the directory holds something else.
         StorageError: a file could not be written, or the dataset is damaged.
     """
-    try:
-        settings = TypeAdapter(ExporterSettings).validate_python({"kind": as_})
-    except ValidationError as error:
-        raise InputError(f"--as {as_}: unknown layout. Expected one of: {', '.join(LAYOUTS)}.") from error
-    return settings.build().export(dataset, dest, on_image=on_image)
+    settings = settings or MvtecExporterSettings()
+    rows = settings.choose(dataset)
+    folder = claim_folder(dest, dataset, settings.model_dump(mode="json"))
+    export = Export(dataset, folder, rows, on_image=on_image)
+    write_documents(export, settings.build().write(export))
+    for split in settings.empty_splits(rows) if isinstance(settings, SplitSettings) else ():
+        log.warning("%s: no image is in %s; there are too few normal photos for this share", folder, split)
+    for warning in licence_warnings(dataset.spec):
+        log.warning("%s: %s", folder, warning)
+    return folder
 
 
-__all__ = ["LAYOUTS", "Exporter", "ExporterSettings", "MvtecExporterSettings", "pull"]
+def _explain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"this layout has no such setting (found {error['input']!r:.60}). Leave it out or choose another layout."
+    return f"{error['msg']} (found {error['input']!r:.60})."
+
+
+__all__ = [
+    "LAYOUTS",
+    "CocoExporterSettings",
+    "Exporter",
+    "ExporterSettings",
+    "MvtecExporterSettings",
+    "WebDatasetExporterSettings",
+    "YoloExporterSettings",
+    "parse_exporter",
+    "pull",
+]

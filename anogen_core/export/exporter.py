@@ -1,29 +1,71 @@
-"""What every exporter does."""
+"""What every exporter is given, does and returns."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple, final
 
-from anogen_core.storage import Dataset
+from anogen_core.export.folder import write_once
+from anogen_core.records import LedgerRow
+from anogen_core.storage import Dataset, StoredSample
+from anogen_core.storage.croissant import FileGroup
 
 OnImage = Callable[[], None]
 
 
-class Exporter(ABC):
-    """Writes sealed datasets in the layout of another tool.
+@final
+class Export:
+    """One dataset on its way into one folder: the chosen images, and a way to write files that are whole or absent."""
 
-    Exporting the same dataset to the same place again completes what is missing and changes nothing else.
+    def __init__(self, dataset: Dataset, folder: Path, rows: list[LedgerRow], *, on_image: OnImage | None) -> None:
+        self.dataset = dataset
+        self.folder = folder
+        self.rows = rows
+        """Of the chosen images, in the order of the plan."""
+        self._on_image = on_image
+
+    def __iter__(self) -> Iterator[StoredSample]:
+        """Yield the chosen images; each counts as done when the next one is asked for."""
+        for sample in self.dataset.read(self.rows):
+            yield sample
+            if self._on_image is not None:
+                self._on_image()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Make sure that a file of the folder holds these bytes.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        write_once(self.folder / path, data)
+
+
+class Listing(NamedTuple):
+    """What an exporter wrote."""
+
+    title: str
+    """Of the layout, as in `in the layout of MVTec AD`."""
+    files: dict[str, dict[str, str]]
+    """For each request: where its files are, by column of samples.csv."""
+    groups: tuple[FileGroup, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader of the card must know beside the groups, one sentence or more each."""
+
+
+class Exporter(ABC):
+    """Writes the chosen images of a sealed dataset in the layout of another tool.
+
+    Every file is a function of the dataset and the settings, under a name that depends on nothing else.
 
     Example:
-        >>> MvtecExporterSettings().build().export(Dataset("runs/demo/datasets/bottle-1a2b3c4d.zarr"), Path("pulled"))
+        >>> pull(Dataset("runs/demo/datasets/bottle-1a2b3c4d.zarr"), Path("pulled"), as_="coco")
         PosixPath('pulled/bottle')
     """
 
     @abstractmethod
-    def export(self, dataset: Dataset, dest: Path, *, on_image: OnImage | None = None) -> Path:
-        """Write the dataset under `dest` and return the folder that holds it.
+    def write(self, export: Export) -> Listing:
+        """Write all files of the layout and say which; documents that every layout has are written by `pull`.
 
         Raises:
-            InputError: the dataset is not sealed, or the directory holds something else.
             StorageError: a file could not be written, or the dataset is damaged.
         """

@@ -7,28 +7,30 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from anogen_core.errors import InputError, StorageError
 from anogen_core.storage import Dataset
 from anogen_core.storage.local import explained
 
 MARKER: Final = "anogen-export.json"
-"""Written first: says which dataset the folder is an export of."""
+"""Written first: says which dataset the folder is an export of, and with which settings."""
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SUM_DIGITS: Final = 8
 
 
-def claim_folder(dest: Path, name: str, dataset: Dataset, *, layout: str) -> Path:
-    """Return the folder for an export, new or begun by an earlier export of the same dataset.
+def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any]) -> Path:
+    """Return the folder for an export, new or begun by an earlier export with the same settings.
 
     Raises:
-        InputError: the directory holds something that is not an export, or an export of another dataset.
+        InputError: the directory holds something that is not an export, or an export of another dataset or with other
+            settings.
     """
-    folder = dest / name
-    claim = {"layout": layout, "digest": dataset.manifest.digest, "dataset": dataset.spec.name}
+    category = dataset.spec.category
+    folder = dest / safe_names([category])[category]
+    claim = {"settings": settings, "digest": dataset.manifest.digest, "dataset": dataset.spec.name}
     with explained(dest):
         if dest.exists() and not dest.is_dir():
             raise InputError(f"{dest}: is a file. Expected a new or empty directory, or one that holds exports.")
@@ -58,14 +60,16 @@ def write_once(path: Path, data: bytes) -> None:
             raise StorageError(f"{path}: holds other bytes than were written. Check the disk and run again.")
 
 
-def safe_names(identifiers: Iterable[str]) -> dict[str, str]:
+def safe_names(identifiers: Iterable[str], *, dots: bool = True) -> dict[str, str]:
     """Return a file name for each identifier: itself where every file system takes it, else a readable name with a sum.
 
     Names differ in more than upper and lower case, and depend only on the set of identifiers.
+    Without `dots`, none has one.
     """
     unique = sorted(set(identifiers))
     folded = Counter(identifier.casefold() for identifier in unique)
-    return {text: text if folded[text.casefold()] == 1 and _is_safe(text) else _with_sum(text) for text in unique}
+    kept = {text for text in unique if folded[text.casefold()] == 1 and _is_safe(text) and (dots or "." not in text)}
+    return {text: text if text in kept else _with_sum(text) for text in unique}
 
 
 def _is_safe(text: str) -> bool:
@@ -83,13 +87,17 @@ def _is_empty_folder(foreign: list[Path], folder: Path) -> bool:
     return foreign == [folder] and folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())
 
 
-def _require_same(folder: Path, claim: dict[str, str]) -> None:
+def _require_same(folder: Path, claim: dict[str, Any]) -> None:
     try:
         stored = json.loads((folder / MARKER).read_bytes())
     except ValueError:
         stored = {}
-    if stored != claim:
-        name = stored.get("dataset", "something unknown")
-        raise InputError(
-            f"{folder}: holds an export of another dataset ({name}). Choose another directory or delete it."
-        )
+    if stored == claim:
+        return
+    if stored.get("digest") != claim["digest"]:
+        found = f"an export of another dataset ({stored.get('dataset', 'something unknown')})"
+    else:
+        old, new = stored.get("settings", {}), claim["settings"]
+        changes = [f"{key} is {old.get(key)!r}, not {new[key]!r}" for key in new if old.get(key) != new[key]]
+        found = f"an export with other settings ({'; '.join(changes)})"
+    raise InputError(f"{folder}: holds {found}. Choose another directory or delete it.")

@@ -220,4 +220,6 @@ def _spec(
         base_model=model,
         settings=settings,
         code_versions={"planning": PLANNING_VERSION, "generation": GENERATION_VERSION},
+        data_licence=config.photos.licence,
+        sources=config.photos.source,
     )

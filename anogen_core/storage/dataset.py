@@ -1,7 +1,8 @@
 """Reading a dataset: one ranged read for one image, checksums on the way, errors instead of wrong pixels."""
 
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -10,7 +11,9 @@ from jaxtyping import UInt8, UInt64
 from anogen_core.errors import CorruptDatasetError, InputError
 from anogen_core.records import DatasetRef, LedgerRow, Outcome
 from anogen_core.storage import layout, ledger
+from anogen_core.storage.card import dataset_card
 from anogen_core.storage.commit import check
+from anogen_core.storage.croissant import dataset_croissant
 from anogen_core.storage.manifest import Manifest, count_made, count_outcomes
 from anogen_core.storage.parts import Parts
 from anogen_core.storage.shard import decode_chunk, index_bytes, index_checksum, locate, read_index, split_shard
@@ -53,12 +56,20 @@ class Dataset:
 
     def __iter__(self) -> Iterator[StoredSample]:
         """Yield all made images in the order of the plan, reading whole shards."""
-        made = self.made()
+        return self.read(self.made())
+
+    def read(self, rows: Sequence[LedgerRow]) -> Iterator[StoredSample]:
+        """Yield the images of some made rows, reading each shard that holds one of them whole and once.
+
+        Args:
+            rows: Rows of `made()`, in its order.
+        """
         size = self.spec.shard_size
-        for number in range(-(-len(made) // size)):
-            rows = made[number * size : (number + 1) * size]
-            arrays = [self._read_shard(name, number, len(rows)) for name in layout.PIXEL_ARRAYS]
-            for row, *pixels in zip(rows, *arrays, strict=True):
+        for number, group in itertools.groupby(rows, key=lambda row: _place(row) // size):
+            wanted = list(group)
+            slots = [_place(row) % size for row in wanted]
+            arrays = [self._read_shard(name, number, slots) for name in layout.PIXEL_ARRAYS]
+            for row, *pixels in zip(wanted, *arrays, strict=True):
                 yield StoredSample(row, *pixels)
 
     @property
@@ -177,6 +188,16 @@ class Dataset:
         """Return whether there are parts of a dataset that is not sealed yet."""
         return self._begun() is not None
 
+    def card(self) -> str:
+        """Return the card of a sealed dataset for people, as Markdown."""
+        return dataset_card(self.manifest.spec, self._ledger, self.manifest.digest)
+
+    def croissant(self) -> str:
+        """Return the description of a sealed dataset for machines, as JSON-LD."""
+        manifest = self.manifest
+        samples = manifest.files[layout.SAMPLES]
+        return dataset_croissant(manifest.spec, self._ledger, manifest.digest, samples=samples).decode()
+
     def damaged_parts(self) -> list[str]:
         """Return what is wrong with the stored shards of a dataset that is not sealed yet."""
         return list(self._parts.problems()) if self._parts else []
@@ -227,12 +248,21 @@ class Dataset:
             )
         return read_index(tail, slots=self.manifest.spec.shard_size, where=where)
 
-    def _read_shard(self, name: str, number: int, count: int) -> list[UInt8[np.ndarray, "..."]]:
-        key, slots = layout.chunk_key(name, number), self.manifest.spec.shard_size
-        data, where = self._store.read(key), f"{self.uri}/{layout.chunk_key(name, number)}"
-        self._believed(data[len(data) - index_bytes(slots) :], key)
-        chunks = split_shard(data, slots=slots, count=count, where=where)
-        return [decode_chunk(chunk, self._shape(name), where=where) for chunk in chunks]
+    def _read_shard(self, name: str, number: int, wanted: Sequence[int]) -> list[UInt8[np.ndarray, "..."]]:
+        """Return the images in some slots of a stored shard."""
+        size = self.manifest.spec.shard_size
+        key = layout.chunk_key(name, number)
+        data, where = self._store.read(key), f"{self.uri}/{key}"
+        self._believed(data[len(data) - index_bytes(size) :], key)
+        count = min(size, self.num_images - number * size)
+        chunks = split_shard(data, slots=size, count=count, where=where)
+        return [decode_chunk(chunks[slot], self._shape(name), where=where) for slot in wanted]
+
+
+def _place(row: LedgerRow) -> int:
+    if row.row is None:
+        raise InputError(f"{row.request_id}: has no image; it was {row.outcome.value}.")
+    return row.row
 
 
 _ROOTLESS = f"its {layout.ROOT} is missing; it was moved or deleted"

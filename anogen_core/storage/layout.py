@@ -4,7 +4,7 @@
 zarr.json                       written last
 image/ box_mask/ mask/          zarr.json and c/<shard>/0/0...
 label/ seed/                    zarr.json and c/0
-samples.parquet manifest.json README.md
+samples.parquet manifest.json README.md croissant.json
 <name>.parts/                     exists until the dataset is sealed
 dataset.json                    the spec, create-only
 data/<shard>/<attempt>/         image, box_mask, mask, ledger.json
@@ -22,6 +22,7 @@ ROOT: Final = "zarr.json"
 MANIFEST: Final = "manifest.json"
 SAMPLES: Final = "samples.parquet"
 CARD: Final = "README.md"
+CROISSANT: Final = "croissant.json"
 
 SPEC: Final = "dataset.json"
 COMMITS: Final = "commits"

@@ -16,6 +16,7 @@ from anogen_core.records import LedgerRow, Outcome
 from anogen_core.storage import layout, metadata
 from anogen_core.storage.card import dataset_card
 from anogen_core.storage.commit import Commit, StoredObject, describe
+from anogen_core.storage.croissant import dataset_croissant
 from anogen_core.storage.ledger import ledger_digest, to_parquet
 from anogen_core.storage.manifest import Manifest, count_made, count_outcomes, dataset_digest
 from anogen_core.storage.parts import Parts
@@ -113,7 +114,9 @@ def _write_documents(
     for name, document in metadata.array_documents(spec, num_images).items():
         _write(store, f"{name}/{layout.ROOT}", metadata.to_bytes(document), files=files)
     _write(store, layout.SAMPLES, to_parquet(rows), files=files)
-    _write(store, layout.CARD, dataset_card(spec, outcomes, made, digest).encode(), files=files)
+    _write(store, layout.CARD, dataset_card(spec, rows, digest).encode(), files=files)
+    described = dataset_croissant(spec, rows, digest, samples=files[layout.SAMPLES])
+    _write(store, layout.CROISSANT, described, files=files)
     root = metadata.to_bytes(metadata.root_document(spec, num_images, digest))
     manifest = Manifest(
         spec=spec,

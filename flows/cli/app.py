@@ -79,11 +79,19 @@ def run(run_file: RunFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def inspect(dataset: DatasetUri, as_json: AsJson = False) -> None:  # noqa: FBT002
+def inspect(
+    dataset: DatasetUri,
+    as_json: AsJson = False,  # noqa: FBT002
+    card: Annotated[bool, typer.Option("--card", help="Print the card (Markdown).")] = False,  # noqa: FBT002
+    croissant: Annotated[bool, typer.Option("--croissant", help="Print Croissant metadata.")] = False,  # noqa: FBT002
+) -> None:
     """Show what a dataset holds: counts, digests, base model, licence."""
     from flows.cli import reading  # noqa: PLC0415
 
-    reading.inspect(dataset, as_json=as_json)
+    if card or croissant:
+        reading.describe(dataset, machine=croissant)
+    else:
+        reading.inspect(dataset, as_json=as_json)
 
 
 @app.command()
@@ -110,12 +118,25 @@ def regenerate(
 def pull(
     dataset: DatasetUri,
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],
-    layout: Annotated[str, typer.Option("--as", metavar="LAYOUT", help="mvtec")] = "mvtec",
+    layout: Annotated[
+        str, typer.Option("--as", metavar="LAYOUT", help="mvtec, coco, yolo or webdataset (docs/pull.md).")
+    ] = "mvtec",
+    defects: Annotated[
+        list[str] | None, typer.Option("--defect", metavar="NAME", help="This defect alone; may be repeated.")
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option("--val", metavar="FRACTION", help="Share of normal photos whose images go to validation."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A setting of the layout, e.g. labels=boxes."),
+    ] = None,
 ) -> None:
-    """Write a dataset as image files that other tools read."""
+    """Write a dataset as files that other tools read. Run again to complete."""
     from flows.cli import reading  # noqa: PLC0415
 
-    reading.pull(dataset, dest, layout)
+    reading.pull(dataset, dest, layout, defects=defects or [], validation=validation, overrides=overrides or [])
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from flows.cli.progress import ProgressDisplay
 
@@ -30,6 +31,14 @@ def inspect(uri: str, *, as_json: bool) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
+def describe(uri: str, *, machine: bool) -> None:
+    """Print the card of a sealed dataset, for people or for machines, also where none was stored with it."""
+    from anogen_core.storage import Dataset  # noqa: PLC0415
+
+    dataset = Dataset(uri)
+    sys.stdout.write(dataset.croissant() if machine else dataset.card())
+
+
 def verify(uri: str) -> int:
     """Print every mismatch; return 1 when there is one."""
     from anogen_core.storage import verify as verify_dataset  # noqa: PLC0415
@@ -52,15 +61,25 @@ def regenerate(uri: str, request_id: str, out: Path | None) -> int:
     return 0 if result.identical else 1
 
 
-def pull(uri: str, dest: Path, layout: str) -> None:
+def pull(
+    uri: str, dest: Path, layout: str, *, defects: list[str], validation: float | None, overrides: list[str]
+) -> None:
     """Write a dataset in another tool's layout."""
+    from anogen_core.export import parse_exporter  # noqa: PLC0415
     from anogen_core.export import pull as pull_dataset  # noqa: PLC0415
+    from anogen_core.settings import apply_override  # noqa: PLC0415
     from anogen_core.storage import Dataset  # noqa: PLC0415
     from tasks.progress import counting  # noqa: PLC0415
 
-    dataset = Dataset(uri)
+    values: dict[str, Any] = {"kind": layout, "defects": tuple(defects)}
+    if validation is not None:
+        values["validation_fraction"] = validation
+    for override in overrides:
+        apply_override(values, override)
+    settings, dataset = parse_exporter(values), Dataset(uri)
+    images = len(settings.choose(dataset))
     with ProgressDisplay() as display:
-        pull_dataset(dataset, dest, as_=layout, on_image=counting(display, "pull", dataset.summary()["made"]))
+        pull_dataset(dataset, dest, settings=settings, on_image=counting(display, "pull", images))
     sys.stdout.write(f"{dest}\n")
 
 

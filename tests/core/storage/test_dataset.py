@@ -88,6 +88,21 @@ def test_our_reader_agrees_with_what_was_written(uri: str, making: Any) -> None:
         dataset.request("no-such-request")
 
 
+def test_some_images_are_read_without_the_shards_of_others(tmp_path: Path, making: Any) -> None:
+    """The images of chosen rows come in order; a shard that holds none of them need not even be there."""
+    making.dataset(f"{tmp_path}/d.zarr")
+    images, _ = making.pixels()
+    (tmp_path / "d.zarr/image/c/0/0/0/0").unlink()
+    dataset = Dataset(f"{tmp_path}/d.zarr")
+
+    found = list(dataset.read(dataset.made()[5:]))
+
+    assert [sample.row.row for sample in found] == [5]
+    np.testing.assert_array_equal(found[0].image, images[5])
+    with pytest.raises(StorageError, match="image/c/0"):
+        list(dataset.read(dataset.made()[3:]))
+
+
 def test_the_summary_reconciles_before_and_after_the_seal(uri: str, making: Any) -> None:
     """Planned is the sum of all outcomes once sealed; before that the counts so far are told."""
     spec = making.spec()

@@ -1,0 +1,59 @@
+"""A sealed dataset whose normal photos exist, shared by the tests of all layouts."""
+
+import hashlib
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anogen_core.storage import DatasetWriter
+
+Making: Any = runpy.run_path(str(Path(__file__).parents[1] / "storage" / "conftest.py"))["Making"]
+
+
+@pytest.fixture
+def making() -> Any:
+    return Making
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    """Return a sealed dataset of 6 images: 8 and 9 share one normal photo, that of image 2 was changed since.
+
+    The mask of image 0 is empty; all others were refined: the box mask has 12 pixels, the mask 11.
+    """
+    spec = Making.spec()
+    writer = DatasetWriter(f"{tmp_path}/store/bottle.zarr", spec)
+    writer.create()
+    for shard in range(3):
+        rows, images, masks = Making.shard(spec, shard, uri=str(tmp_path))
+        made = [place for place, row in enumerate(rows) if row.outcome.value == "made"]
+        for image, mask, place in zip(images, masks, made, strict=True):
+            number = int(rows[place].request_id[-6:])
+            if number == 9:
+                image[mask == 0] = Making.shard(spec, 2).images[0][mask == 0]
+                photo = tmp_path / "008.png"
+            else:
+                photo = _photo(tmp_path, number, image, mask)
+            rows[place] = rows[place].model_copy(
+                update={
+                    "normal_id": f"bottle/train/good/{photo.stem}",
+                    "normal_uri": str(photo),
+                    "normal_sha256": hashlib.sha256(photo.read_bytes()).hexdigest(),
+                }
+            )
+        refined = masks.copy()
+        refined[:, 2, 1] = 0
+        writer.write_shard(shard, rows, images, box_masks=masks, masks=refined, seconds=1.0)
+    Image.new("RGB", (24, 16)).save(tmp_path / "002.png")
+    return writer.seal().uri
+
+
+def _photo(folder: Path, number: int, image: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> Path:
+    """Write the normal photo of an image: equal outside the mask, grey inside."""
+    normal = np.where(mask[..., None] > 0, np.uint8(128), image)
+    Image.fromarray(normal).save(folder / f"{number:03d}.png")
+    return folder / f"{number:03d}.png"

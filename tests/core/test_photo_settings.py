@@ -1,0 +1,23 @@
+"""What a run file says of its photos."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from anogen_core.config import parse_config
+from anogen_core.stages import generation
+
+
+def test_licence_and_source_reach_the_dataset_and_leave_its_identity_alone() -> None:
+    """The spec carries them; a dataset made with and without them is the same one."""
+    values = {"output": "out", "reader": {"kind": "mvtec", "root": "photos"}}
+    category: Any = SimpleNamespace(name="bolt", frame=(64, 64), normals=(), supports=())
+    photos = {"licence": "CC BY-NC 4.0", "source": "line 4"}
+
+    stated, silent = (
+        generation._spec(parse_config({**values, "photos": said}, source="test"), category, [], [])
+        for said in (photos, {})
+    )
+
+    assert (stated.data_licence, stated.sources) == ("CC BY-NC 4.0", "line 4")
+    assert (silent.data_licence, silent.sources) == (None, None)
+    assert stated.identity() == silent.identity()
