@@ -26,6 +26,10 @@ Arm = Literal["perlin", "generated"]
 """What a detector is trained on beside normal photos: its own Perlin noise, or generated defects as well."""
 
 
+DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
+EmbeddingKey = Annotated[str, Field(pattern=r"^embedding-[0-9a-f]{16}$")]
+
+
 class StorageSettings(Settings):
     """How datasets are stored."""
 
@@ -86,6 +90,9 @@ class RunConfig(Settings):
     """The frozen latent diffusion model."""
     inversion: InversionSettings = InversionSettings()
     """How a defect is learned."""
+    embeddings: dict[DefectName, EmbeddingKey] = Field(default_factory=dict)
+    """Defects that are not learned here: the key of an imported embedding under `<category>/<defect>`, as
+    `anogen embeddings import` prints it."""
     foreground: ForegroundSettings = ForegroundSettings()
     """Where defects may lie."""
     mask_sampler: MaskSamplerSettings = BoxSamplerSettings()

@@ -107,6 +107,11 @@ class StableDiffusionModel(DiffusionModel):
         return int(2 ** (len(self._vae.config.block_out_channels) - 1))
 
     @property
+    def width(self) -> int:
+        """Return D, the length of one input embedding of the text encoder."""
+        return int(self._text_encoder.get_input_embeddings().embedding_dim)
+
+    @property
     def scheduler_config(self) -> dict[str, Any]:
         """Return the noise schedule as diffusers' schedulers take it in `from_config`."""
         return dict(self._scheduler.config)
