@@ -87,6 +87,22 @@ def tiny_model(tiny_directory: Path) -> DiffusionModel:
 
 
 @pytest.fixture(scope="session")
+def tiny_inpainting_directory(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline with a UNet that also sees the mask and the masked photo: 4 + 1 + 4 channels."""
+    from diffusers import StableDiffusionInpaintPipeline, UNet2DConditionModel
+
+    torch.manual_seed(1)
+    config = UNet2DConditionModel.load_config(tiny_directory / "unet")
+    unet = UNet2DConditionModel.from_config({**config, "in_channels": 9})
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+        str(tiny_directory), unet=unet, safety_checker=None, local_files_only=True
+    )
+    directory = tmp_path_factory.mktemp("tiny-inpainting")
+    pipeline.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two categories in MVTec AD layout, 64 px: 6 normal photos, two defects with 5 photos each, 3 good test photos."""
     root = tmp_path_factory.mktemp("photos")
