@@ -3,21 +3,26 @@
 import copy
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.diffusion import StableDiffusionSettings
+from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.errors import InputError
 from anogen_core.seeding import torch_generator
 from anogen_core.stages import embedding, generation, library
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.storage.artifacts import ArtifactStore
+from flows.cli.starting import require_places
+
+_PUBLISHED = Path(__file__).parents[3] / "shared/data/anogen_embeddings/hazelnut_crack/embeddings.pt"
 
 
 def _config(small_run: dict[str, object], output: Path, **changes: Any) -> RunConfig:
@@ -165,6 +170,42 @@ def test_an_embedding_of_another_base_model_is_refused(
         library.import_embedding(learned, tmp_path / "sd.safetensors", name="bolt/cut", token=None, licence=None)
 
 
+def test_the_published_embeddings_of_the_paper_go_with_its_base_model(
+    small_run: dict[str, object], tiny_ldm: Callable[..., Path], tiny_model: DiffusionModel, tmp_path: Path
+) -> None:
+    """They are imported for an LDM of their width and condition it; a base model of another width refuses them."""
+    if not _PUBLISHED.is_file():
+        pytest.skip("the published embeddings are not beside the project")
+    model = {"kind": "stable_diffusion", "directory": str(tiny_ldm(width=1280)), "licence": "Apache-2.0"}
+    config = _config(small_run, tmp_path / "out", base_model=model)
+
+    entry = library.import_embedding(config, _PUBLISHED, name="bolt/cut", token=None, licence=None)
+
+    vectors = read_vectors(ArtifactStore(f"{config.output}/artifacts"), entry.key)
+    loaded = config.base_model.build(torch.device("cpu"))
+    concept = loaded.condition(["a photo of the {}"], vectors[None])
+    assert concept.shape == (1, 77, 1280)
+    assert not torch.allclose(concept, loaded.condition(["a photo of the defect"]))
+    with pytest.raises(InputError, match=rf"width 1280, but base model .* takes {tiny_model.width}"):
+        library.import_embedding(
+            _config(small_run, tmp_path / "out"), _PUBLISHED, name="bolt/cut", token=None, licence=None
+        )
+
+
+@pytest.mark.s3
+def test_a_library_on_an_object_store(small_run: dict[str, object], s3_bucket: str, tmp_path: Path) -> None:
+    """Import, list and export work where the run's output is s3://."""
+    vectors = torch.randn((1, 24), generator=torch_generator(9))
+    save_file({"<cut>": vectors}, tmp_path / "cut.safetensors")
+    config = parse_config({**small_run, "output": f"{s3_bucket}/library"}, source="test")
+
+    entry = library.import_embedding(config, tmp_path / "cut.safetensors", name="bolt/cut", token=None, licence=None)
+
+    assert library.list_embeddings(config.output) == [entry]
+    file = library.export_embedding(config.output, entry.key, tmp_path / "cut")
+    assert torch.equal(load_file(file)["<bolt-cut>"], vectors)
+
+
 def test_a_changed_export_is_refused(learned: RunConfig, tmp_path: Path) -> None:
     """The JSON carries the digest of the tensors."""
     file = library.export_embedding(learned.output, "bolt/cut", tmp_path / "cut")
@@ -189,6 +230,9 @@ def test_a_run_file_that_names_what_is_not_there_is_refused(
 
     with pytest.raises(InputError, match=expected):
         read_category(config, "bolt")
+    if "bolt/cut" in embeddings:
+        with pytest.raises(InputError, match=expected):
+            require_places(config)
 
 
 def test_unknown_and_ambiguous_names_are_explained(learned: RunConfig, tmp_path: Path) -> None:

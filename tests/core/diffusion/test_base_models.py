@@ -24,40 +24,8 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module", params=["kl", "vq"])
-def ldm_directory(
-    request: pytest.FixtureRequest, tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A tiny random pipeline of the classes of CompVis/ldm-text2im-large-256, and one with a VQ autoencoder."""
-    from diffusers import AutoencoderKL, DDIMScheduler, LDMTextToImagePipeline, UNet2DConditionModel, VQModel
-    from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
-    from transformers import BertTokenizer
-
-    directory = tmp_path_factory.mktemp(f"ldm-{request.param}")
-    letters = [prefix + chr(code) for prefix in ("", "##") for code in range(ord("a"), ord("z") + 1)]
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, "photo", "of", "the", "defect", "scratch"]
-    (directory / "vocab.txt").write_text("\n".join(words))
-    torch.manual_seed(2)
-    config = LDMBertConfig(
-        vocab_size=len(words), encoder_layers=2, encoder_ffn_dim=32, encoder_attention_heads=2, head_dim=8, d_model=24
-    )
-    shape = AutoencoderKL.load_config(tiny_directory / "vae")
-    vector_quantized = VQModel(
-        block_out_channels=(8, 8),
-        norm_num_groups=4,
-        latent_channels=4,
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        num_vq_embeddings=16,
-    )
-    pipeline = LDMTextToImagePipeline(
-        vqvae=vector_quantized if request.param == "vq" else AutoencoderKL.from_config(shape),
-        bert=LDMBertModel(config),
-        tokenizer=BertTokenizer(str(directory / "vocab.txt")),
-        unet=UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(tiny_directory / "unet")),
-        scheduler=DDIMScheduler.from_pretrained(tiny_directory / "scheduler"),
-    )
-    pipeline.save_pretrained(directory / "pipeline")
-    return directory / "pipeline"
+def ldm_directory(request: pytest.FixtureRequest, tiny_ldm: Callable[..., Path]) -> Path:
+    return tiny_ldm(vector_quantized=request.param == "vq")
 
 
 @pytest.fixture(scope="module")
