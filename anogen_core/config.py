@@ -26,6 +26,10 @@ Arm = Literal["perlin", "generated"]
 """What a detector is trained on beside normal photos: its own Perlin noise, or generated defects as well."""
 
 
+DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
+EmbeddingKey = Annotated[str, Field(pattern=r"^embedding-[0-9a-f]{16}$")]
+
+
 class StorageSettings(Settings):
     """How datasets are stored."""
 
@@ -97,6 +101,9 @@ class RunConfig(Settings):
     """The frozen latent diffusion model."""
     inversion: InversionSettings = InversionSettings()
     """How a defect is learned."""
+    embeddings: dict[DefectName, EmbeddingKey] = Field(default_factory=dict)
+    """Defects that are not learned here: the key of an imported embedding under `<category>/<defect>`, as
+    `anogen embeddings import` prints it."""
     foreground: ForegroundSettings = ForegroundSettings()
     """Where defects may lie."""
     mask_sampler: MaskSamplerSettings = BoxSamplerSettings()
@@ -201,6 +208,7 @@ def _suggest(location: tuple[int | str, ...]) -> str:
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     """Make local paths absolute, so that they mean the same on every worker."""
-    for holder, key in ((values, "output"), (values.get("reader"), "root"), (values.get("base_model"), "directory")):
+    model = values.get("base_model")
+    for holder, key in ((values, "output"), (values.get("reader"), "root"), (model, "directory"), (model, "cache")):
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and "://" not in holder[key]:
             holder[key] = str((base / Path(holder[key]).expanduser()).resolve())

@@ -87,6 +87,65 @@ def tiny_model(tiny_directory: Path) -> DiffusionModel:
 
 
 @pytest.fixture(scope="session")
+def tiny_inpainting_directory(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline with a UNet that also sees the mask and the masked photo: 4 + 1 + 4 channels."""
+    from diffusers import StableDiffusionInpaintPipeline, UNet2DConditionModel
+
+    torch.manual_seed(1)
+    config = UNet2DConditionModel.load_config(tiny_directory / "unet")
+    unet = UNet2DConditionModel.from_config({**config, "in_channels": 9})
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+        str(tiny_directory), unet=unet, safety_checker=None, local_files_only=True
+    )
+    directory = tmp_path_factory.mktemp("tiny-inpainting")
+    pipeline.save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_ldm(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a tiny random pipeline of the classes of CompVis/ldm-text2im-large-256."""
+    from diffusers import AutoencoderKL, DDIMScheduler, LDMTextToImagePipeline, UNet2DConditionModel, VQModel
+    from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
+    from transformers import BertTokenizer
+
+    letters = [prefix + chr(code) for prefix in ("", "##") for code in range(ord("a"), ord("z") + 1)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, "photo", "of", "the", "defect", "scratch"]
+    shape = {
+        "block_out_channels": (8, 8),
+        "norm_num_groups": 4,
+        "latent_channels": 4,
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+    }
+
+    def make(*, vector_quantized: bool = False, width: int = 24) -> Path:
+        directory = tmp_path_factory.mktemp("ldm")
+        (directory / "vocab.txt").write_text("\n".join(words))
+        unet = UNet2DConditionModel.load_config(tiny_directory / "unet")
+        bert = LDMBertConfig(
+            vocab_size=len(words),
+            encoder_layers=2,
+            encoder_ffn_dim=32,
+            encoder_attention_heads=2,
+            head_dim=8,
+            d_model=width,
+        )
+        torch.manual_seed(2)
+        pipeline = LDMTextToImagePipeline(
+            vqvae=VQModel(**shape, num_vq_embeddings=16) if vector_quantized else AutoencoderKL(**shape),
+            bert=LDMBertModel(bert),
+            tokenizer=BertTokenizer(str(directory / "vocab.txt")),
+            unet=UNet2DConditionModel.from_config({**unet, "cross_attention_dim": width}),
+            scheduler=DDIMScheduler.from_pretrained(tiny_directory / "scheduler"),
+        )
+        pipeline.save_pretrained(directory / "pipeline")
+        return directory / "pipeline"
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two categories in MVTec AD layout, 64 px: 6 normal photos, two defects with 5 photos each, 3 good test photos."""
     root = tmp_path_factory.mktemp("photos")

@@ -7,8 +7,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from anogen_core.diffusion.hub import HubModelSettings
 from anogen_core.diffusion.stable_diffusion import BundledModelSettings, StableDiffusionSettings
 
-BaseModelSettings = Annotated[BundledModelSettings | StableDiffusionSettings, Field(discriminator="kind")]
+BaseModelSettings = Annotated[
+    BundledModelSettings | StableDiffusionSettings | HubModelSettings, Field(discriminator="kind")
+]
 
-__all__ = ["BaseModelSettings", "BundledModelSettings", "StableDiffusionSettings"]
+__all__ = ["BaseModelSettings", "BundledModelSettings", "HubModelSettings", "StableDiffusionSettings"]

@@ -43,6 +43,11 @@ class DiffusionModel(ABC):
 
     @property
     @abstractmethod
+    def width(self) -> int:
+        """Return D, the length of one input embedding of the text encoder."""
+
+    @property
+    @abstractmethod
     def scheduler_config(self) -> dict[str, Any]:
         """Return the noise schedule as diffusers' schedulers take it in `from_config`."""
 

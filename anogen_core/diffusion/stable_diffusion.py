@@ -1,6 +1,6 @@
-"""Base models in the layout of diffusers' Stable Diffusion pipelines, from a local directory."""
+"""Base models that diffusers' text-to-image pipelines hold: Stable Diffusion 1 and 2, its inpainting UNets, and LDM."""
 
-import hashlib
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +11,14 @@ from torch import nn
 
 from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
 from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.pipeline_files import describe_directory, find_parts
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
 from anogen_core.settings import Settings
 
-_FINGERPRINTED = {".safetensors", ".json", ".txt"}
-
 
 class StableDiffusionSettings(Settings):
-    """A text-to-image pipeline of the Stable Diffusion family on this machine."""
+    """A text-to-image pipeline of the Stable Diffusion or LDM family in a directory of this machine."""
 
     kind: Literal["stable_diffusion"] = "stable_diffusion"
     directory: str
@@ -53,25 +52,6 @@ class BundledModelSettings(Settings):
 BUNDLED = Path(__file__).parent / "bundled"
 
 
-def describe_directory(directory: Path, *, licence: str, name: str | None = None) -> BaseModelInfo:
-    """Return the identity of a pipeline directory: a digest of every weight and configuration file.
-
-    Raises:
-        InputError: the directory does not hold a diffusers pipeline.
-    """
-    if not (directory / "model_index.json").is_file():
-        raise InputError(
-            f"base_model.directory: {directory} holds no model_index.json. Expected a diffusers pipeline: "
-            "copy one there (`save_pretrained`), or use `base_model: {kind: bundled}`."
-        )
-    digest = hashlib.sha256()
-    for file in sorted(p for p in directory.rglob("*") if p.suffix in _FINGERPRINTED and p.is_file()):
-        with file.open("rb") as stream:
-            digest.update(file.relative_to(directory).as_posix().encode() + b"\0")
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return BaseModelInfo(name=name or directory.name, fingerprint=digest.hexdigest()[:16], licence=licence)
-
-
 @final
 class StableDiffusionModel(DiffusionModel):
     """Autoencoder, text encoder and noise predictor of one diffusers pipeline, frozen and in evaluation mode."""
@@ -79,12 +59,12 @@ class StableDiffusionModel(DiffusionModel):
     def __init__(self, directory: Path, *, licence: str, device: torch.device, name: str | None = None) -> None:
         self._info = describe_directory(directory, licence=licence, name=name)
         self._device = device
-        pipeline = _load(directory)
+        pipeline, parts = _load(directory), find_parts(directory)
         self._edits = type(pipeline).__name__ == "StableDiffusionInstructPix2PixPipeline"
         self._tokenizer = pipeline.tokenizer
         self._scheduler = pipeline.scheduler
-        self._vae = _frozen(pipeline.vae, device)
-        self._text_encoder = _frozen(pipeline.text_encoder, device)
+        self._vae = _frozen(getattr(pipeline, parts["autoencoder"]), device)
+        self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"]), device)
         self._unet = _frozen(pipeline.unet, device)
 
     @property
@@ -106,6 +86,11 @@ class StableDiffusionModel(DiffusionModel):
     def factor(self) -> int:
         """Return how many pixels one latent cell spans along each axis."""
         return int(2 ** (len(self._vae.config.block_out_channels) - 1))
+
+    @property
+    def width(self) -> int:
+        """Return D, the length of one input embedding of the text encoder."""
+        return int(self._text_encoder.get_input_embeddings().embedding_dim)
 
     @property
     def scheduler_config(self) -> dict[str, Any]:
@@ -206,14 +191,18 @@ class StableDiffusionModel(DiffusionModel):
     def _prompt_ids(self, prompt: str, per_concept: int) -> tuple[list[int], int]:
         """Return padded token ids and the position where the concept's vectors go."""
         tokenizer = self._tokenizer
+        length = min(tokenizer.model_max_length, self._text_encoder.config.max_position_embeddings)
+        # CLIP's tokenizer calls the ends of a text bos and eos, BERT's calls them cls and sep.
+        first, last = (
+            tokenizer.cls_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id,
+            tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id,
+        )
         before, _, after = prompt.partition("{}")
         left, right = self._ids(before), self._ids(after)
         # The id under a concept's vectors is never looked at; any ordinary token does (end-of-text ends a prompt).
         hole = [self._ids("a")[0]] * per_concept if "{}" in prompt else []
-        words = [tokenizer.bos_token_id, *left, *hole, *right][: tokenizer.model_max_length - 1]
-        ids = [*words, tokenizer.eos_token_id]
-        ids += [tokenizer.pad_token_id] * (tokenizer.model_max_length - len(ids))
-        return ids, 1 + len(left)
+        ids = [*[first, *left, *hole, *right][: length - 1], last]
+        return ids + [tokenizer.pad_token_id] * (length - len(ids)), 1 + len(left)
 
 
 def _load(directory: Path) -> Any:
@@ -224,7 +213,7 @@ def _load(directory: Path) -> Any:
             return DiffusionPipeline.from_pretrained(
                 str(directory), local_files_only=True, dtype=torch.float32, low_cpu_mem_usage=False
             )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, pickle.UnpicklingError) as error:
         raise InputError(
             f"base_model: the pipeline in {directory} does not load ({error}). Expected a complete diffusers "
             "text-to-image pipeline; copy the missing files there."

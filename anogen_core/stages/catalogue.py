@@ -2,12 +2,14 @@
 
 import functools
 import json
+from collections.abc import Sequence
 
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import frame_size_of
 from anogen_core.data.support import choose_support, held_out
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Record, Sample, SupportSet
+from anogen_core.stages.embedding_store import named_embedding
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
 
@@ -37,7 +39,13 @@ def read_catalogue(config: RunConfig) -> tuple[Category, ...]:
     Raises:
         InputError: the data cannot be used; `anogen check` lists every problem.
     """
-    return _read(config.model_dump_json(include={"seed", "reader", "frame", "support"}))
+    fields = {"seed", "reader", "frame", "support"}
+    # Only for imported embeddings does it matter where results go and which base model is used.
+    return _read(
+        config.model_dump_json(
+            include=fields | ({"embeddings", "output", "base_model"} if config.embeddings else set())
+        )
+    )
 
 
 def read_category(config: RunConfig, name: str) -> Category:
@@ -64,10 +72,9 @@ def choose_supports(config: RunConfig, name: str) -> list[SupportSet]:
 
 @functools.lru_cache(maxsize=4)
 def _read(settings: str) -> tuple[Category, ...]:
-    # Where results go has no influence on what the data holds.
-    config = RunConfig.model_validate({**json.loads(settings), "output": "-"})
+    config = RunConfig.model_validate({"output": "-", **json.loads(settings)})
     samples = config.reader.build().read()
-    supports = choose_support(samples, config.support, seed=config.seed)
+    supports = _with_imported(config, samples, choose_support(samples, config.support, seed=config.seed))
     categories = []
     for name in sorted({s.category for s in samples}):
         own = tuple(s for s in samples if s.category == name)
@@ -82,3 +89,27 @@ def _read(settings: str) -> tuple[Category, ...]:
             "`anogen check` lists what was found."
         )
     return tuple(categories)
+
+
+def _with_imported(config: RunConfig, samples: Sequence[Sample], supports: Sequence[SupportSet]) -> list[SupportSet]:
+    """Return the support sets with those of imported embeddings in place.
+
+    The support set of an imported embedding is the photos of this data that it was learned from, because they must not
+    be evaluated; else the photos chosen for the defect, whose masks give sizes; none when there are no photos of it.
+
+    Raises:
+        InputError: an embedding is not there or does not fit, or its category has no photos.
+    """
+    found = {(s.category, s.defect): s for s in supports}
+    categories = sorted({s.category for s in samples})
+    for name in config.embeddings:
+        category, defect = name.split("/")
+        if category not in categories:
+            raise InputError(f"embeddings[{name}]: no photos of {category!r}; there are: {', '.join(categories)}.")
+        about = named_embedding(config, category, defect)
+        learned = {photo.sha256 for photo in about.support} if about else set()
+        own = tuple(s for s in samples if s.category == category and s.sha256 in learned)
+        chosen = found.get((category, defect))
+        photos = own or (chosen.samples if chosen else ())
+        found[category, defect] = SupportSet(category=category, defect=defect, samples=photos)
+    return [found[key] for key in sorted(found)]

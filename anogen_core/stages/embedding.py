@@ -1,13 +1,9 @@
 """Stage 1: learn each defect as an embedding, or find the one learned before."""
 
 import hashlib
-import json
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
@@ -16,10 +12,15 @@ from anogen_core.diffusion.inversion import INVERSION_VERSION, encode_views, lea
 from anogen_core.records import ConceptEmbedding, SupportSet
 from anogen_core.seeding import derive_seed
 from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.embedding_store import (
+    TENSORS,
+    EmbeddingMetadata,
+    SupportPhoto,
+    named_embedding,
+    store_embedding,
+)
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import Artifact, ArtifactStore, artifact_key
-
-_TENSORS = "embedding.safetensors"
 
 
 def load_support(support: SupportSet, config: RunConfig) -> list[tuple[Image, Mask]]:
@@ -29,7 +30,13 @@ def load_support(support: SupportSet, config: RunConfig) -> list[tuple[Image, Ma
 
 
 def embedding_key(support: SupportSet, config: RunConfig) -> str:
-    """Return the content key of the embedding: everything that decides its values, and nothing else."""
+    """Return the content key of the embedding: everything that decides its values, and nothing else.
+
+    For a defect whose embedding the run file names, that is the key.
+    """
+    named = config.embeddings.get(f"{support.category}/{support.defect}")
+    if named is not None:
+        return named
     photos = [[_digest(image), _digest(mask)] for image, mask in load_support(support, config)]
     return artifact_key(
         "embedding",
@@ -50,29 +57,30 @@ def is_learned(support: SupportSet, config: RunConfig) -> bool:
 def learn(
     support: SupportSet, config: RunConfig, *, on_step: Callable[[int, int], None] | None = None
 ) -> ConceptEmbedding:
-    """Return the embedding of one defect; learns it unless the store holds it already."""
+    """Return the embedding of one defect; learns it unless the store holds it already or the run file names another.
+
+    Raises:
+        InputError: the embedding that the run file names is not there, or was made for another base model.
+    """
     artifacts = ArtifactStore(f"{config.output}/artifacts")
+    named_embedding(config, support.category, support.defect)
     key = embedding_key(support, config)
     artifact = artifacts.get(key) or _learn(support, config, artifacts, key, on_step=on_step)
+    about = EmbeddingMetadata.model_validate(artifact.metadata)
     return ConceptEmbedding(
         category=support.category,
         defect=support.defect,
         uri=artifact.uri,
-        digest=artifact.sha256[_TENSORS],
-        base_model=artifact.metadata["base_model"]["fingerprint"],
-        num_vectors=artifact.metadata["num_vectors"],
-        support_sha256=tuple(s.sha256 for s in support.samples),
+        digest=artifact.sha256[TENSORS],
+        base_model=about.base_model.fingerprint,
+        num_vectors=about.num_vectors,
+        support_sha256=tuple(photo.sha256 for photo in about.support),
     )
 
 
 def artifact_name(embedding: ConceptEmbedding) -> str:
     """Return the key under which the artefact store holds an embedding."""
     return embedding.uri.rstrip("/").rsplit("/", 1)[-1]
-
-
-def read_vectors(artifacts: ArtifactStore, key: str) -> torch.Tensor:
-    """Return the (V, D) vectors of a learned defect."""
-    return load_tensors(artifacts.read(key, _TENSORS))["vectors"]
 
 
 def _learn(
@@ -91,23 +99,19 @@ def _learn(
     learned = learn_embedding(
         views, model, config.inversion, seed=_seed(support, config), checkpoint=scratch, on_step=on_step
     )
-    metadata = {
-        "kind": "embedding",
-        "category": support.category,
-        "defect": support.defect,
-        "num_vectors": len(learned.vectors),
-        "base_model": model.info.model_dump(mode="json"),
-        "support": [{"sample_id": s.sample_id, "sha256": s.sha256} for s in support.samples],
-        "settings": config.inversion.model_dump(mode="json"),
-        "steps": learned.steps,
-        "best_step": learned.best_step,
-        "validation_loss": [[step, loss] for step, loss in learned.curve],
-    }
-    tensors = save_tensors(
-        {"vectors": learned.vectors.contiguous()}, metadata={"concept": f"{support.category}/{support.defect}"}
+    about = EmbeddingMetadata(
+        category=support.category,
+        defect=support.defect,
+        num_vectors=len(learned.vectors),
+        base_model=model.info,
+        support=tuple(SupportPhoto(sample_id=s.sample_id, sha256=s.sha256) for s in support.samples),
+        inversion_version=INVERSION_VERSION,
+        settings=config.inversion.model_dump(mode="json"),
+        steps=learned.steps,
+        best_step=learned.best_step,
+        validation_loss=tuple(learned.curve),
     )
-    files = {_TENSORS: tensors, "embedding.json": json.dumps(metadata, indent=1).encode()}
-    artifact = artifacts.put(key, files, metadata)
+    artifact = store_embedding(artifacts, key, learned.vectors, about)
     scratch.clear()
     return artifact
 

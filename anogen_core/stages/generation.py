@@ -29,7 +29,8 @@ from anogen_core.records import (
 )
 from anogen_core.settings import fingerprint
 from anogen_core.stages.catalogue import Category, read_category
-from anogen_core.stages.embedding import artifact_name, load_support, read_vectors
+from anogen_core.stages.embedding import artifact_name, load_support
+from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage import DatasetSpec, DatasetWriter
 from anogen_core.storage.artifacts import ArtifactStore

@@ -7,6 +7,7 @@ scratch/<key>               the state of unfinished work, replaced again and aga
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from typing import Any, Final, final
 
 from anogen_core.errors import CorruptDatasetError, MissingObjectError
@@ -132,6 +133,13 @@ class ArtifactStore:
                 return first
             self._store.put(f"{key}/{_RECORD}", data)
         return self._artifact(record)
+
+    def keys(self, kind: str) -> Iterator[str]:
+        """Yield the keys of all artefacts of one kind, in order."""
+        for name in self._store.list():
+            key, _, rest = name.partition("/")
+            if rest == _RECORD and key.startswith(f"{kind}-"):
+                yield key
 
     def scratch(self, key: str) -> Scratch:
         """Return the place for the state of unfinished work on an artefact."""

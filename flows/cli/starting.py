@@ -54,17 +54,20 @@ def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: P
 
 
 def require_places(config: RunConfig) -> None:
-    """Ask the base model for its name and the output's store one question, so that both are known to be there.
+    """Ask for the base model, the output's store and the named embeddings once, so that all are known to be there.
 
     Raises:
-        InputError: the base model's files are not there.
+        InputError: the base model's files or an embedding are not there, or do not go together.
         StorageError: the store does not answer: a wrong bucket or credential, for example.
     """
+    from anogen_core.stages.embedding_store import named_embedding  # noqa: PLC0415
     from anogen_core.storage import open_store  # noqa: PLC0415
 
     config.base_model.describe()
     # A listing tells a missing bucket from an empty one; a question for one object does not.
     next(iter(open_store(config.output).list("run.json")), None)
+    for name in config.embeddings:
+        named_embedding(config, *name.split("/"))
 
 
 def find_problems(config: RunConfig) -> list[Problem]:

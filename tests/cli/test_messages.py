@@ -38,6 +38,7 @@ def test_help_imports_neither_torch_nor_prefect() -> None:
         (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["inspect", "nowhere.zarr"], "nowhere.zarr"),
         (["report", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["embeddings", "ls", "nowhere"], "nowhere: holds nothing"),
         (["init", "new.yaml", "--data", "nowhere"], "nowhere"),
         (["frobnicate"], "No such command"),
     ],

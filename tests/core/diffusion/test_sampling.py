@@ -1,17 +1,28 @@
 """Blended sampling against diffusers' own pipeline and against its definition."""
 
+import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from anogen_core.diffusion import StableDiffusionSettings
+from anogen_core.diffusion.embedding_file import learned_embeds
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
 from anogen_core.seeding import torch_generator
 
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionInpaintPipeline
+
 
 def _noise() -> torch.Tensor:
     return torch.randn((2, 4, 16, 16), generator=torch_generator(3))
+
+
+def _photos() -> torch.Tensor:
+    return torch.rand((2, 3, 32, 32), generator=torch_generator(6)) * 2 - 1
 
 
 @pytest.mark.parametrize("kind", ["ddim", "dpm_solver", "unipc"])
@@ -46,6 +57,94 @@ def test_full_mask_equals_the_diffusers_pipeline(kind: str, tiny_model: Diffusio
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.fixture
+def inpainting(
+    tiny_inpainting_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[DiffusionModel, "StableDiffusionInpaintPipeline"]:
+    """Our model and diffusers' pipeline of one directory.
+
+    Diffusers draws the masked photo's latents from the autoencoder's posterior; ours are its mode, so that a request is
+    decided by its noise alone. Here diffusers takes the mode as well.
+    """
+    from diffusers import StableDiffusionInpaintPipeline
+    from diffusers.pipelines.stable_diffusion import pipeline_stable_diffusion_inpaint as module
+
+    mode = functools.partial(module.retrieve_latents, sample_mode="argmax")
+    monkeypatch.setattr(module, "retrieve_latents", mode)
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(str(tiny_inpainting_directory), local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    model = StableDiffusionSettings(directory=str(tiny_inpainting_directory)).build(torch.device("cpu"))
+    return model, pipeline
+
+
+@pytest.mark.parametrize("kind", ["ddim", "dpm_solver", "unipc"])
+def test_full_mask_equals_the_inpainting_pipeline(
+    kind: str, inpainting: tuple[DiffusionModel, "StableDiffusionInpaintPipeline"]
+) -> None:
+    """With the mask all ones and its surroundings shown, our sampler is diffusers' inpainting pipeline."""
+    from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
+
+    model, pipeline = inpainting
+    classes = {"ddim": DDIMScheduler, "dpm_solver": DPMSolverMultistepScheduler, "unipc": UniPCMultistepScheduler}
+    pipeline.scheduler = classes[kind].from_config(pipeline.scheduler.config)
+    noise, photos = _noise(), _photos()
+    prompts = ["a photo of a scratch"] * 2
+    expected = pipeline(
+        prompts,
+        image=photos,
+        mask_image=torch.ones(2, 1, 32, 32),
+        height=32,
+        width=32,
+        latents=noise.clone(),
+        num_inference_steps=7,
+        guidance_scale=4.0,
+        strength=1.0,
+        output_type="latent",
+    ).images
+    mask = torch.ones(2, 1, 16, 16)
+
+    ours = sample_blended(
+        model,
+        model.encode(photos),
+        mask,
+        noise=noise,
+        conditioning=(model.condition([""] * 2), model.condition(prompts)),
+        settings=SamplerSettings(kind=kind, num_inference_steps=7, guidance_scale=4.0),
+        surroundings=model.surroundings(photos, mask),
+    )
+
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_surroundings_equal_those_of_the_inpainting_pipeline(
+    inpainting: tuple[DiffusionModel, "StableDiffusionInpaintPipeline"],
+) -> None:
+    """For a mask inside the photo: the mask channel and the masked photo's latents that diffusers shows its UNet."""
+    model, pipeline = inpainting
+    mask = torch.zeros(2, 1, 16, 16)
+    mask[0, :, 3:9, 5:12] = 1
+    mask[1, :, 0:2] = 1
+    pixels = mask.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    photos = _photos()
+    with torch.no_grad():
+        shown = pipeline.prepare_mask_latents(
+            pixels,
+            photos * (pixels < 0.5),
+            2,
+            32,
+            32,
+            torch.float32,
+            torch.device("cpu"),
+            None,
+            False,  # noqa: FBT003
+        )
+
+    ours = model.surroundings(photos, mask)
+
+    assert ours is not None
+    torch.testing.assert_close(ours, torch.cat(shown, dim=1), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("strength", [1.0, 0.6])
 @pytest.mark.parametrize("kind", ["ddim", "dpm_solver", "unipc"])
 def test_latents_outside_the_mask_are_the_background(kind: str, strength: float, tiny_model: DiffusionModel) -> None:
@@ -65,17 +164,24 @@ def test_latents_outside_the_mask_are_the_background(kind: str, strength: float,
     assert torch.isfinite(latents).all()
 
 
-def test_placeholder_equals_textual_inversion_of_diffusers(tiny_model: DiffusionModel, tiny_directory: Path) -> None:
-    """Injected vectors give the text encoding of a pipeline that loaded them as a textual inversion."""
+@pytest.mark.parametrize("num_vectors", [1, 3])
+def test_placeholder_equals_textual_inversion_of_diffusers(
+    num_vectors: int, tiny_model: DiffusionModel, tiny_directory: Path, tmp_path: Path
+) -> None:
+    """Injected vectors give the text encoding of a pipeline that loaded their file as a textual inversion."""
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(str(tiny_directory), local_files_only=True)
-    vectors = torch.randn((2, 24), generator=torch_generator(5))
-    pipeline.load_textual_inversion({"<concept>": vectors}, token="<concept>")  # noqa: S106
-    prompt = pipeline.maybe_convert_prompt("a photo of a <concept>", pipeline.tokenizer)
-    ids = pipeline.tokenizer(prompt, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    vectors = torch.randn((num_vectors, 24), generator=torch_generator(5))
+    (tmp_path / "learned_embeds.safetensors").write_bytes(learned_embeds("<bolt-cut>", vectors))
+    pipeline.load_textual_inversion(str(tmp_path / "learned_embeds.safetensors"))
+    prompts = ["a photo of a {}", "{}", "the {} of a scratch"]
+    written = [pipeline.maybe_convert_prompt(p.format("<bolt-cut>"), pipeline.tokenizer) for p in prompts]
+    ids = pipeline.tokenizer(written, padding="max_length", truncation=True, return_tensors="pt").input_ids
     with torch.no_grad():
         expected = pipeline.text_encoder(ids)[0]
-        ours = tiny_model.condition(["a photo of a {}"], vectors[None])
+        ours = tiny_model.condition(prompts, vectors[None].expand(3, -1, -1))
+        without = tiny_model.condition(prompts, torch.zeros(3, num_vectors, 24))
 
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(ours, without, atol=1e-3)

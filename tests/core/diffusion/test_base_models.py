@@ -1,0 +1,239 @@
+"""Families of base models through one interface: loaded from disk, equal to diffusers' own pipelines, never fetched."""
+
+import json
+import pickle
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from anogen_core.diffusion import HubModelSettings, StableDiffusionSettings
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
+from anogen_core.errors import InputError
+from anogen_core.seeding import torch_generator
+
+CPU = torch.device("cpu")
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="module", params=["kl", "vq"])
+def ldm_directory(request: pytest.FixtureRequest, tiny_ldm: Callable[..., Path]) -> Path:
+    return tiny_ldm(vector_quantized=request.param == "vq")
+
+
+@pytest.fixture(scope="module")
+def ldm(ldm_directory: Path) -> DiffusionModel:
+    return StableDiffusionSettings(directory=str(ldm_directory)).build(CPU)
+
+
+def _sampled(model: DiffusionModel, noise: torch.Tensor, prompts: list[str]) -> torch.Tensor:
+    return sample_blended(
+        model,
+        torch.zeros_like(noise),
+        torch.ones(len(noise), 1, *noise.shape[2:]),
+        noise=noise,
+        conditioning=(model.condition([""] * len(noise)), model.condition(prompts)),
+        settings=SamplerSettings(num_inference_steps=5, guidance_scale=4.0),
+    )
+
+
+def test_ldm_equals_its_own_pipeline(ldm: DiffusionModel, ldm_directory: Path) -> None:
+    """With the mask all ones, images are those of diffusers' LDM pipeline for the same noise and prompts."""
+    from diffusers import LDMTextToImagePipeline
+
+    pipeline = LDMTextToImagePipeline.from_pretrained(str(ldm_directory), local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    noise, prompts = torch.randn((2, 4, 16, 16), generator=torch_generator(3)), ["a photo of the scratch", "defect"]
+    # This pipeline counts 8 pixels to a latent cell, whatever its autoencoder does.
+    size = {"height": 16 * 8, "width": 16 * 8}
+    expected = pipeline(
+        prompts, latents=noise.clone(), num_inference_steps=5, guidance_scale=4.0, output_type="pt", **size
+    ).images
+
+    ours = ldm.decode(_sampled(ldm, noise, prompts)) / 2 + 0.5
+
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_ldm_takes_a_concept_where_the_word_would_stand(ldm: DiffusionModel) -> None:
+    """A word's own vector in the placeholder gives the encoding of the word; another one moves it, with a gradient."""
+    vectors = ldm.word_vector("defect").repeat(2, 1, 1).requires_grad_()
+    prompts = ["a photo of the {}", "{}"]
+
+    found = ldm.condition(prompts, vectors)
+
+    torch.testing.assert_close(found, ldm.condition([p.format("defect") for p in prompts]))
+    assert (ldm.width, ldm.resolution, found.shape) == (24, 32, (2, 77, 24))
+    torch.autograd.backward(found[:, 0].square().sum())
+    assert vectors.grad is not None
+    assert (vectors.grad.abs().sum(dim=(1, 2)) > 0).all()
+    with pytest.raises(InputError, match="'crack' is 5 tokens"):
+        ldm.word_vector("crack")
+
+
+def test_ldm_encodes_and_decodes(ldm: DiffusionModel) -> None:
+    """Latents have one cell for each two pixels here, without a random part; images come back in their size."""
+    images = torch.rand((2, 3, 32, 32), generator=torch_generator(4)) * 2 - 1
+
+    latents = ldm.encode(images)
+
+    assert latents.shape == (2, 4, 16, 16)
+    assert torch.equal(latents, ldm.encode(images))
+    assert ldm.decode(latents).shape == images.shape
+    assert ldm.surroundings(images, torch.ones(2, 1, 16, 16)) is None
+
+
+def test_v_prediction_equals_its_own_pipeline(tiny_directory: Path, tmp_path: Path) -> None:
+    """A network that predicts v (Stable Diffusion 2) gives the latents of diffusers' pipeline."""
+    from diffusers import StableDiffusionPipeline
+
+    shutil.copytree(tiny_directory, tmp_path / "v")
+    file = tmp_path / "v" / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "prediction_type": "v_prediction"}))
+    pipeline = StableDiffusionPipeline.from_pretrained(str(tmp_path / "v"), local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    noise, prompts = torch.randn((2, 4, 16, 16), generator=torch_generator(3)), ["a photo of a scratch"] * 2
+    expected = pipeline(
+        prompts, latents=noise.clone(), num_inference_steps=5, guidance_scale=4.0, output_type="latent"
+    ).images
+
+    ours = _sampled(StableDiffusionSettings(directory=str(tmp_path / "v")).build(CPU), noise, prompts)
+
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def pickled(tiny_directory: Path, tmp_path: Path) -> Path:
+    """The tiny pipeline with its weights as `.bin`, as CompVis/ldm-text2im-large-256 is published."""
+    shutil.copytree(tiny_directory, tmp_path / "pickled")
+    for weights in (tmp_path / "pickled").rglob("*.safetensors"):
+        name = "pytorch_model" if weights.stem == "model" else weights.stem
+        torch.save(load_file(weights), weights.with_name(f"{name}.bin"))
+        weights.unlink()
+    return tmp_path / "pickled"
+
+
+def test_weights_in_bin_files_are_loaded_and_fingerprinted(pickled: Path, tiny_model: DiffusionModel) -> None:
+    """The weights are those of the safetensors file, and other weights have another fingerprint."""
+    settings = StableDiffusionSettings(directory=str(pickled))
+    noise = torch.randn((1, 4, 16, 16), generator=torch_generator(3))
+
+    assert torch.equal(_sampled(settings.build(CPU), noise, ["defect"]), _sampled(tiny_model, noise, ["defect"]))
+    before, file = settings.describe().fingerprint, pickled / "unet" / "diffusion_pytorch_model.bin"
+    torch.save({name: value + 1 for name, value in torch.load(file).items()}, file)
+    assert settings.describe().fingerprint != before
+
+
+class Touch:
+    """A pickle that makes a file when code in it runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._path,)
+
+
+def test_code_in_weights_or_folders_is_refused(pickled: Path, tmp_path: Path) -> None:
+    """A pickle that does more than hold tensors, and a pipeline of classes of its own, are refused and not run."""
+    settings, marker = StableDiffusionSettings(directory=str(pickled)), tmp_path / "executed"
+    file = pickled / "unet" / "diffusion_pytorch_model.bin"
+    weights = torch.load(file)
+    torch.save({**weights, "x": Touch(marker)}, file)
+
+    with pytest.raises(InputError, match="does not load"):
+        settings.build(CPU)
+    assert not marker.exists()
+    index = json.loads((pickled / "model_index.json").read_text())
+    (pickled / "model_index.json").write_text(json.dumps({**index, "unet": ["my_unet", "UNet"]}))
+    with pytest.raises(InputError, match=r"code of its own \(unet\)"):
+        settings.build(CPU)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda d: (d / "model_index.json").unlink(), "no readable model_index.json.*vae|vqvae"),
+        (lambda d: (d / "model_index.json").write_text("{"), "model_index.json is damaged"),
+        (
+            lambda d: shutil.rmtree(d / "unet"),
+            r"lacks unet/config\.json, unet/\*\.safetensors or \*\.bin\.",
+        ),
+        (lambda d: (d / "text_encoder" / "model.safetensors").unlink(), r"lacks text_encoder/\*\.safetensors or"),
+        (lambda d: (d / "scheduler" / "scheduler_config.json").unlink(), "lacks scheduler/scheduler_config.json"),
+    ],
+)
+def test_missing_files_are_named_before_loading(
+    change: Callable[[Path], object], expected: str, tiny_directory: Path, tmp_path: Path
+) -> None:
+    """All of them at once, with what to do."""
+    shutil.copytree(tiny_directory, tmp_path / "model")
+    change(tmp_path / "model")
+
+    with pytest.raises(InputError, match=rf"base_model\.directory: .*{expected}.*save_pretrained"):
+        StableDiffusionSettings(directory=str(tmp_path / "model")).describe()
+
+
+def test_two_text_encoders_are_refused(tiny_directory: Path, tmp_path: Path) -> None:
+    """SDXL needs another way to place a concept; one message says which families there are."""
+    shutil.copytree(tiny_directory, tmp_path / "xl")
+    index = json.loads((tmp_path / "xl" / "model_index.json").read_text())
+    changed = {**index, "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]}
+    (tmp_path / "xl" / "model_index.json").write_text(json.dumps(changed))
+
+    with pytest.raises(InputError, match="with two text encoders, expected one"):
+        StableDiffusionSettings(directory=str(tmp_path / "xl")).describe()
+
+
+@pytest.fixture
+def cache(tiny_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Hugging Face cache that holds one revision of `acme/tiny`, on a machine without a network."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    shutil.copytree(tiny_directory, tmp_path / "cache" / "models--acme--tiny" / "snapshots" / REVISION)
+    return tmp_path / "cache"
+
+
+def test_a_cached_hub_model_is_the_same_model(cache: Path, tiny_directory: Path, tiny_model: DiffusionModel) -> None:
+    """Its fingerprint is that of a directory with the same files, and its name says repository and revision."""
+    settings = HubModelSettings(repo="acme/tiny", revision=REVISION, cache=str(cache), licence="CC0-1.0")
+
+    model = settings.build(CPU)
+
+    assert model.info == settings.describe()
+    assert model.info.fingerprint == StableDiffusionSettings(directory=str(tiny_directory)).describe().fingerprint
+    assert (model.info.name, model.info.licence) == ("acme/tiny@01234567", "CC0-1.0")
+    assert torch.equal(model.condition(["a defect"]), tiny_model.condition(["a defect"]))
+
+
+def test_a_hub_model_that_is_not_cached_says_how_to_fetch_it(cache: Path) -> None:
+    """Another revision, another model, a part that was not fetched: one message with the command, and no network."""
+    command = r"hf download acme/tiny --revision {} --cache-dir .*cache"
+    for repo, revision in (("acme/tiny", "f" * 40), ("acme/other", REVISION)):
+        settings = HubModelSettings(repo=repo, revision=revision, cache=str(cache))
+        with pytest.raises(
+            InputError, match=rf"{repo} at revision {revision} is not in the cache .*hf download {repo}"
+        ):
+            settings.build(CPU)
+    (cache / "models--acme--tiny" / "snapshots" / REVISION / "vae" / "config.json").unlink()
+    settings = HubModelSettings(repo="acme/tiny", revision=REVISION, cache=str(cache))
+    with pytest.raises(InputError, match=r"lacks vae/config\.json\. .*" + command.format(REVISION)):
+        settings.build(CPU)
+
+
+def test_a_revision_is_a_commit() -> None:
+    """A branch or tag would let the weights change under a finished dataset."""
+    with pytest.raises(ValidationError, match="revision"):
+        HubModelSettings(repo="acme/tiny", revision="main")

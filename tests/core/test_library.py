@@ -1,0 +1,249 @@
+"""The defect library: embeddings out of a run's output, into another's, and used there."""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from anogen_core.config import RunConfig, parse_config
+from anogen_core.diffusion import StableDiffusionSettings
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.errors import InputError
+from anogen_core.seeding import torch_generator
+from anogen_core.stages import embedding, generation, library
+from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.embedding_store import read_vectors
+from anogen_core.storage.artifacts import ArtifactStore
+from flows.cli.starting import require_places
+
+_PUBLISHED = Path(__file__).parents[3] / "shared/data/anogen_embeddings/hazelnut_crack/embeddings.pt"
+
+
+def _config(small_run: dict[str, object], output: Path, **changes: Any) -> RunConfig:
+    values = {**copy.deepcopy(small_run), "output": str(output), **changes}
+    return parse_config(values, source="test")
+
+
+@pytest.fixture(scope="module")
+def learned(small_run: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """A run whose bolt defects are learned."""
+    config = _config(small_run, tmp_path_factory.mktemp("learned"))
+    for support in read_category(config, "bolt").supports:
+        embedding.learn(support, config)
+    return config
+
+
+@pytest.fixture
+def other_model(tiny_directory: Path, tmp_path: Path) -> Path:
+    """The tiny model under another fingerprint."""
+    directory = tmp_path / "other"
+    shutil.copytree(tiny_directory, directory)
+    (directory / "notes.txt").write_text("another model")
+    return directory
+
+
+def test_list_shows_what_was_learned(learned: RunConfig) -> None:
+    """Defect, size, base model and the hashes of the support photos."""
+    entries = library.list_embeddings(learned.output)
+
+    assert [(e.about.category, e.about.defect) for e in entries] == [("bolt", "cut"), ("bolt", "spot")]
+    support = read_category(learned, "bolt").supports[0]
+    assert [p.sha256 for p in entries[0].about.support] == [s.sha256 for s in support.samples]
+    assert entries[0].about.base_model == learned.base_model.describe()
+    assert (entries[0].about.num_vectors, entries[0].width) == (1, 24)
+    assert entries[0].key == embedding.embedding_key(support, learned)
+
+
+def test_diffusers_loads_an_export(learned: RunConfig, tiny_directory: Path, tmp_path: Path) -> None:
+    """`load_textual_inversion` takes the file as it is and finds the stored vector under the token in the JSON."""
+    from diffusers import StableDiffusionPipeline
+
+    file = library.export_embedding(learned.output, "bolt/cut", tmp_path / "cut")
+
+    token = json.loads((tmp_path / "cut" / "embedding.json").read_text())["token"]
+    pipeline = StableDiffusionPipeline.from_pretrained(str(tiny_directory), local_files_only=True)
+    pipeline.load_textual_inversion(str(file))
+    row = pipeline.tokenizer.convert_tokens_to_ids(token)
+    key = library.list_embeddings(learned.output)[0].key
+    stored = read_vectors(ArtifactStore(f"{learned.output}/artifacts"), key)
+    assert torch.equal(pipeline.text_encoder.get_input_embeddings().weight[row].detach(), stored[0])
+    assert not (tmp_path / "cut" / "preview.png").exists()  # nothing was generated with it yet
+
+
+def test_an_export_used_elsewhere_makes_the_same_images(
+    learned: RunConfig, small_run: dict[str, object], tmp_path: Path
+) -> None:
+    """Imported into an empty output and named in the run file, nothing is learned and the pixels are equal."""
+    library.export_embedding(learned.output, "bolt/cut", tmp_path / "cut")
+    empty = _config(small_run, tmp_path / "out", support={"defects": ["cut"]})
+
+    entry = library.import_embedding(empty, tmp_path / "cut", name=None, token=None, licence=None)
+    again = library.import_embedding(empty, tmp_path / "cut", name=None, token=None, licence=None)
+    config = empty.model_copy(update={"embeddings": {"bolt/cut": entry.key}})
+
+    assert again == entry
+    assert entry.about.imported
+    support = read_category(config, "bolt").supports[0]
+    assert embedding.is_learned(support, config)
+    used = embedding.learn(support, config)
+    assert used.uri.endswith(entry.key)
+    assert used.support_sha256 == tuple(p.sha256 for p in entry.about.support)
+    images = []
+    for run, embeddings in ((config, [used]), (learned, [])):
+        supports = read_category(run, "bolt").supports
+        found = embeddings or [embedding.learn(s, run) for s in supports]
+        planned, shards = generation.plan_dataset(run, "bolt", found)
+        rows, made, _ = generation._make(shards[0], planned, run, on_image=None)
+        images.append({row.request_id: image for row, image in zip(rows, made, strict=True)})
+    for name in ("cut-000000", "cut-000001"):
+        assert (images[0][name] == images[1][name]).all()
+
+
+def test_the_photos_an_import_was_learned_from_are_not_evaluated(
+    learned: RunConfig, small_run: dict[str, object], tmp_path: Path
+) -> None:
+    """Another seed draws other support photos; those the embedding was learned from are held out instead."""
+    library.export_embedding(learned.output, "bolt/cut", tmp_path / "cut")
+    config = _config(small_run, tmp_path / "out", seed=5)
+    entry = library.import_embedding(config, tmp_path / "cut", name=None, token=None, licence=None)
+    hashes = {p.sha256 for p in entry.about.support}
+    before = read_category(config, "bolt")
+    assert hashes & {s.sha256 for s in before.evaluated[0]}
+
+    after = read_category(config.model_copy(update={"embeddings": {"bolt/cut": entry.key}}), "bolt")
+
+    assert not hashes & {s.sha256 for s in after.evaluated[0]}
+    assert after.supports[1] == before.supports[1]
+
+
+def test_adding_a_defect_leaves_the_others_alone(
+    learned: RunConfig, small_run: dict[str, object], tmp_path: Path
+) -> None:
+    """A defect without photos of its own is added by its embedding: the keys of the others stay what they were."""
+    save_file(
+        {"<scratch>": torch.randn((2, 24), generator=torch_generator(9))}, tmp_path / "learned_embeds.safetensors"
+    )
+    entry = library.import_embedding(
+        learned, tmp_path / "learned_embeds.safetensors", name="bolt/scratch", token=None, licence="CC0-1.0"
+    )
+    before = {s.defect: embedding.embedding_key(s, learned) for s in read_category(learned, "bolt").supports}
+
+    config = _config(
+        small_run,
+        Path(learned.output),
+        embeddings={"bolt/scratch": entry.key},
+        mask_sampler={"kind": "box", "width": [0.2, 0.3], "height": [0.2, 0.3]},
+    )
+    supports = read_category(config, "bolt").supports
+    after = {s.defect: embedding.embedding_key(s, config) for s in supports}
+
+    assert entry.about.licence == "CC0-1.0"
+    assert after == {**before, "scratch": entry.key}
+    planned, _ = generation.plan_dataset(config, "bolt", [embedding.learn(s, config) for s in supports])
+    assert planned.spec.defects == ("cut", "scratch", "spot")
+
+
+def test_an_embedding_of_another_base_model_is_refused(
+    learned: RunConfig, small_run: dict[str, object], other_model: Path, tmp_path: Path
+) -> None:
+    """On import and on use, with both fingerprints; on import another width is refused with both widths."""
+    library.export_embedding(learned.output, "bolt/cut", tmp_path / "cut")
+    here = learned.base_model.describe().fingerprint
+    there = StableDiffusionSettings(directory=str(other_model)).describe().fingerprint
+    model = {"kind": "stable_diffusion", "directory": str(other_model)}
+    other = _config(small_run, tmp_path / "out", base_model=model)
+
+    with pytest.raises(InputError, match=rf"was made for .*{here}.* names .*{there}"):
+        library.import_embedding(other, tmp_path / "cut", name=None, token=None, licence=None)
+    key = library.list_embeddings(learned.output)[0].key
+    named = _config(small_run, Path(learned.output), base_model=model, embeddings={"bolt/cut": key})
+    with pytest.raises(InputError, match=rf"embeddings\[bolt/cut\]: .*{here}.*{there}"):
+        read_category(named, "bolt")
+    save_file({"<cut>": torch.zeros(1, 768)}, tmp_path / "sd.safetensors")
+    with pytest.raises(InputError, match=r"width 768, but base model .* takes 24"):
+        library.import_embedding(learned, tmp_path / "sd.safetensors", name="bolt/cut", token=None, licence=None)
+
+
+def test_the_published_embeddings_of_the_paper_go_with_its_base_model(
+    small_run: dict[str, object], tiny_ldm: Callable[..., Path], tiny_model: DiffusionModel, tmp_path: Path
+) -> None:
+    """They are imported for an LDM of their width and condition it; a base model of another width refuses them."""
+    if not _PUBLISHED.is_file():
+        pytest.skip("the published embeddings are not beside the project")
+    model = {"kind": "stable_diffusion", "directory": str(tiny_ldm(width=1280)), "licence": "Apache-2.0"}
+    config = _config(small_run, tmp_path / "out", base_model=model)
+
+    entry = library.import_embedding(config, _PUBLISHED, name="bolt/cut", token=None, licence=None)
+
+    vectors = read_vectors(ArtifactStore(f"{config.output}/artifacts"), entry.key)
+    loaded = config.base_model.build(torch.device("cpu"))
+    concept = loaded.condition(["a photo of the {}"], vectors[None])
+    assert concept.shape == (1, 77, 1280)
+    assert not torch.allclose(concept, loaded.condition(["a photo of the defect"]))
+    with pytest.raises(InputError, match=rf"width 1280, but base model .* takes {tiny_model.width}"):
+        library.import_embedding(
+            _config(small_run, tmp_path / "out"), _PUBLISHED, name="bolt/cut", token=None, licence=None
+        )
+
+
+@pytest.mark.s3
+def test_a_library_on_an_object_store(small_run: dict[str, object], s3_bucket: str, tmp_path: Path) -> None:
+    """Import, list and export work where the run's output is s3://."""
+    vectors = torch.randn((1, 24), generator=torch_generator(9))
+    save_file({"<cut>": vectors}, tmp_path / "cut.safetensors")
+    config = parse_config({**small_run, "output": f"{s3_bucket}/library"}, source="test")
+
+    entry = library.import_embedding(config, tmp_path / "cut.safetensors", name="bolt/cut", token=None, licence=None)
+
+    assert library.list_embeddings(config.output) == [entry]
+    file = library.export_embedding(config.output, entry.key, tmp_path / "cut")
+    assert torch.equal(load_file(file)["<bolt-cut>"], vectors)
+
+
+def test_a_changed_export_is_refused(learned: RunConfig, tmp_path: Path) -> None:
+    """The JSON carries the digest of the tensors."""
+    file = library.export_embedding(learned.output, "bolt/cut", tmp_path / "cut")
+    save_file({"<bolt-cut>": torch.zeros(1, 24)}, file)
+
+    with pytest.raises(InputError, match=r"has sha256 .* says"):
+        library.import_embedding(learned, file, name=None, token=None, licence=None)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "expected"),
+    [
+        ({"bolt/cut": f"embedding-{'0' * 16}"}, "holds no sound embedding-0000000000000000"),
+        ({"nut/cut": f"embedding-{'0' * 16}"}, "no photos of 'nut'; there are: bolt, felt"),
+    ],
+)
+def test_a_run_file_that_names_what_is_not_there_is_refused(
+    learned: RunConfig, small_run: dict[str, object], embeddings: dict[str, str], expected: str
+) -> None:
+    """Before any compute, with the name and what there is."""
+    config = _config(small_run, Path(learned.output), embeddings=embeddings)
+
+    with pytest.raises(InputError, match=expected):
+        read_category(config, "bolt")
+    if "bolt/cut" in embeddings:
+        with pytest.raises(InputError, match=expected):
+            require_places(config)
+
+
+def test_unknown_and_ambiguous_names_are_explained(learned: RunConfig, tmp_path: Path) -> None:
+    """What there is, and the keys to choose from."""
+    support = read_category(learned, "bolt").supports[1]
+    embedding.learn(support, learned.model_copy(update={"seed": 3}))
+
+    with pytest.raises(InputError, match="no embedding 'bolt/dent', but: bolt/cut"):
+        library.export_embedding(learned.output, "bolt/dent", tmp_path)
+    with pytest.raises(InputError, match=r"bolt/spot: 2 embeddings \(embedding-.*, embedding-.*\)"):
+        library.export_embedding(learned.output, "bolt/spot", tmp_path)
+    save_file({"<x>": torch.zeros(1, 24)}, tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="--defect"):
+        library.import_embedding(learned, tmp_path / "x.safetensors", name=None, token=None, licence=None)
