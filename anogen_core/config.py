@@ -20,10 +20,8 @@ from anogen_core.generation import GenerationSettings
 from anogen_core.masks import BoxSamplerSettings, MaskSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
+from anogen_core.records import Arm
 from anogen_core.settings import Settings
-
-Arm = Literal["perlin", "generated"]
-"""What a detector is trained on beside normal photos: its own Perlin noise, or generated defects as well."""
 
 
 class StorageSettings(Settings):
@@ -38,8 +36,12 @@ class EvaluationSettings(Settings):
 
     enabled: bool = True
     """Train and evaluate detectors after generation."""
-    arms: tuple[Arm, ...] = ("perlin", "generated")
-    """Trained with the same budget and seed, evaluated on the same held-out photos."""
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("perlin", "generated")
+    """Trained with the same budget and seeds, evaluated on the same held-out photos. `anogen evaluate` takes all."""
+    seeds: PositiveInt = 1
+    """Detectors for each arm: the run's seed and the next ones. The dataset and the support photos stay the same."""
+    replicates: Annotated[int, Field(ge=100)] = 1000
+    """Draws of the bootstrap that 95 % intervals come from."""
     examples: NonNegativeInt = 6
     """Example predictions for each category in the report."""
 

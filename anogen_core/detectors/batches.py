@@ -68,7 +68,8 @@ class BatchSampler:
         turned = _turn(torch.cat((shown, target, mask), dim=1), angles)
         shown, target, mask = turned[:, :3], turned[:, 3:6], (turned[:, 6:] > 0.5).float()
         known = 1 - mask if origins is None else torch.ones_like(mask)
-        weak = torch.full((len(angles), 1, 1, 1), float(self.settings.supervision == "box"), device=self.device)
+        box = self.settings.supervision == "box" and not self.data.exact
+        weak = torch.full((len(angles), 1, 1, 1), float(box), device=self.device)
         return TrainingBatch(shown, target, known, mask, weak)
 
     def _on_device(self, photos: NDArray[Any]) -> ImageBatch:

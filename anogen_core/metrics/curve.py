@@ -71,7 +71,7 @@ class Curve:
         below = self.num_negatives - (self.negatives_ge + self.negatives_gt) / 2
         f1 = 2 * found / (found + self.negatives_ge + total)
         return ScoreMetrics(
-            auroc=float(self.positives @ below / (total * self.num_negatives)),
+            auroc=min(1.0, float(self.positives @ below / (total * self.num_negatives))),
             ap=min(1.0, float(self.positives @ self._precision() / total)),
             f1_max=float(f1.max()),
         )

@@ -95,7 +95,7 @@ class _Counts:
         if num_negatives == 0 or len(scores) == 0:
             return None
         values, rows, positives = np.unique(scores, return_inverse=True, return_counts=True)
-        overlap = np.bincount(rows, weights=np.concatenate(self._overlap)) if self._overlap else positives.astype(float)
+        overlap = np.bincount(rows, weights=np.concatenate(self._overlap) if self._overlap else None)
         found_at = np.concatenate(self._found_at) if self._found_at else values
         less = np.sum([np.searchsorted(run, values, side="left") for run in self._runs], axis=0)
         less_or_equal = np.sum([np.searchsorted(run, values, side="right") for run in self._runs], axis=0)
@@ -104,7 +104,7 @@ class _Counts:
             negatives_ge=num_negatives - less[::-1],
             negatives_gt=num_negatives - less_or_equal[::-1],
             num_negatives=num_negatives,
-            overlap=overlap[::-1],
+            overlap=overlap[::-1].astype(np.float64),
             instances=np.bincount(np.searchsorted(values, found_at), minlength=len(values))[::-1],
         )
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.records import Evaluation, LedgerRow
+from anogen_core.records import Comparison, Evaluation, LedgerRow
 
 Curve = Sequence[tuple[int, float]]
 """(step, loss) pairs in the order of training."""
@@ -71,6 +71,7 @@ class CategoryReport:
     """What `anogen inspect --json` prints."""
     defects: Sequence[DefectReport]
     evaluations: Sequence[Evaluation] = ()
+    comparison: Comparison | None = None
     detector_curves: Mapping[str, Curve] = field(default_factory=dict)
     """Training loss of each arm's detector."""
     predictions: Sequence[PredictionExample] = ()
