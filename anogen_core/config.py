@@ -206,6 +206,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     """Make local paths absolute, so that they mean the same on every worker."""
-    for holder, key in ((values, "output"), (values.get("reader"), "root"), (values.get("base_model"), "directory")):
+    for holder, key in (
+        (values, "output"),
+        (values.get("reader"), "root"),
+        (values.get("base_model"), "directory"),
+        (values.get("detector"), "teacher_directory"),
+    ):
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and "://" not in holder[key]:
             holder[key] = str((base / Path(holder[key]).expanduser()).resolve())

@@ -71,11 +71,11 @@ class CategoryReport:
     """What `anogen inspect --json` prints."""
     defects: Sequence[DefectReport]
     evaluations: Sequence[Evaluation] = ()
-    comparison: Comparison | None = None
     detector_curves: Mapping[str, Curve] = field(default_factory=dict)
     """Training loss of each arm's detector."""
     predictions: Sequence[PredictionExample] = ()
     ledger: Sequence[LedgerRow] = ()
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)

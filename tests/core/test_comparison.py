@@ -113,15 +113,15 @@ def test_differences_are_paired() -> None:
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
-    """Of forty test sets drawn from one world, at least 33 intervals hold that world's value."""
-    truth = float(np.mean([predictions(1000 + i, photos=60).metrics()["pixel_auroc"] or 0 for i in range(20)]))
+    """Of sixteen test sets drawn from one world, at least twelve intervals hold that world's value."""
+    truth = float(np.mean([predictions(1000 + i, photos=60).metrics()["pixel_auroc"] or 0 for i in range(10)]))
     hits = 0
-    for seed in range(40):
+    for seed in range(16):
         estimate = compare({"perlin": [predictions(seed, photos=20)]}, replicates=100).arms[0].metrics["pixel_auroc"]
         assert estimate is not None
         hits += estimate.low <= truth <= estimate.high
 
-    assert hits >= 33
+    assert hits >= 12
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
