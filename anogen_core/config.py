@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -184,8 +184,10 @@ def _explain(error: Any) -> str:
 def _suggest(location: tuple[int | str, ...]) -> str:
     model: Any = RunConfig
     for part in location[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field is not None else None
+        fields = getattr(model, "model_fields", {})
+        # A part that is no field is the `kind` of a member of a union.
+        members = [m for m in get_args(model) if "kind" in m.model_fields and m.model_fields["kind"].default == part]
+        model = fields[part].annotation if part in fields else next(iter(members), None)
     close = difflib.get_close_matches(str(location[-1]), list(getattr(model, "model_fields", {})), n=1)
     return f"; did you mean {close[0]!r}?" if close else ". `anogen init` writes all fields with their meaning"
 

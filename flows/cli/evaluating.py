@@ -32,17 +32,17 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, as_json: b
         return
     for category in result.categories:
         if category.comparison is not None:
-            sys.stdout.write(_table(category.comparison) + "\n")
+            sys.stdout.write(table(category.comparison) + "\n")
     sys.stdout.write(f"report: {made['report']}\n")
 
 
-def _table(comparison: "Comparison") -> str:
+def table(comparison: "Comparison") -> str:
     """Return the arms and their differences from the last one, one metric a line."""
     from anogen_core.report.tables import comparison_table  # noqa: PLC0415
 
-    table = comparison_table(comparison)
-    lines = [table.caption]
-    for columns, rows in ((table.arms, table.rows), (table.pairs, table.differences)):
+    shown = comparison_table(comparison)
+    lines = [shown.caption]
+    for columns, rows in ((shown.arms, shown.rows), (shown.pairs, shown.differences)):
         if not columns:
             continue
         cells = [["", *columns], *([name, *values] for name, values in rows)]
