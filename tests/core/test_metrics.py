@@ -109,8 +109,8 @@ def test_aupro_equals_its_definition(levels: int) -> None:
     assert metrics.aupro_05 == pytest.approx(_overlap_area_by_definition(maps, masks, 0.05), abs=1e-9)
 
 
-@given(st.integers(0, 10_000), st.sampled_from([0, 3, 12, 60]))
-@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0, 3, 12]))
+@settings(max_examples=6, deadline=None)
 def test_instance_precision_equals_its_definition(seed: int, levels: int) -> None:
     """IAP and IAP@90 equal what a walk through every threshold and every region finds, with and without ties."""
     maps, masks = _pixels(seed, levels=levels)

@@ -189,3 +189,21 @@ def test_training_runs_through_both_phases_and_resumes_to_the_same_bits() -> Non
     assert (whole.losses["focal"][3:] > 0).all()
     assert len(slot.states) == 1
     assert whole.to_bytes() == resumed.to_bytes()
+
+
+@pytest.mark.slow
+def test_a_short_training_finds_a_defect() -> None:
+    """With random teacher features, dark squares on flat photos score above every normal photo and where they are."""
+    rng = np.random.default_rng(0)
+    normals = rng.integers(90, 110, (6, 64, 64, 3), dtype=np.uint8)
+    defective, masks = normals.copy(), np.zeros((6, 64, 64), bool)
+    defective[:, 24:36, 24:36], masks[:, 20:40, 20:40] = 10, True
+    photos = rng.integers(90, 110, (8, 64, 64, 3), dtype=np.uint8)
+    photos[:4, 8:20, 40:52] = 10
+    settings = DestsegSettings(width=8, image_size=64, steps=100, batch_size=4, student_share=0.3)
+
+    trained = train_detector(settings, TrainingSet(normals, defective, masks, np.arange(6)), seed=0)
+
+    scores, maps = trained.predict(photos)
+    assert scores[:4].min() > scores[4:].max()
+    assert maps[:4, 10:18, 42:50].mean() > 3 * maps[:4, 32:].mean()
