@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -20,10 +20,8 @@ from anogen_core.generation import GenerationSettings
 from anogen_core.masks import BoxSamplerSettings, MaskSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
+from anogen_core.records import Arm
 from anogen_core.settings import Settings, apply_override
-
-Arm = Literal["perlin", "generated"]
-"""What a detector is trained on beside normal photos: its own Perlin noise, or generated defects as well."""
 
 
 DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
@@ -51,8 +49,12 @@ class EvaluationSettings(Settings):
 
     enabled: bool = True
     """Train and evaluate detectors after generation."""
-    arms: tuple[Arm, ...] = ("perlin", "generated")
-    """Trained with the same budget and seed, evaluated on the same held-out photos."""
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("perlin", "generated")
+    """Trained with the same budget and seeds, evaluated on the same held-out photos. `anogen evaluate` takes all."""
+    seeds: PositiveInt = 1
+    """Detectors for each arm: the run's seed and the next ones. The dataset and the support photos stay the same."""
+    replicates: Annotated[int, Field(ge=100)] = 1000
+    """Draws of the bootstrap that 95 % intervals come from."""
     examples: NonNegativeInt = 6
     """Example predictions for each category in the report."""
 
@@ -200,8 +202,10 @@ def _explain(error: Any) -> str:
 def _suggest(location: tuple[int | str, ...]) -> str:
     model: Any = RunConfig
     for part in location[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field is not None else None
+        fields = getattr(model, "model_fields", {})
+        # A part that is no field is the `kind` of a member of a union.
+        members = [m for m in get_args(model) if "kind" in m.model_fields and m.model_fields["kind"].default == part]
+        model = fields[part].annotation if part in fields else next(iter(members), None)
     close = difflib.get_close_matches(str(location[-1]), list(getattr(model, "model_fields", {})), n=1)
     return f"; did you mean {close[0]!r}?" if close else ". `anogen init` writes all fields with their meaning"
 
@@ -209,6 +213,12 @@ def _suggest(location: tuple[int | str, ...]) -> str:
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     """Make local paths absolute, so that they mean the same on every worker."""
     model = values.get("base_model")
-    for holder, key in ((values, "output"), (values.get("reader"), "root"), (model, "directory"), (model, "cache")):
+    for holder, key in (
+        (values, "output"),
+        (values.get("reader"), "root"),
+        (model, "directory"),
+        (model, "cache"),
+        (values.get("detector"), "teacher_directory"),
+    ):
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and "://" not in holder[key]:
             holder[key] = str((base / Path(holder[key]).expanduser()).resolve())

@@ -1,5 +1,6 @@
 """The values that travel between stages: frozen, picklable, JSON in and out; references and numbers, never arrays."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -7,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 GOOD = "good"
 """The name of the class of normal images, as in MVTec AD."""
+
+Arm = Literal["perlin", "support_only", "cutpaste", "generated"]
+"""What a detector learns anomalies from: its own Perlin noise alone, or besides it the support photos themselves, their
+defects pasted on normal photos, or generated defects."""
 
 
 class Record(BaseModel):
@@ -183,6 +188,13 @@ class CheckpointRef(Record):
     """Digest of the generated dataset; null for an arm without generated data."""
 
 
+class Trial(Record):
+    """One detector to train: what it learns from, and the seed of its weights and batches."""
+
+    arm: Arm
+    seed: int
+
+
 class Evaluation(Record):
     """What one detector scores on held-out real photos."""
 
@@ -193,11 +205,55 @@ class Evaluation(Record):
     image_auroc: float | None
     """Null when the test set has only one class."""
     image_ap: float | None
+    image_f1_max: float | None = None
     pixel_auroc: float | None
     pixel_ap: float | None
+    pixel_f1_max: float | None = None
+    pixel_aupro: float | None = None
+    """Up to a false-positive rate of 0.3."""
+    pixel_aupro_05: float | None = None
+    """Up to a false-positive rate of 0.05."""
+    pixel_iap: float | None = None
+    pixel_iap_90: float | None = None
     num_images: int
     num_defective: int
     excluded_ids: tuple[str, ...]
     """Test samples left out because a support photo or its leakage group is among them."""
     per_defect: dict[str, dict[str, float | None]] = Field(default_factory=dict)
-    """The same four metrics for each defect against all good test images."""
+    """The same metrics for each defect against all good test images."""
+    predictions: str | None = None
+    """Key of the artefact that holds what the detector said about every photo."""
+
+
+class Estimate(Record):
+    """A mean over seeds with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ArmEstimates(Record):
+    """Every metric of one arm, or of the difference `arm - against` on the same photos and seeds."""
+
+    arm: str
+    against: str | None = None
+    metrics: Mapping[str, Estimate | None]
+    """None where a metric is not defined: one class only."""
+
+
+class Comparison(Record):
+    """The arms of one category side by side."""
+
+    category: str
+    detector: str
+    seeds: tuple[int, ...]
+    """Of the detectors. With one seed the intervals are about the choice of photos alone."""
+    replicates: int
+    num_images: int
+    num_defective: int
+    num_groups: int
+    """Groups of test photos that the bootstrap draws from."""
+    arms: tuple[ArmEstimates, ...]
+    differences: tuple[ArmEstimates, ...]
+    """Every later arm minus every earlier one."""

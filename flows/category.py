@@ -8,12 +8,12 @@ from prefect import flow, unmapped
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from anogen_core.config import RunConfig
-from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Evaluation, ShardReceipt
+from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, ShardReceipt
 from anogen_core.stages import detection, embedding, generation, reporting
 from anogen_core.stages.result import CategoryResult
 from flows.collect import collect, fresh
 from tasks.dataset import choose_support
-from tasks.detection import evaluate_detector, train_detector
+from tasks.detection import compare_arms, evaluate_detector, train_detector
 from tasks.generation import generate_shard, plan_dataset, seal_dataset
 from tasks.inversion import learn_embedding
 
@@ -34,27 +34,31 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
     collect(receipts, ShardReceipt, stage=f"{category}: generate")
     dataset = seal_dataset(planned)
     clock.lap("generate")
-    checkpoints, evaluations = _compare(category, dataset, config) if config.evaluation.enabled else ([], [])
+    compared = _compare(category, dataset, config) if config.evaluation.enabled else {}
     clock.lap("train and evaluate")
     result = CategoryResult(
         category=category,
         dataset=dataset,
         embeddings=tuple(embeddings),
-        checkpoints=tuple(checkpoints),
-        evaluations=tuple(evaluations),
         seconds=clock.laps,
+        **compared,
     )
     _show(config, result)
     return result.model_dump(mode="json")
 
 
-def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> tuple[list[CheckpointRef], list[Evaluation]]:
-    arms = list(config.evaluation.arms)
-    train = fresh(train_detector, known=all(detection.is_trained(config, category, arm, dataset) for arm in arms))
-    futures = train.map(arms, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
+def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> dict[str, Any]:
+    """Train every arm with every seed; return the fields of the result that this fills."""
+    trials = detection.trials(config)
+    train = fresh(train_detector, known=all(detection.is_trained(config, category, t, dataset) for t in trials))
+    futures = train.map(trials, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")
-    evaluations = [evaluate_detector(checkpoint, config) for checkpoint in checkpoints]
-    return checkpoints, evaluations
+    evaluations = [evaluate_detector(t, checkpoint, config) for t, checkpoint in zip(trials, checkpoints, strict=True)]
+    return {
+        "checkpoints": tuple(checkpoints),
+        "evaluations": tuple(evaluations),
+        "comparison": compare_arms(evaluations, config),
+    }
 
 
 def _show(config: RunConfig, result: CategoryResult) -> None:
@@ -68,7 +72,7 @@ def _show(config: RunConfig, result: CategoryResult) -> None:
         "\n\n".join(lines), key="contact-sheet", description=f"{result.category}: normal | mask | generated"
     )
     if result.evaluations:
-        fields = {"arm", "image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "num_images"}
+        fields = {"arm", "seed", "image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "num_images"}
         create_table_artifact(
             [e.model_dump(include=fields) for e in result.evaluations], key="scores", description=result.category
         )

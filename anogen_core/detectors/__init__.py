@@ -4,9 +4,10 @@ from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
+from anogen_core.detectors.destseg import DestsegSettings
 from anogen_core.detectors.draem import DraemSettings
 
-DetectorSettings: TypeAlias = Annotated[DraemSettings, Field(discriminator="kind")]
+DetectorSettings: TypeAlias = Annotated[DestsegSettings | DraemSettings, Field(discriminator="kind")]
 """The settings of any detector; `kind` says which."""
 
-__all__ = ["DetectorSettings", "DraemSettings"]
+__all__ = ["DestsegSettings", "DetectorSettings", "DraemSettings"]

@@ -4,6 +4,7 @@ The batch of a step is a function of the seed, the step and the data; it does no
 """
 
 import math
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -42,11 +43,11 @@ class BatchSampler:
         painted = self._painted(angles, generator)
         batch = _choose(as_normal, _without_anomaly(painted), painted)
         if self.data.generated is None or self.data.masks is None:
-            return batch
+            return replace(batch, step=step)
         rows = torch.randint(len(self.data.generated), (size,), generator=generator).numpy()
         generated = self._generated(self.data.generated[rows], self.data.masks[rows], rows=rows, angles=angles)
         from_generated = (shares[2] < settings.generated_share).to(self.device)
-        return _choose(from_generated & ~as_normal, generated, batch)
+        return replace(_choose(from_generated & ~as_normal, generated, batch), step=step)
 
     def _painted(self, angles: Tensor, generator: torch.Generator) -> TrainingBatch:
         """Return normal photos with Perlin + texture anomalies and exact masks."""
@@ -68,7 +69,8 @@ class BatchSampler:
         turned = _turn(torch.cat((shown, target, mask), dim=1), angles)
         shown, target, mask = turned[:, :3], turned[:, 3:6], (turned[:, 6:] > 0.5).float()
         known = 1 - mask if origins is None else torch.ones_like(mask)
-        weak = torch.full((len(angles), 1, 1, 1), float(self.settings.supervision == "box"), device=self.device)
+        box = self.settings.supervision == "box" and not self.data.exact
+        weak = torch.full((len(angles), 1, 1, 1), float(box), device=self.device)
         return TrainingBatch(shown, target, known, mask, weak)
 
     def _on_device(self, photos: NDArray[Any]) -> ImageBatch:

@@ -2,11 +2,44 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from anogen_core.arrays import ImageBatch
+from anogen_core.baselines.perlin_texture import PerlinTextureSettings
+from anogen_core.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class BatchSettings(Settings):
+    """What the settings of every detector say: how long it learns, and from what."""
+
+    kind: str
+    image_size: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    """Side in pixels of the square that every photo is resized to."""
+    steps: PositiveInt
+    """Optimiser steps."""
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    """Samples per step."""
+    supervision: Literal["box", "mask"] = "box"
+    """What the labels of generated samples are: boxes, supervised weakly inside, or pixel masks."""
+    box_threshold: Share = 0.1
+    """P(anomalous) above which a pixel inside a box is supervised (tau). P starts at a half and falls slowly on normal
+    pixels (about 0.15 after some hundred steps): until it is below tau, whole boxes count as anomalous."""
+    generated_share: Share = 0.5
+    """Share of generated samples among all; the others get Perlin + texture anomalies."""
+    normal_share: Share = 0.5
+    """Share of samples of either source that are shown as normal."""
+    rotate_share: Share = 0.3
+    """Share of samples that are rotated by up to 90 degrees."""
+    synthesis: PerlinTextureSettings = PerlinTextureSettings()
+    """How to paint the Perlin + texture anomalies."""
+    checkpoint_every: PositiveInt = 200
+    """Steps between two checkpoints of the training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +56,8 @@ class TrainingBatch:
     """(B, 1, H, W): 1 where anomalous, or inside the box of a weakly labelled sample."""
     weakly_labelled: Tensor
     """(B, 1, 1, 1): 1 where the mask is a box, 0 where it is exact."""
+    step: int = 0
+    """Counted from 0; some detectors learn in phases."""
 
 
 class Detector(nn.Module, ABC):
@@ -47,7 +82,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
-        """Return the named terms whose sum is minimised, scalars."""
+        """Return the named terms whose sum is minimised, scalars; the same names at every step."""
 
     @abstractmethod
     def anomaly_map(self, images: ImageBatch) -> Tensor:

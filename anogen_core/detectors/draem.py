@@ -4,26 +4,22 @@ A reconstructive network repairs the photo, a discriminative one compares photo 
 64, 256 px, batch 16 and 700 epochs it is the paper's detector; small widths train on a CPU.
 """
 
-from typing import Annotated, Literal, final
+from typing import Literal, final
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from anogen_core.arrays import ImageBatch
-from anogen_core.baselines.perlin_texture import PerlinTextureSettings
-from anogen_core.detectors.detector import Detector, TrainingBatch
+from anogen_core.detectors.detector import BatchSettings, Detector, Share, TrainingBatch
 from anogen_core.detectors.draem_networks import DiscriminativeNetwork, ReconstructiveNetwork, initialise_weights
 from anogen_core.detectors.losses import focal_loss, ssim_loss, supervised_pixels
-from anogen_core.settings import Settings
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 _PAPER_SIZE = 256
 _PAPER_WINDOW = 21
 
 
-class DraemSettings(Settings):
+class DraemSettings(BatchSettings):
     """How to build and train DRAEM."""
 
     kind: Literal["draem"] = "draem"
@@ -31,31 +27,10 @@ class DraemSettings(Settings):
     """Channels of the reconstructive network's first stage; the paper's value is 128 (69,048,579 parameters)."""
     discriminative_width: PositiveInt = 64
     """Channels of the discriminative network's first stage; the paper's value is 64 (28,374,146 parameters)."""
-    image_size: Annotated[int, Field(ge=32, multiple_of=32)] = 256
-    """Side in pixels of the square that every photo is resized to."""
-    steps: PositiveInt
-    """Optimiser steps; the paper trains 700 epochs."""
-    batch_size: Annotated[int, Field(ge=2)] = 16
-    """Samples per step."""
     learning_rate: PositiveFloat = 1e-4
     """Adam's initial learning rate for both networks; short schedules of small networks stand ten times more."""
     decay_at: tuple[Share, ...] = (4 / 7, 6 / 7)
     """Shares of the steps after which the learning rate drops to a tenth (epochs 400 and 600 of 700)."""
-    supervision: Literal["box", "mask"] = "box"
-    """What the labels of generated samples are: boxes, supervised weakly inside, or pixel masks."""
-    box_threshold: Share = 0.1
-    """P(anomalous) above which a pixel inside a box is supervised (tau). P starts at a half and falls slowly on normal
-    pixels (about 0.15 after some hundred steps): until it is below tau, whole boxes count as anomalous."""
-    generated_share: Share = 0.5
-    """Share of generated samples among all; the others get Perlin + texture anomalies."""
-    normal_share: Share = 0.5
-    """Share of samples of either source that are shown as normal."""
-    rotate_share: Share = 0.3
-    """Share of samples that are rotated by up to 90 degrees."""
-    synthesis: PerlinTextureSettings = PerlinTextureSettings()
-    """How to paint the Perlin + texture anomalies."""
-    checkpoint_every: PositiveInt = 200
-    """Steps between two checkpoints of the training."""
 
     def build(self) -> "Draem":
         """Return the detector these settings describe, with PyTorch's default weights."""

@@ -1,4 +1,4 @@
-"""The losses of DRAEM and the weak supervision by boxes (AnoGen, stage 3).
+"""The losses of DRAEM and DeSTSeg, and the weak supervision by boxes (AnoGen, stage 3).
 
 Notation, papers on the right:
     probability      P(anomalous) of a pixel              p
@@ -10,11 +10,12 @@ import math
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from anogen_core.errors import InputError
 
-_SMOOTH = 1e-5
+DRAEM_SMOOTH = 1e-5
 _SSIM_WINDOW = 11
 _SSIM_SIGMA = 1.5
 _SSIM_C1 = 0.01**2
@@ -43,25 +44,33 @@ def supervised_pixels(probability: Tensor, box: Tensor, tau: float) -> Tensor:
     return ((box == 0) | (probability.detach() > tau)).to(probability.dtype)
 
 
-def focal_loss(probability: Tensor, target: Tensor, *, weights: Tensor | None = None, gamma: float = 2.0) -> Tensor:
+def focal_loss(
+    probability: Tensor,
+    target: Tensor,
+    *,
+    weights: Tensor | None = None,
+    gamma: float = 2.0,
+    smooth: float = DRAEM_SMOOTH,
+) -> Tensor:
     """Return the mean of -(1 - p_true)^gamma log(p_true) over all pixels, each multiplied by its weight.
-
-    Labels and p_true are smoothed by 1e-5 as in DRAEM, so the logarithm is finite.
 
     Args:
         probability: P(anomalous), (B, 1, H, W).
         target: 1 where anomalous, 0 elsewhere, the same shape.
         weights: the result of `supervised_pixels`; all pixels count when None.
         gamma: focusing exponent.
+        smooth: added to labels and p_true: 1e-5 in DRAEM, so that its logarithm is finite; 0 in DeSTSeg.
     """
     if target.shape != probability.shape or (weights is not None and weights.shape != probability.shape):
         raise InputError(
             f"focal_loss expects one shape (B, 1, H, W), found probability {tuple(probability.shape)}, "
             f"target {tuple(target.shape)}, weights {None if weights is None else tuple(weights.shape)}."
         )
-    label = target.clamp(_SMOOTH, 1.0 - _SMOOTH)
-    p_true = label * probability + (1.0 - label) * (1.0 - probability) + _SMOOTH
-    loss = -((1.0 - p_true) ** gamma) * p_true.log()
+    label = target.clamp(smooth, 1.0 - smooth)
+    p_true = label * probability + (1.0 - label) * (1.0 - probability) + smooth
+    # PyTorch's cross entropy stays finite, with its slope, where a sigmoid has saturated.
+    entropy = -p_true.log() if smooth else F.binary_cross_entropy(probability, target, reduction="none")
+    loss = (1.0 - p_true) ** gamma * entropy
     return (loss if weights is None else loss * weights).mean()
 
 

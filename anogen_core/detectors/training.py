@@ -72,6 +72,7 @@ class _Training:
     """The changing state of a training: weights, optimiser, step and loss curve."""
 
     def __init__(self, settings: DetectorSettings, *, seed: int, device: torch.device) -> None:
+        self.settings = settings
         self.detector = allocate(settings, device)
         self.detector.initialise(torch_generator(derive_seed(seed, "weights")))
         self.detector.train()
@@ -92,7 +93,7 @@ class _Training:
         terms = {name: loss.item() for name, loss in losses.items()}
         self._require_finite(terms)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(list(losses.values()))
+        torch.autograd.backward([loss for loss in losses.values() if loss.requires_grad])
         self.optimizer.step()
         self.curve.append(terms)
         return terms
@@ -128,7 +129,9 @@ class _Training:
     def _require_finite(self, terms: dict[str, float]) -> None:
         bad = [name for name, value in terms.items() if not np.isfinite(value)]
         if bad:
+            rates = " or ".join(f"detector.{n}" for n in type(self.settings).model_fields if "learning_rate" in n)
+            used = ", ".join(f"{group['lr']:g}" for group in self.optimizer.param_groups)
             raise TrainingError(
                 f"The {' and '.join(bad)} loss of step {self.step + 1} is not a finite number. "
-                f"Lower detector.learning_rate (the rate was {self.optimizer.param_groups[0]['lr']:g})."
+                f"Lower {rates} (used: {used})."
             )

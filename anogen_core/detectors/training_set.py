@@ -28,6 +28,8 @@ class TrainingSet:
     origins: NDArray[np.int64] | None = None
     """(M,), the row in `normals` that each generated photo was made from; None when it is not known. With it the
     detector learns what was there without the defect, inside the box as well."""
+    exact: bool = False
+    """Whether masks are known pixel by pixel: they are then supervised fully, whatever the settings say."""
 
     def __post_init__(self) -> None:
         _check_photos("normals", self.normals)
@@ -57,6 +59,7 @@ class TrainingSet:
             generated=None if self.generated is None else resize_photos(self.generated, size),
             masks=None if self.masks is None else np.stack([_resize_mask(mask, size) for mask in self.masks]),
             origins=self.origins,
+            exact=self.exact,
         )
 
     def digest(self) -> str:
@@ -65,6 +68,7 @@ class TrainingSet:
         for array in (self.normals, self.generated, self.masks, self.origins):
             hasher.update(b"none" if array is None else f"{array.dtype}{array.shape}".encode())
             hasher.update(b"" if array is None else np.ascontiguousarray(array).data)
+        hasher.update(b"exact" if self.exact else b"")
         return hasher.hexdigest()
 
     def _check_origins(self, count: int, origins: NDArray[np.int64]) -> None:

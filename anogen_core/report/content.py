@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.records import Evaluation, LedgerRow
+from anogen_core.records import Comparison, Evaluation, LedgerRow
 
 Curve = Sequence[tuple[int, float]]
 """(step, loss) pairs in the order of training."""
@@ -77,6 +77,7 @@ class CategoryReport:
     """Training loss of each arm's detector."""
     predictions: Sequence[PredictionExample] = ()
     ledger: Sequence[LedgerRow] = ()
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)

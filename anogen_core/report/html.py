@@ -13,10 +13,12 @@ from anogen_core.report import figures
 from anogen_core.report.charts import LineChart, line_chart
 from anogen_core.report.content import CategoryReport, DefectReport, GeneratedExample, PredictionExample, ReportContent
 from anogen_core.report.tables import (
+    ComparisonTable,
     DefectMetrics,
     LedgerTable,
     MetricRow,
     arm_name,
+    comparison_table,
     defect_metrics,
     direction,
     ledger_table,
@@ -79,6 +81,7 @@ class CategoryView:
     defects: tuple[DefectView, ...]
     metrics: tuple[MetricRow, ...]
     per_defect: tuple[DefectMetrics, ...]
+    comparison: ComparisonTable | None
     predictions: tuple[PredictionView, ...]
     peaks: tuple[tuple[str, float], ...]
     """(arm, value of the strongest colour) of the heat maps."""
@@ -155,6 +158,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         defects=tuple(_defect(d, report, num_rows, painter) for d in report.defects),
         metrics=tuple(metric_rows(report.evaluations)),
         per_defect=tuple(defect_metrics(report.evaluations)),
+        comparison=None if report.comparison is None else comparison_table(report.comparison),
         predictions=tuple(_prediction(p, peaks, painter) for p in report.predictions),
         peaks=tuple(peaks.items()),
         concept_chart=line_chart(

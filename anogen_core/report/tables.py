@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from anogen_core.records import Evaluation, LedgerRow, Outcome
-from anogen_core.report.verdict import BASELINE_ARM, GENERATED_ARM, METRICS, NOTICEABLE, mean_of
+from anogen_core.records import ArmEstimates, Comparison, Estimate, Evaluation, LedgerRow, Outcome
+from anogen_core.report.verdict import ALL_METRICS, BASELINE_ARM, GENERATED_ARM, METRICS, NOTICEABLE, mean_of
 
-ARM_NAMES = {BASELINE_ARM: "Without generated defects", GENERATED_ARM: "With generated defects"}
+ARM_NAMES = {
+    BASELINE_ARM: "Without generated defects",
+    GENERATED_ARM: "With generated defects",
+    "cutpaste": "With pasted support defects",
+    "support_only": "With support photos alone",
+}
 _LEDGER_LIMIT = 200
 _ID_LIMIT = 24
 
@@ -95,6 +100,49 @@ def defect_metrics(evaluations: Sequence[Evaluation]) -> list[DefectMetrics]:
     return [
         DefectMetrics(defect, tuple(_pair(evaluations, defect, metric) for metric in METRICS)) for defect in defects
     ]
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """Means and intervals of all arms as text: one row per metric."""
+
+    caption: str
+    arms: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    pairs: tuple[str, ...]
+    """Differences of the last arm from each other one."""
+    differences: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def comparison_table(comparison: Comparison) -> ComparisonTable:
+    """Return the arms, and the last arm minus each other one, with 95 % intervals."""
+    last = comparison.arms[-1].arm
+    pairs = [d for d in comparison.differences if d.arm == last]
+    seeds = ", ".join(map(str, comparison.seeds))
+    return ComparisonTable(
+        caption=(
+            f"{comparison.category}: {comparison.detector}, {comparison.num_images} held-out photos in "
+            f"{comparison.num_groups} groups, {comparison.num_defective} defective; "
+            f"seed{'' if len(comparison.seeds) == 1 else 's'} {seeds}; mean [95 % interval]"
+        ),
+        arms=tuple(a.arm for a in comparison.arms),
+        rows=_estimate_rows(comparison.arms, ".3f"),
+        pairs=tuple(f"{d.arm} - {d.against}" for d in pairs),
+        differences=_estimate_rows(pairs, "+.3f"),
+    )
+
+
+def _estimate_rows(columns: Sequence[ArmEstimates], number: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple(
+        (label, tuple(_estimate(column.metrics.get(name), number) for column in columns))
+        for name, label in ALL_METRICS.items()
+    )
+
+
+def _estimate(estimate: Estimate | None, number: str) -> str:
+    if estimate is None:
+        return "n/a"
+    return f"{estimate.value:{number}} [{estimate.low:{number}}, {estimate.high:{number}}]"
 
 
 def direction(change: float | None) -> str:

@@ -17,6 +17,19 @@ METRICS = {
 NOTICEABLE = 0.01
 """Smaller differences are called no difference."""
 _HEADLINE_ORDER = ("pixel_ap", "image_ap", "image_auroc", "pixel_auroc")
+ALL_METRICS = {
+    "image_auroc": "Image AUROC",
+    "image_ap": "Image AP",
+    "image_f1_max": "Image F1-max",
+    "pixel_auroc": "Pixel AUROC",
+    "pixel_ap": "Pixel AP",
+    "pixel_f1_max": "Pixel F1-max",
+    "pixel_aupro": "AUPRO, FPR to 0.3",
+    "pixel_aupro_05": "AUPRO, FPR to 0.05",
+    "pixel_iap": "IAP",
+    "pixel_iap_90": "IAP@90",
+}
+"""Of the comparison of arms."""
 _WEAK_AUROC = 0.6
 _FEW_PHOTOS = 30
 

@@ -1,130 +1,151 @@
-"""Stage 3: train one detector for each arm and evaluate it on held-out real photos."""
+"""Stage 3: train detectors for each arm, evaluate them on held-out real photos and compare the arms."""
 
-import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from anogen_core.config import Arm, RunConfig
+from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training import train_detector
-from anogen_core.detectors.training_set import TrainingSet
-from anogen_core.errors import InputError
-from anogen_core.metrics.detection import PixelEvaluation, evaluate_scores
-from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Evaluation, Sample
+from anogen_core.metrics.comparison import compare_arms
+from anogen_core.metrics.histograms import to_levels
+from anogen_core.metrics.predictions import Predictions
+from anogen_core.records import GOOD, CheckpointRef, Comparison, DatasetRef, Evaluation, Sample, Trial
 from anogen_core.seeding import derive_seed
+from anogen_core.stages import arms
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.runtime import pick_device
-from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
 DETECTOR_VERSION = 1
 """Raised by hand when a change to a detector or its training changes its weights."""
 
+EVALUATION_VERSION = 2
+"""Raised by hand when a change to predictions, metrics or intervals changes their numbers."""
+
 _WEIGHTS = "detector.safetensors"
 _PREDICTIONS = "predictions.npz"
+_BATCH = 16
 
 
-def checkpoint_key(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> str:
+def trials(config: RunConfig) -> list[Trial]:
+    """Return every detector to train: all arms with the same seeds, the run's own first."""
+    seeds = range(config.seed, config.seed + config.evaluation.seeds)
+    return [Trial(arm=arm, seed=seed) for arm in dict.fromkeys(config.evaluation.arms) for seed in seeds]
+
+
+def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset: DatasetRef | None) -> str:
     """Return the content key of a trained detector."""
     return artifact_key(
         "detector",
         DETECTOR_VERSION,
         config.detector.model_dump(mode="json"),
-        arm,
+        trial.arm,
         [category.name, *category.frame, config.frame.model_dump(mode="json")],
         sorted(s.sha256 for s in category.normals),
-        dataset.digest if dataset is not None and arm == "generated" else None,
-        config.seed,
+        arms.identity(config, category, trial.arm, dataset),
+        trial.seed,
     )
 
 
-def is_trained(config: RunConfig, name: str, arm: Arm, dataset: DatasetRef) -> bool:
-    """Return whether the store holds the detector of one arm."""
-    key = checkpoint_key(config, read_category(config, name), arm, dataset)
+def is_trained(config: RunConfig, name: str, trial: Trial, dataset: DatasetRef) -> bool:
+    """Return whether the store holds the detector of one trial."""
+    key = checkpoint_key(config, read_category(config, name), trial, dataset)
     return ArtifactStore(f"{config.output}/artifacts").get(key) is not None
 
 
 def train(
     config: RunConfig,
     name: str,
-    arm: Arm,
+    trial: Trial,
     dataset: DatasetRef | None,
     *,
     on_step: Callable[[int, int], None] | None = None,
 ) -> CheckpointRef:
-    """Return the detector of one arm; trains it unless the store holds it already."""
+    """Return the detector of one trial; trains it unless the store holds it already."""
     category = read_category(config, name)
     artifacts = ArtifactStore(f"{config.output}/artifacts")
-    key = checkpoint_key(config, category, arm, dataset)
+    key = checkpoint_key(config, category, trial, dataset)
     artifact = artifacts.get(key)
     if artifact is None:
         scratch = artifacts.scratch(key)
         trained = train_detector(
             config.detector,
-            _training_set(config, category, arm, dataset),
-            # Arms share the seed: they differ in their data alone.
-            seed=derive_seed(config.seed, "detector", name),
+            arms.training_set(config, category, trial.arm, dataset),
+            # Arms share their seeds: they differ in their data alone.
+            seed=derive_seed(trial.seed, "detector", name),
             device=pick_device(config),
             checkpoint=scratch,
             on_progress=None if on_step is None else lambda done, total, _losses: on_step(done, total),
         )
-        metadata = {"kind": "detector", "category": name, "arm": arm, "curve": _curve(trained)}
+        metadata = {"kind": "detector", "category": name, **trial.model_dump(), "curve": _curve(trained)}
         artifact = artifacts.put(key, {_WEIGHTS: trained.to_bytes()}, metadata)
         scratch.clear()
     return CheckpointRef(
         detector=config.detector.kind,
         category=name,
-        arm=arm,
+        arm=trial.arm,
         uri=artifact.uri,
         digest=artifact.sha256[_WEIGHTS],
         steps=config.detector.steps,
-        trained_on=dataset.digest if dataset is not None and arm == "generated" else None,
+        trained_on=dataset.digest if dataset is not None and trial.arm == "generated" else None,
     )
 
 
-def evaluate(checkpoint: CheckpointRef, config: RunConfig) -> Evaluation:
+def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Evaluation:
     """Return the metrics of a detector on test photos that are not in, or related to, a support set."""
     category = read_category(config, checkpoint.category)
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     kept, excluded = category.evaluated
-    key = artifact_key("evaluation", checkpoint.digest, sorted(s.sha256 for s in kept), config.evaluation.examples)
+    key = artifact_key("evaluation", EVALUATION_VERSION, checkpoint.digest, sorted(s.sha256 for s in kept))
     artifact = artifacts.get(key)
     if artifact is not None:
         return Evaluation.model_validate(artifact.metadata["evaluation"])
-    detector = TrainedDetector.from_bytes(
-        artifacts.read(checkpoint.uri.rsplit("/", 1)[-1], _WEIGHTS), device=pick_device(config)
-    )
-    scores, maps = _predict(detector, kept, config, category)
-    masks = np.stack([_mask(s, category.frame) for s in kept])
+    predictions = _predict_all(_detector(checkpoint, config), kept, config, category)
     evaluation = Evaluation(
         category=category.name,
         detector=checkpoint.detector,
-        arm=checkpoint.arm,
-        seed=config.seed,
-        **_metrics(scores, maps, masks, labels=np.array([s.defect != GOOD for s in kept])),
+        **trial.model_dump(),
+        **predictions.metrics(),
         num_images=len(kept),
-        num_defective=sum(s.defect != GOOD for s in kept),
+        num_defective=int(predictions.defective.sum()),
         excluded_ids=tuple(s.sample_id for s in excluded),
-        per_defect=_per_defect(kept, scores, maps, masks),
+        per_defect=predictions.metrics_per_defect(),
+        predictions=key,
     )
     metadata = {"kind": "evaluation", "evaluation": evaluation.model_dump(mode="json")}
-    artifacts.put(key, {_PREDICTIONS: _pack(kept, scores, maps)}, metadata)
+    artifacts.put(key, {_PREDICTIONS: predictions.to_bytes()}, metadata)
     return evaluation
+
+
+def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:
+    """Return the arms of one category side by side, computed from the stored predictions."""
+    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    by_trial = {Trial.model_validate({"arm": e.arm, "seed": e.seed}): str(e.predictions) for e in evaluations}
+    of_trials = [[t.arm, t.seed, key] for t, key in by_trial.items()]
+    key = artifact_key("comparison", EVALUATION_VERSION, of_trials, config.evaluation.replicates, config.seed)
+    artifact = artifacts.get(key)
+    if artifact is not None:
+        return Comparison.model_validate(artifact.metadata["comparison"])
+    comparison = compare_arms(
+        ((trial, Predictions.from_bytes(artifacts.read(kept, _PREDICTIONS))) for trial, kept in by_trial.items()),
+        replicates=config.evaluation.replicates,
+        seed=derive_seed(config.seed, "bootstrap", evaluations[0].category),
+        category=evaluations[0].category,
+        detector=evaluations[0].detector,
+    )
+    artifacts.put(key, {}, {"kind": "comparison", "comparison": comparison.model_dump(mode="json")})
+    return comparison
 
 
 def example_predictions(checkpoint: CheckpointRef, config: RunConfig) -> list[tuple[Sample, float, np.ndarray]]:
     """Return (photo, score, heat map) of a few defective test photos, the same ones for every arm."""
     category = read_category(config, checkpoint.category)
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
-    detector = TrainedDetector.from_bytes(
-        artifacts.read(checkpoint.uri.rsplit("/", 1)[-1], _WEIGHTS), device=pick_device(config)
-    )
     chosen = choose_examples(category.evaluated[0], config.evaluation.examples)
     if not chosen:
         return []
-    scores, maps = _predict(detector, chosen, config, category)
+    scores, maps = _detector(checkpoint, config).predict(_photos(chosen, config, category))
     return list(zip(chosen, scores.tolist(), maps, strict=True))
 
 
@@ -139,21 +160,6 @@ def choose_examples(samples: Sequence[Sample], count: int) -> list[Sample]:
     return chosen
 
 
-def _training_set(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> TrainingSet:
-    normals = np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in category.normals])
-    if arm == "perlin" or dataset is None:
-        return TrainingSet(normals=normals, generated=None, masks=None)
-    stored = Dataset(dataset.uri)
-    made = stored.made()
-    if not made:
-        raise InputError(f"{dataset.uri}: holds no image to train on. See its ledger for the reasons.")
-    label = stored.mask if config.detector.supervision == "mask" else stored.box_mask
-    images, masks = zip(*((stored.image(row), label(row)) for row in range(len(made))), strict=True)
-    place = {s.sample_id: i for i, s in enumerate(category.normals)}
-    origins = np.array([place[row.normal_id] for row in made])
-    return TrainingSet(normals=normals, generated=np.stack(images), masks=np.stack(masks), origins=origins)
-
-
 def _curve(trained: TrainedDetector) -> list[list[float]]:
     """Return [step, total loss], averaged over a fiftieth of the training at a time."""
     total = np.sum(list(trained.losses.values()), axis=0)
@@ -161,45 +167,31 @@ def _curve(trained: TrainedDetector) -> list[list[float]]:
     return [[int(part[-1]) + 1, float(total[part].mean())] for part in parts]
 
 
-def _predict(
+def _detector(checkpoint: CheckpointRef, config: RunConfig) -> TrainedDetector:
+    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    return TrainedDetector.from_bytes(
+        artifacts.read(checkpoint.uri.rsplit("/", 1)[-1], _WEIGHTS), device=pick_device(config)
+    )
+
+
+def _photos(samples: Sequence[Sample], config: RunConfig, category: Category) -> np.ndarray:
+    return np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in samples])
+
+
+def _predict_all(
     detector: TrainedDetector, samples: Sequence[Sample], config: RunConfig, category: Category
-) -> tuple[np.ndarray, np.ndarray]:
-    scores, maps = [], []
-    for start in range(0, len(samples), 16):
-        batch = [
-            load_image(s, category.frame, white_level=config.frame.white_level) for s in samples[start : start + 16]
-        ]
-        batch_scores, batch_maps = detector.predict(np.stack(batch))
+) -> Predictions:
+    """Return what the detector says about the photos; only one batch of them is in memory as numbers of 32 bit."""
+    scores, levels = [], []
+    for start in range(0, len(samples), _BATCH):
+        batch_scores, maps = detector.predict(_photos(samples[start : start + _BATCH], config, category))
         scores.append(batch_scores)
-        maps.append(batch_maps)
-    return np.concatenate(scores), np.concatenate(maps)
-
-
-def _mask(sample: Sample, frame: tuple[int, int]) -> np.ndarray:
-    return np.zeros(frame, bool) if sample.defect == GOOD else load_mask(sample, frame)
-
-
-def _metrics(scores: np.ndarray, maps: np.ndarray, masks: np.ndarray, *, labels: np.ndarray) -> dict[str, float | None]:
-    images, pixels = evaluate_scores(scores, labels), PixelEvaluation()
-    pixels.add(maps, masks)
-    measured = pixels.metrics()
-    return {"image_auroc": images.auroc, "image_ap": images.ap, "pixel_auroc": measured.auroc, "pixel_ap": measured.ap}
-
-
-def _per_defect(
-    samples: Sequence[Sample], scores: np.ndarray, maps: np.ndarray, masks: np.ndarray
-) -> dict[str, dict[str, float | None]]:
-    names = np.array([s.defect for s in samples])
-    result = {}
-    for defect in sorted(set(names.tolist()) - {GOOD}):
-        chosen = (names == defect) | (names == GOOD)
-        result[defect] = _metrics(scores[chosen], maps[chosen], masks[chosen], labels=names[chosen] != GOOD)
-    return result
-
-
-def _pack(samples: Sequence[Sample], scores: np.ndarray, maps: np.ndarray) -> bytes:
-    """Return scores, ids and maps (half precision) as one compressed NumPy archive."""
-    buffer = io.BytesIO()
-    ids = np.array([s.sample_id for s in samples])
-    np.savez_compressed(buffer, sample_id=ids, score=scores, anomaly_map=maps.astype(np.float16))
-    return buffer.getvalue()
+        levels.append(to_levels(maps))
+    return Predictions(
+        sample_id=np.array([s.sample_id for s in samples]),
+        defect=np.array([s.defect for s in samples]),
+        group=np.array([s.group or s.sha256 for s in samples]),
+        score=np.concatenate(scores),
+        level=np.concatenate(levels),
+        mask=np.stack([load_mask(s, category.frame) for s in samples]),
+    )

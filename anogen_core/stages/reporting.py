@@ -11,7 +11,7 @@ import yaml
 
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
-from anogen_core.records import LedgerRow, Outcome, Sample
+from anogen_core.records import CheckpointRef, LedgerRow, Outcome, Sample
 from anogen_core.report import (
     CategoryReport,
     DefectReport,
@@ -79,8 +79,9 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
         dataset_summary=stored.summary(),
         defects=[_defect_report(config, category, result, defect) for defect in stored.spec.defects],
         evaluations=list(result.evaluations),
+        comparison=result.comparison,
         detector_curves={
-            c.arm: [(int(s), float(v)) for s, v in _metadata(artifacts, c.uri)["curve"]] for c in result.checkpoints
+            c.arm: [(int(s), float(v)) for s, v in _metadata(artifacts, c.uri)["curve"]] for c in _first_seeds(result)
         },
         predictions=_predictions(config, category, result),
         ledger=stored.ledger(),
@@ -116,7 +117,7 @@ def _example(config: RunConfig, category: Category, stored: Dataset, row: Ledger
 
 
 def _predictions(config: RunConfig, category: Category, result: CategoryResult) -> list[PredictionExample]:
-    by_arm = {c.arm: detection.example_predictions(c, config) for c in result.checkpoints}
+    by_arm = {c.arm: detection.example_predictions(c, config) for c in _first_seeds(result)}
     if not by_arm:
         return []
     first = next(iter(by_arm.values()))
@@ -124,6 +125,11 @@ def _predictions(config: RunConfig, category: Category, result: CategoryResult) 
         _prediction(config, category, sample, {arm: p[i] for arm, p in by_arm.items()})
         for i, (sample, _, _) in enumerate(first)
     ]
+
+
+def _first_seeds(result: CategoryResult) -> list[CheckpointRef]:
+    """Return the detector of each arm's first seed: the one whose curve and maps are shown."""
+    return list({c.arm: c for c in reversed(result.checkpoints)}.values())
 
 
 def _prediction(

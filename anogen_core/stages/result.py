@@ -4,7 +4,7 @@ from pydantic import Field
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import InputError
-from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Evaluation, Record
+from anogen_core.records import CheckpointRef, Comparison, ConceptEmbedding, DatasetRef, Evaluation, Record
 from anogen_core.storage import open_store
 
 _NAME = "run.json"
@@ -18,6 +18,7 @@ class CategoryResult(Record):
     embeddings: tuple[ConceptEmbedding, ...]
     checkpoints: tuple[CheckpointRef, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+    comparison: Comparison | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall-clock time of each stage; near zero for work that was found finished."""
 

@@ -79,6 +79,19 @@ def run(run_file: RunFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def evaluate(
+    run_file: RunFile,
+    seeds: Annotated[int, typer.Option(min=1, help="Detectors trained for each arm.")] = 3,
+    overrides: Overrides = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Compare all arms over several seeds, with 95 % intervals; reuses what a run has done. Run again to resume."""
+    from flows.cli import evaluating  # noqa: PLC0415
+
+    evaluating.evaluate(run_file, overrides or [], seeds=seeds, as_json=as_json)
+
+
+@app.command()
 def inspect(
     dataset: DatasetUri,
     as_json: AsJson = False,  # noqa: FBT002

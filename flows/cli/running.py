@@ -14,12 +14,20 @@ from flows.local_api import LocalApi, quiet_environment
 
 def run(run_file: Path, overrides: Sequence[str]) -> None:
     """Run a run file and print the datasets and the report."""
+    made = execute(run_file, overrides)
+    for dataset in made["datasets"]:
+        sys.stdout.write(f"dataset: {dataset['uri']}\n")
+    sys.stdout.write(f"report: {made['report']}\n")
+
+
+def execute(run_file: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Run a run file and return what it made: `datasets` and `report`."""
     home = _home(run_file, overrides)
     os.environ.update(quiet_environment(home))
     api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:
-            _run(run_file, overrides, api, display)
+            return _run(run_file, overrides, api, display)
     finally:
         if api is not None:
             api.stop()
@@ -40,7 +48,7 @@ def demo(out: Path, overrides: Sequence[str]) -> None:
     run(run_file, overrides)
 
 
-def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display: ProgressDisplay) -> None:
+def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display: ProgressDisplay) -> dict[str, Any]:
     from anogen_core.config import load_config  # noqa: PLC0415
     from flows.cli.starting import audit_or_stop, require_places  # noqa: PLC0415
     from tasks import progress  # noqa: PLC0415
@@ -63,15 +71,12 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
     try:
         # A local run needs no heartbeat; joining its thread costs a second for each flow.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            made = run_fleet(config, warnings)
+            return run_fleet(config, warnings)
     finally:
         silence()
         # What is still on its way to the flow page must arrive before the server stops.
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=10)
-    for dataset in made["datasets"]:
-        sys.stdout.write(f"dataset: {dataset['uri']}\n")
-    sys.stdout.write(f"report: {made['report']}\n")
 
 
 def _stop_once(*_: object) -> None:

@@ -10,7 +10,9 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from anogen_core.errors import InputError
 from anogen_core.metrics import detection
-from anogen_core.metrics.detection import PixelEvaluation, PixelMetrics, evaluate_scores
+from anogen_core.metrics.curve import PixelMetrics
+from anogen_core.metrics.detection import PixelEvaluation, evaluate_scores
+from anogen_core.metrics.histograms import LEVELS, coarsen, count_pixels, pixel_metrics, to_levels, to_probabilities
 
 
 def _pixels(seed: int, *, levels: int = 0) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -28,12 +30,32 @@ def _evaluate(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> PixelMetri
     return evaluation.metrics()
 
 
-def _overlap_area_by_definition(maps: NDArray[np.float32], masks: NDArray[np.bool_], limit: float) -> float:
-    """Evaluate AUPRO threshold by threshold, region by region."""
+def _regions(masks: NDArray[np.bool_]) -> list[tuple[int, NDArray[np.bool_]]]:
     regions = []
     for row, mask in enumerate(masks):
         labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
         regions += [(row, labels == number) for number in range(1, count + 1)]
+    return regions
+
+
+def _instance_precision_by_definition(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> tuple[float, float]:
+    """Evaluate IAP and IAP@90: lower the threshold step by step and ask which regions are more than half found."""
+    regions, curve = _regions(masks), []
+    for threshold in np.unique(maps)[::-1]:
+        recall = np.mean([(maps[row][region] >= threshold).mean() > 0.5 for row, region in regions])
+        curve.append((float(recall), float(masks[maps >= threshold].mean())))
+    steps = [
+        (recall, precision) for i, (recall, precision) in enumerate(curve) if recall > (curve[i - 1][0] if i else 0)
+    ]
+    best = [max(precision for _, precision in steps[i:]) for i in range(len(steps))]
+    gains = np.diff([0.0, *(recall for recall, _ in steps)])
+    at_90 = next(i for i, (recall, _) in enumerate(steps) if recall >= 0.9 - 1e-9)
+    return float(gains @ np.array(best)), best[at_90]
+
+
+def _overlap_area_by_definition(maps: NDArray[np.float32], masks: NDArray[np.bool_], limit: float) -> float:
+    """Evaluate AUPRO threshold by threshold, region by region."""
+    regions = _regions(masks)
     area, rate, overlap = 0.0, 0.0, 0.0
     for threshold in np.unique(maps)[::-1]:
         next_rate = float((maps[~masks] >= threshold).mean())
@@ -72,6 +94,8 @@ def test_pixels_agree_with_scikit_learn(levels: int) -> None:
 
     assert metrics.auroc == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-9)
     assert metrics.ap == pytest.approx(average_precision_score(masks.ravel(), maps.ravel()), abs=1e-9)
+    precision, recall, _ = precision_recall_curve(masks.ravel(), maps.ravel())
+    assert metrics.f1_max == pytest.approx((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
 
 
 @pytest.mark.parametrize("levels", [0, 5, 30])
@@ -79,7 +103,68 @@ def test_aupro_equals_its_definition(levels: int) -> None:
     """AUPRO equals the area found by going through every threshold and every region."""
     maps, masks = _pixels(1, levels=levels)
 
-    assert _evaluate(maps, masks).aupro == pytest.approx(_overlap_area_by_definition(maps, masks, 0.3), abs=1e-9)
+    metrics = _evaluate(maps, masks)
+
+    assert metrics.aupro == pytest.approx(_overlap_area_by_definition(maps, masks, 0.3), abs=1e-9)
+    assert metrics.aupro_05 == pytest.approx(_overlap_area_by_definition(maps, masks, 0.05), abs=1e-9)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0, 3, 12]))
+@settings(max_examples=6, deadline=None)
+def test_instance_precision_equals_its_definition(seed: int, levels: int) -> None:
+    """IAP and IAP@90 equal what a walk through every threshold and every region finds, with and without ties."""
+    maps, masks = _pixels(seed, levels=levels)
+
+    metrics = _evaluate(maps, masks)
+
+    assert (metrics.iap, metrics.iap_90) == pytest.approx(_instance_precision_by_definition(maps, masks), abs=1e-9)
+
+
+def test_a_region_found_by_exactly_half_is_not_found() -> None:
+    """More than half of a region's pixels count, so the third of four pixels decides, and ties with normal pixels."""
+    maps = np.array([[[0.9, 0.8, 0.4, 0.1, 0.6, 0.6, 0.5, 0.0]]], np.float32)
+    masks = np.array([[[1, 1, 1, 1, 0, 0, 0, 0]]], bool)
+
+    # At threshold 0.4: three of the region's pixels and three normal ones.
+    assert _evaluate(maps, masks).iap == 0.5
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_histograms_measure_levels_as_scores_of_any_type_are_measured(seed: int) -> None:
+    """The sum of the histograms of stored levels gives every metric of these levels as scores, in any order."""
+    maps, masks = _pixels(seed)
+    levels = to_levels(maps)
+
+    counts = sum((count_pixels(levels[i], masks[i]) for i in (3, 0, 4, 1, 2)), np.zeros((4, LEVELS)))
+
+    found, expected = pixel_metrics(counts), _evaluate(levels.astype(np.float64), masks)
+    assert found.model_dump() == pytest.approx(expected.model_dump(), abs=1e-12)
+
+
+def test_levels_keep_the_order_and_the_ends() -> None:
+    """Levels never swap two probabilities, tell 0.99999 from 0.99998, and give the probability back."""
+    p = np.sort(np.concatenate([np.random.default_rng(0).random(1000), [0.0, 1e-6, 2e-6, 0.99998, 0.99999, 1.0]]))
+    p = p.astype(np.float32)
+
+    levels = to_levels(p)
+
+    assert (np.diff(levels.astype(int)) >= 0).all()
+    assert len(np.unique(levels[-4:])) == 4
+    assert levels[0] == 0
+    assert levels[-1] == LEVELS - 1
+    assert to_probabilities(levels) == pytest.approx(p, abs=7e-5)
+    assert to_probabilities(levels)[1] == pytest.approx(1e-6, rel=1e-3)
+
+
+def test_fewer_levels_are_close() -> None:
+    """4,096 levels, which intervals are computed on, change no metric by more than half a hundredth."""
+    maps, masks = _pixels(7)
+    counts = sum((count_pixels(level, mask) for level, mask in zip(to_levels(maps), masks, strict=True)), np.zeros(()))
+
+    coarse = pixel_metrics(coarsen(np.asarray(counts), 4096))
+
+    assert coarse.model_dump() == pytest.approx(pixel_metrics(np.asarray(counts)).model_dump(), abs=5e-3)
 
 
 def test_metrics_do_not_depend_on_order_batches_or_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +199,9 @@ def test_perfect_maps_score_one() -> None:
         "ap": 1.0,
         "f1_max": 1.0,
         "aupro": pytest.approx(1.0),
+        "aupro_05": pytest.approx(1.0),
+        "iap": 1.0,
+        "iap_90": 1.0,
     }
 
 
@@ -146,3 +234,7 @@ def test_nan_and_wrong_shapes_are_refused() -> None:
         evaluate_scores(np.ones(3), np.ones(4))
     with pytest.raises(InputError, match="N, H, W"):
         PixelEvaluation().add(np.ones((4, 4)), np.ones((4, 4)))
+    with pytest.raises(InputError, match=r"\[0, 1\]"):
+        to_levels(np.array([0.5, np.nan]))
+    with pytest.raises(InputError, match="uint16 levels"):
+        count_pixels(np.ones((4, 4), np.uint8), np.ones((4, 4)))

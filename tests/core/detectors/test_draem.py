@@ -1,5 +1,7 @@
 """DRAEM: sizes, outputs and settings."""
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -70,7 +72,7 @@ def _batch(**changes: torch.Tensor) -> TrainingBatch:
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     mask = torch.zeros(2, 1, 32, 32)
     mask[:, :, :16] = 1
-    values = {
+    values: dict[str, Any] = {
         "shown": images,
         "target": images.flip(2),
         "target_known": torch.ones_like(mask),
@@ -108,7 +110,7 @@ def test_settings_name_their_mistakes() -> None:
     settings = TypeAdapter[DetectorSettings](DetectorSettings)
 
     assert settings.validate_python({"kind": "draem", "steps": 3}).image_size == 256
-    with pytest.raises(ValidationError, match="expected tags: 'draem'"):
+    with pytest.raises(ValidationError, match="expected tags: 'destseg', 'draem'"):
         settings.validate_python({"kind": "patchcore", "steps": 3})
     with pytest.raises(ValidationError, match="multiple of 32"):
         DraemSettings(steps=3, image_size=100)

@@ -1,0 +1,162 @@
+"""Arms side by side: means over seeds, and 95 % intervals from a bootstrap over groups of photos and over seeds.
+
+A replicate draws as many groups of test photos as there are, with replacement, and as many seeds; groups with a
+defective photo and groups without are drawn apart, so that every replicate has both. All arms see the same draw: a
+difference of arms is one on the same photos and seeds, and its interval is narrower than two separate ones suggest.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
+
+from anogen_core.errors import InputError
+from anogen_core.metrics.curve import ScoreMetrics
+from anogen_core.metrics.histograms import Row, coarsen, count_pixels, curve_of, pixel_metrics
+from anogen_core.metrics.predictions import METRICS, Predictions, named
+from anogen_core.records import ArmEstimates, Comparison, Estimate, Trial
+from anogen_core.seeding import numpy_generator
+
+_COARSE_LEVELS = 1 << 12
+"""Replicates are measured on 4,096 levels; their spread is put around the exact value."""
+_BLOCK = 64
+"""Replicates whose histograms are in memory at the same time."""
+_PERCENTILES = (2.5, 97.5)
+
+
+def compare_arms(
+    trials: Iterable[tuple[Trial, Predictions]], *, replicates: int, seed: int, category: str = "", detector: str = ""
+) -> Comparison:
+    """Return means, intervals and paired differences of arms that were all trained with the same seeds.
+
+    Args:
+        trials: the predictions of each arm and seed on the same photos; read one by one.
+        replicates: draws of the bootstrap.
+        seed: of the draws.
+        category: told in the result.
+        detector: told in the result.
+
+    Raises:
+        InputError: there is no trial, an arm lacks a seed, or the test photos differ.
+    """
+    rng = numpy_generator(seed)
+    first: Predictions | None = None
+    weights = np.zeros((0, 0))
+    exact: dict[Trial, NDArray[np.float64]] = {}
+    drawn: dict[Trial, NDArray[np.float64]] = {}
+    for trial, predictions in trials:
+        if first is None:
+            first, weights = predictions, _draw_photos(predictions, replicates, rng)
+        elif not np.array_equal(first.sample_id, predictions.sample_id):
+            raise InputError("The arms were evaluated on different photos, so their numbers cannot be compared.")
+        exact[trial] = _as_array(predictions.metrics())
+        drawn[trial] = _measure(predictions, weights)
+    if first is None:
+        raise InputError("There is no evaluated detector to compare. Set `evaluation.arms`.")
+    arms, seeds = _grid(list(exact))
+    seed_rows = rng.integers(len(seeds), size=(replicates, len(seeds)))
+    value = {arm: np.mean([exact[Trial(arm=arm, seed=s)] for s in seeds], axis=0) for arm in arms}
+    spread = {arm: _spread(np.stack([drawn[Trial(arm=arm, seed=s)] for s in seeds]), seed_rows) for arm in arms}
+    return Comparison(
+        category=category,
+        detector=detector,
+        seeds=tuple(seeds),
+        replicates=replicates,
+        num_images=len(first.score),
+        num_defective=int(first.defective.sum()),
+        num_groups=len(set(first.group.tolist())),
+        arms=tuple(
+            ArmEstimates(arm=arm, metrics=_estimates(value[arm], spread[arm], lowest=0.0, highest=1.0)) for arm in arms
+        ),
+        differences=tuple(
+            ArmEstimates(
+                arm=arm, against=other, metrics=_estimates(value[arm] - value[other], spread[arm] - spread[other])
+            )
+            for other, arm in combinations(arms, 2)
+        ),
+    )
+
+
+def _grid(trials: Sequence[Trial]) -> tuple[list[str], list[int]]:
+    """Return the arms and the seeds, each in the order of the trials.
+
+    Raises:
+        InputError: some arm lacks a seed that another has.
+    """
+    arms: list[str] = list(dict.fromkeys(t.arm for t in trials))
+    seeds = list(dict.fromkeys(t.seed for t in trials))
+    missing = [f"{arm} with seed {seed}" for arm in arms for seed in seeds if Trial(arm=arm, seed=seed) not in trials]
+    if missing:
+        raise InputError(f"Arms can be compared on the same seeds alone; missing: {', '.join(missing)}. Run again.")
+    return arms, seeds
+
+
+def _draw_photos(predictions: Predictions, replicates: int, rng: np.random.Generator) -> Float64[np.ndarray, "R N"]:
+    """Return how often each photo is in each replicate; row 0 is the test set itself."""
+    names, group = np.unique(predictions.group, return_inverse=True)
+    with_defect = np.zeros(len(names), bool)
+    with_defect[group[predictions.defective]] = True
+    times = np.ones((replicates + 1, len(names)))
+    for stratum in (with_defect, ~with_defect):
+        size = int(stratum.sum())
+        if size:
+            times[1:, stratum] = rng.multinomial(size, np.full(size, 1 / size), size=replicates)
+    return times[:, group]
+
+
+def _measure(predictions: Predictions, weights: Float64[np.ndarray, "R N"]) -> Float64[np.ndarray, "R M"]:
+    """Return every metric of every replicate, NaN where it is not defined."""
+    histograms = np.stack(
+        [
+            coarsen(count_pixels(level, mask), _COARSE_LEVELS)
+            for level, mask in zip(predictions.level, predictions.mask, strict=True)
+        ]
+    )
+    values = []
+    for start in range(0, len(weights), _BLOCK):
+        block = weights[start : start + _BLOCK]
+        pixels = np.tensordot(block, histograms, axes=1)
+        values += [
+            _as_array(named(_image_metrics(predictions, w), pixel_metrics(counts)))
+            for w, counts in zip(block, pixels, strict=True)
+        ]
+    return np.stack(values)
+
+
+def _image_metrics(predictions: Predictions, weights: NDArray[np.float64]) -> ScoreMetrics:
+    """Return the metrics of weighted photos: a histogram whose levels are the distinct scores."""
+    scores, level = np.unique(predictions.score, return_inverse=True)
+    counts = np.zeros((len(Row), len(scores)))
+    for row, chosen in ((Row.NEGATIVES, ~predictions.defective), (Row.POSITIVES, predictions.defective)):
+        counts[row] = np.bincount(level[chosen], weights=weights[chosen], minlength=len(scores))
+    curve = curve_of(counts)
+    return ScoreMetrics() if curve is None else curve.score_metrics()
+
+
+def _spread(drawn: Float64[np.ndarray, "S R M"], seed_rows: NDArray[np.int64]) -> Float64[np.ndarray, "R M"]:
+    """Return the mean over the drawn seeds of each replicate, minus that of the test set itself."""
+    replicates = np.arange(len(seed_rows))[:, None] + 1
+    spread: NDArray[np.float64] = drawn[seed_rows, replicates].mean(axis=1) - drawn[:, 0].mean(axis=0)
+    return spread
+
+
+def _estimates(
+    value: NDArray[np.float64],
+    spread: Float64[np.ndarray, "R M"],
+    *,
+    lowest: float = -1.0,
+    highest: float = 1.0,
+) -> Mapping[str, Estimate | None]:
+    ends = np.percentile(spread, _PERCENTILES, axis=0) + value
+    return {
+        name: None
+        if np.isnan([centre, low, high]).any()
+        else Estimate(value=centre, low=max(lowest, low), high=min(highest, high))
+        for name, centre, low, high in zip(METRICS, value.tolist(), *ends.tolist(), strict=True)
+    }
+
+
+def _as_array(metrics: Mapping[str, float | None]) -> NDArray[np.float64]:
+    return np.array([metrics[name] for name in METRICS], np.float64)

@@ -1,0 +1,92 @@
+"""What a detector said about every test photo, and what was true: every number of an evaluation follows from it."""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Bool, UInt16
+from numpy.typing import NDArray
+
+from anogen_core.errors import CorruptDatasetError
+from anogen_core.metrics.curve import PixelMetrics, ScoreMetrics
+from anogen_core.metrics.detection import evaluate_scores
+from anogen_core.metrics.histograms import LEVELS, Row, count_pixels, pixel_metrics
+from anogen_core.records import GOOD
+
+METRICS = (
+    *(f"image_{name}" for name in ScoreMetrics.model_fields),
+    *(f"pixel_{name}" for name in PixelMetrics.model_fields),
+)
+"""The names of all metrics: image_auroc, ..., pixel_iap_90."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Scores and maps of N photos. Stored as one compressed NumPy archive without pickles.
+
+    Example:
+        `Predictions.from_bytes(path.read_bytes()).metrics()["pixel_ap"]`
+    """
+
+    sample_id: NDArray[np.str_]
+    """(N,)."""
+    defect: NDArray[np.str_]
+    """(N,), `good` for normal photos."""
+    group: NDArray[np.str_]
+    """(N,): photos of one group may show the same part, so they are never told apart in a bootstrap."""
+    score: NDArray[np.float32]
+    """(N,). A greater score is more anomalous."""
+    level: UInt16[np.ndarray, "N H W"]
+    """Anomaly maps in the levels of `histograms.py`."""
+    mask: Bool[np.ndarray, "N H W"]
+    """True where the photo is labelled anomalous."""
+
+    @property
+    def defective(self) -> NDArray[np.bool_]:
+        """Return (N,), True for photos that are not good."""
+        return np.asarray(self.defect != GOOD)
+
+    def metrics(self) -> dict[str, float | None]:
+        """Return every metric by name; None where only one class is present."""
+        return self._metrics(np.ones(len(self.score), bool))
+
+    def metrics_per_defect(self) -> dict[str, dict[str, float | None]]:
+        """Return every metric of each defect against all good photos."""
+        names = sorted(set(self.defect.tolist()) - {GOOD})
+        return {name: self._metrics((self.defect == name) | ~self.defective) for name in names}
+
+    def to_bytes(self) -> bytes:
+        """Return the archive; the same predictions give the same bytes."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{name: getattr(self, name) for name in self.__slots__})
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Predictions":
+        """Return the predictions of an archive.
+
+        Raises:
+            CorruptDatasetError: the bytes are not such an archive.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                return cls(**{name: archive[name] for name in cls.__slots__})
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise CorruptDatasetError(
+                f"These bytes are not predictions: {error}. Evaluate the detector again."
+            ) from error
+
+    def _metrics(self, chosen: NDArray[np.bool_]) -> dict[str, float | None]:
+        counts = np.zeros((len(Row), LEVELS))
+        for row in np.flatnonzero(chosen):
+            counts += count_pixels(self.level[row], self.mask[row])
+        return named(evaluate_scores(self.score[chosen], self.defective[chosen]), pixel_metrics(counts))
+
+
+def named(images: ScoreMetrics, pixels: PixelMetrics) -> dict[str, Any]:
+    """Return the metrics of images and pixels under the names of METRICS."""
+    by_name = {f"image_{name}": value for name, value in images} | {f"pixel_{name}": value for name, value in pixels}
+    return {name: by_name[name] for name in METRICS}

@@ -1,0 +1,149 @@
+"""Arms side by side: stored predictions give every number again, and intervals mean what they say."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from anogen_core.errors import CorruptDatasetError, InputError
+from anogen_core.metrics.comparison import compare_arms
+from anogen_core.metrics.histograms import to_levels
+from anogen_core.metrics.predictions import METRICS, Predictions
+from anogen_core.records import Comparison, Evaluation, Trial
+from anogen_core.report.tables import comparison_table
+from anogen_core.report.verdict import ALL_METRICS
+
+
+def predictions(seed: int, *, skill: float = 0.2, copies: int = 1, photos: int = 24) -> Predictions:
+    """Return what a detector of some skill says; every photo comes `copies` times, as one group."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((photos, 12, 12), bool)
+    mask[::2, 3:6, 3:8] = True
+    noise = np.random.default_rng(seed).random(mask.shape)
+    levels = to_levels(np.clip(0.8 * noise + skill * mask, 0, 1))
+    names = [f"{i:02d}" for i in range(photos)]
+    defect = np.where(mask.any(axis=(1, 2)), np.where(rng.random(photos) < 0.5, "crack", "dent"), "good")
+    whole = Predictions(
+        sample_id=np.array(names),
+        defect=defect,
+        group=np.array(names),
+        score=levels.max(axis=(1, 2)).astype(np.float32),
+        level=levels,
+        mask=mask,
+    )
+    rows = np.repeat(np.arange(photos), copies)
+    return Predictions(**{name: getattr(whole, name)[rows] for name in Predictions.__slots__})
+
+
+def compare(arms: dict[str, list[Predictions]], *, replicates: int = 100) -> Comparison:
+    trials = [(Trial.model_validate({"arm": a, "seed": s}), p) for a, ps in arms.items() for s, p in enumerate(ps)]
+    return compare_arms(trials, replicates=replicates, seed=0)
+
+
+def width(comparison: Comparison, metric: str = "pixel_ap") -> float:
+    estimate = comparison.arms[0].metrics[metric]
+    assert estimate is not None
+    return estimate.high - estimate.low
+
+
+def test_stored_predictions_give_every_number_again() -> None:
+    """An archive holds all that the metrics need; the same predictions give the same bytes; damage is an error."""
+    said = predictions(1)
+
+    again = Predictions.from_bytes(said.to_bytes())
+
+    assert again.metrics() == said.metrics()
+    assert again.metrics_per_defect().keys() == {"crack", "dent"}
+    assert again.to_bytes() == said.to_bytes()
+    assert said.metrics()["pixel_ap"] == pytest.approx(
+        average_precision_score(said.mask.ravel(), said.level.ravel()), abs=1e-9
+    )
+    with pytest.raises(CorruptDatasetError, match="not predictions"):
+        Predictions.from_bytes(said.to_bytes()[:-30])
+
+
+def test_every_metric_has_a_field_and_a_name() -> None:
+    """What is measured is what is stored and shown."""
+    assert set(METRICS) <= set(Evaluation.model_fields)
+    assert tuple(ALL_METRICS) == METRICS
+
+
+def test_value_is_the_mean_over_seeds_and_lies_in_its_interval() -> None:
+    """The estimate is the plain mean of the seeds' exact metrics; its interval holds it."""
+    seeds = [predictions(s) for s in range(3)]
+
+    arm = compare({"perlin": seeds}).arms[0]
+
+    for name in METRICS:
+        estimate = arm.metrics[name]
+        assert estimate is not None
+        assert estimate.value == pytest.approx(np.mean([p.metrics()[name] for p in seeds]), abs=1e-12)
+        assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_photos_of_one_group_count_once() -> None:
+    """Four photos of every part, told as one group, give an interval as wide as one photo of every part."""
+    single, copied = (width(compare({"perlin": [predictions(1, copies=copies)]})) for copies in (1, 4))
+    alone = predictions(1, copies=4)
+    apart = Predictions(
+        **{name: getattr(alone, name) for name in Predictions.__slots__ if name != "group"},
+        group=np.array([f"{i}" for i in range(len(alone.score))]),
+    )
+
+    assert copied == pytest.approx(single, rel=0.15)
+    assert width(compare({"perlin": [apart]})) < 0.7 * single
+
+
+def test_differences_are_paired() -> None:
+    """An arm minus its equal is zero with no width; a better arm's gain is narrower than two separate intervals."""
+    weak, strong = [predictions(s) for s in range(2)], [predictions(s, skill=0.25) for s in range(2)]
+
+    comparison = compare({"perlin": weak, "cutpaste": weak, "generated": strong})
+
+    same, gain, _ = (d.metrics["pixel_ap"] for d in comparison.differences)
+    assert [(d.arm, d.against) for d in comparison.differences] == [
+        ("cutpaste", "perlin"),
+        ("generated", "perlin"),
+        ("generated", "cutpaste"),
+    ]
+    assert same is not None
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert gain is not None
+    assert 0 < gain.low < gain.value < gain.high
+    assert gain.high - gain.low < width(comparison)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    """Of ten test sets drawn from one world, at least seven intervals hold that world's value."""
+    truth = float(np.mean([predictions(1000 + i, photos=60).metrics()["pixel_auroc"] or 0 for i in range(10)]))
+    hits = 0
+    for seed in range(10):
+        estimate = compare({"perlin": [predictions(seed, photos=20)]}, replicates=100).arms[0].metrics["pixel_auroc"]
+        assert estimate is not None
+        hits += estimate.low <= truth <= estimate.high
+
+    assert hits >= 7
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    """Arms with different seeds or photos, and no arm at all, are errors; a missing class gives None."""
+    with pytest.raises(InputError, match="generated with seed 1"):
+        compare({"perlin": [predictions(0), predictions(1)], "generated": [predictions(0)]})
+    with pytest.raises(InputError, match="different photos"):
+        compare({"perlin": [predictions(0)], "generated": [predictions(0, photos=20)]})
+    with pytest.raises(InputError, match="no evaluated detector"):
+        compare({})
+    good = predictions(0)
+    rows = good.defect == "good"
+    alone = Predictions(**{name: getattr(good, name)[rows] for name in Predictions.__slots__})
+    assert set(compare({"perlin": [alone]}).arms[0].metrics.values()) == {None}
+
+
+def test_table_shows_arms_and_gains_of_the_last_one() -> None:
+    """One row per metric; the last arm is compared with each other one; numbers carry their interval."""
+    table = comparison_table(compare({"perlin": [predictions(0)], "generated": [predictions(0, skill=0.4)]}))
+
+    assert table.arms == ("perlin", "generated")
+    assert table.pairs == ("generated - perlin",)
+    assert [name for name, _ in table.rows] == list(ALL_METRICS.values())
+    assert table.differences[4][1][0].startswith("+0.")
+    assert table.differences[4][1][0].endswith("]")
