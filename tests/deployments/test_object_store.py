@@ -1,4 +1,4 @@
-"""Keys, rights and bucket of an object store of one's own; rights are tried on the real server where it is installed."""
+"""Keys, rights and bucket of an object store of one's own; rights are tried on the real server if it is installed."""
 
 import json
 import shutil
