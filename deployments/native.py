@@ -120,7 +120,10 @@ class Stack:
         job = service["restart"] == "no"
         while time.monotonic() < deadline:
             code = process.poll()
-            if (job and code == 0) or (code is None and not job and self._healthy(name, service)):
+            if job and code == 0:
+                del self._running[started]
+                return
+            if code is None and not job and self._healthy(name, service):
                 return
             if code is not None:
                 break
