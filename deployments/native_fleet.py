@@ -7,6 +7,7 @@ the datasets. `make test-fleet` calls it; it needs about ten minutes on two core
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,7 @@ _RUN_TIMEOUT = 900.0
 
 def main() -> None:
     """Run the scenario and say at each step what was seen; any difference ends it with an error."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that every service is ended
     with tempfile.TemporaryDirectory(prefix="anogen-fleet-") as name:
         folder = Path(name)
         names = [line.split("=")[0] for line in (ROOT / ".env.example").read_text().splitlines() if line[:1].isupper()]
