@@ -1,7 +1,7 @@
 """The whole factory on this machine without an engine: two categories, two Dask workers, one of which is killed.
 
 Starts what docker-compose.yml describes as plain processes, runs the same settings on it and by itself, and compares
-the datasets. `make test-fleet` calls it; it needs about ten minutes on two cores and leaves nothing running.
+the datasets. `make test-fleet` calls it; it takes about four minutes on two idle cores and leaves nothing running.
 """
 
 import json
@@ -104,7 +104,7 @@ def _scheduled_run(run_file: Path) -> None:
         done = [r for r in _status() if r["name"] not in before and r["state"] == "Completed"]
         if done:
             _anogen("deploy", str(run_file))
-            _say(f"the schedule's run {done[-1]['name']!r} is Completed and found all work finished")
+            _say(f"the schedule's run {done[-1]['name']!r} is Completed")
             return
         time.sleep(2)
     raise AnogenError(f"no scheduled run ended in time: {_status()[:2]}")

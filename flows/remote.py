@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterParentFlowRunId,
 )
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun
@@ -167,8 +168,13 @@ def submit(client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str
 
 
 def recent(client: SyncPrefectClient, limit: int) -> list[RunStatus]:
-    """Return the newest runs, newest first, with the progress of their stages."""
+    """Return the newest runs, newest first, with the progress of their stages.
+
+    A schedule plans its next hundred runs ahead; those whose time has not come are left out.
+    """
+    now = datetime.now(UTC)
     runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(before_=now)),
         flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         limit=limit,

@@ -99,6 +99,20 @@ def test_submitted_run_is_executed_by_a_worker(server: str, run_file: Path) -> N
     assert f"{name}  Completed" in _anogen("status")
 
 
+@pytest.mark.prefect
+def test_status_leaves_out_what_a_schedule_has_planned(server: str, run_file: Path) -> None:
+    """The future runs of a schedule do not push the present ones off the list."""
+    _anogen("deploy", run_file, "--name", "later")
+    name = _anogen("run", run_file, "--submit", "--name", "later").splitlines()[0].removeprefix("run: ")
+    planned = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+    deployment = _deployment(server, "later")["id"]
+    httpx.post(f"{server}/deployments/{deployment}/create_flow_run", json={"state": planned}).raise_for_status()
+
+    shown = [run for run in json.loads(_anogen("status", "--json")) if run["deployment"] == "later"]
+
+    assert [run["name"] for run in shown] == [name]
+
+
 def test_no_server_is_one_clear_message() -> None:
     """Without an address: what is missing and an example. With a wrong one: the address that does not answer."""
     with (
