@@ -6,13 +6,18 @@ OUT ?= demo
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-fleet check format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/anogen demo --out $(OUT)
 
 test: $(VENV)/.installed-dev
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+
+# The services of docker-compose.yml as plain processes, a run of two categories on them, one worker killed on the way.
+test-fleet: $(VENV)/.installed-fleet
+	$(BIN)/python -m deployments.native_fleet
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/deployments tests/flows
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -34,6 +39,13 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-fleet: $(VENV)/.installed-dev
+	@{ ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; } >/dev/null 2>&1 && command -v redis-server >/dev/null \
+		|| { echo "PostgreSQL or Redis is missing; installing both"; apt-get update -q \
+		&& apt-get install -y --no-install-recommends postgresql redis-server; }
+	$(BIN)/python -m pip install --quiet -e '.[dev,fleet]'
 	@touch $@
 
 clean:

@@ -23,7 +23,6 @@ from anogen_core.planning import PlanSettings
 from anogen_core.records import Arm
 from anogen_core.settings import Settings, apply_override
 
-
 DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 EmbeddingKey = Annotated[str, Field(pattern=r"^embedding-[0-9a-f]{16}$")]
 

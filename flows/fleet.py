@@ -1,8 +1,9 @@
 """A whole run: every category in turn, then the report."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow, tags
+from prefect import flow, runtime, tags
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import AnogenError, InterruptedRunError
@@ -13,7 +14,17 @@ from flows.category import make_category
 from flows.runners import task_runners
 
 
-@flow(name="anogen", flow_run_name="{config.name}", persist_result=False)
+def run_name(config: RunConfig, when: datetime) -> str:
+    """Return how a run is called everywhere: what it makes, and when it was asked for."""
+    return f"{config.name} {when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _own_name() -> str:
+    config: RunConfig = runtime.flow_run.parameters["config"]
+    return run_name(config, runtime.flow_run.scheduled_start_time)
+
+
+@flow(name="anogen", flow_run_name=_own_name, persist_result=False)
 def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str, Any]:
     """Make datasets and detectors for every category; one that fails does not stop the others.
 

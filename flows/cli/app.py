@@ -27,6 +27,8 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the run file, e.g. inversion.steps=3000."),
 ]
+Name = Annotated[str | None, typer.Option(help="Name of the deployment; default: the run file's.", show_default=False)]
+Pool = Annotated[str, typer.Option(help="Work pool whose workers execute the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -71,8 +73,19 @@ def check(
 
 
 @app.command()
-def run(run_file: RunFile, overrides: Overrides = None) -> None:
+def run(
+    run_file: RunFile,
+    overrides: Overrides = None,
+    submit: Annotated[bool, typer.Option("--submit", help="Let a worker of PREFECT_API_URL run it.")] = False,  # noqa: FBT002
+    name: Name = None,
+    pool: Pool = "anogen",
+) -> None:
     """Learn the defects, make the datasets, train and compare detectors. Run again to resume."""
+    if submit:
+        from flows.cli import serving  # noqa: PLC0415
+
+        serving.submit(run_file, overrides or [], name=name, pool=pool)
+        return
     from flows.cli import running  # noqa: PLC0415
 
     running.run(run_file, overrides or [])
@@ -89,6 +102,32 @@ def evaluate(
     from flows.cli import evaluating  # noqa: PLC0415
 
     evaluating.evaluate(run_file, overrides or [], seeds=seeds, as_json=as_json)
+
+
+@app.command()
+def deploy(
+    run_file: RunFile,
+    overrides: Overrides = None,
+    cron: Annotated[str | None, typer.Option(help="When to run, as a cron line in UTC.", show_default=False)] = None,
+    interval: Annotated[str | None, typer.Option(help="How often to run: 90m, 6h, 1d.", show_default=False)] = None,
+    name: Name = None,
+    pool: Pool = "anogen",
+) -> None:
+    """Register the run with the Prefect server of PREFECT_API_URL; again to change its settings or its schedule."""
+    from flows.cli import serving  # noqa: PLC0415
+
+    serving.deploy(run_file, overrides or [], name=name, pool=pool, cron=cron, interval=interval)
+
+
+@app.command()
+def status(
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many runs.")] = 10,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show the newest runs on the Prefect server of PREFECT_API_URL and how far they have come."""
+    from flows.cli import serving  # noqa: PLC0415
+
+    serving.status(limit, as_json=as_json)
 
 
 @app.command()

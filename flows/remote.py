@@ -1,0 +1,218 @@
+"""Runs that a Prefect server keeps and its workers execute: register one, start one, look at all of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from prefect.states import Scheduled
+from prefect.types.entrypoint import EntrypointType
+from prefect.workers.process import ProcessWorker
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from anogen_core.config import RunConfig
+from anogen_core.errors import AnogenError, InputError
+from flows.fleet import run_fleet, run_name
+
+FLOW: Final = run_fleet.name
+Schedule = CronSchedule | IntervalSchedule
+POOL: Final = "anogen"
+"""The work pool that workers poll unless another is named."""
+
+
+class Stage(BaseModel):
+    """How far one stage of a run has come."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """The category and what is done, for example `bottle: generate`."""
+    percent: float
+    """From 0 to 100."""
+
+
+class RunStatus(BaseModel):
+    """What the server knows of one run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    deployment: str | None
+    """The name it was registered under; None for a run started by hand."""
+    state: str
+    """Prefect's own word: Scheduled, Running, Completed, Failed, Crashed..."""
+    message: str
+    """Why it is in that state; often empty."""
+    started: datetime | None
+    ended: datetime | None
+    stages: tuple[Stage, ...]
+    """In the order in which they began."""
+    url: str | None
+    """Its page."""
+
+
+@contextmanager
+def server() -> Iterator[SyncPrefectClient]:
+    """Give a client of the server that PREFECT_API_URL names.
+
+    Raises:
+        InputError: no server is named.
+        AnogenError: the server does not answer, refuses the password, or refuses what it is asked for.
+    """
+    address = PREFECT_API_URL.value()
+    if not address:
+        raise InputError(
+            "PREFECT_API_URL is not set, so there is no server to ask. Set it to the server's address, for example"
+            " http://127.0.0.1:4200/api (`prefect server start` starts one)."
+        )
+    try:
+        with get_client(sync_client=True) as client:
+            client.read_flows(limit=1)
+            yield client
+    except PrefectHTTPStatusError as error:
+        status = error.response.status_code
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise AnogenError(
+                f"{address} refuses the password (status {status}). Set PREFECT_API_AUTH_STRING to its user:password."
+            ) from error
+        raise AnogenError(f"{address} answered with status {status}: {error.response.text[:300]}") from error
+    except (httpx.HTTPError, RuntimeError) as error:
+        raise AnogenError(
+            f"{address} does not answer ({error or type(error).__name__}). Is the Prefect server running, and is"
+            " PREFECT_API_URL its address?"
+        ) from error
+
+
+def schedule(cron: str | None, interval: str | None) -> Schedule | None:
+    """Return when runs start by themselves: by a cron line in UTC, every so often (90m, 6h, 1d), or never.
+
+    Raises:
+        InputError: both are given, or one of them cannot be read.
+    """
+    if cron is not None and interval is not None:
+        raise InputError("--cron and --interval: give one of them.")
+    try:
+        if cron is not None:
+            return CronSchedule(cron=cron, timezone="UTC")
+        if interval is not None:
+            unit = {"m": "minutes", "h": "hours", "d": "days"}[interval[-1:]]
+            return IntervalSchedule(interval=timedelta(**{unit: float(interval[:-1])}))
+    except (ValidationError, KeyError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{cron if cron is not None else interval!r}: cannot be read as a schedule. Expected --cron '0 3 * * *' or"
+            " --interval 90m, 6h or 1d."
+        ) from error
+    return None
+
+
+def register(
+    client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str, when: Schedule | None = None
+) -> UUID:
+    """Register a run, or replace what is registered under its name: settings, work pool and schedule.
+
+    Two runs of one deployment never work at the same time: the second waits.
+    """
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(
+            WorkPoolCreate(name=pool, type="process", base_job_template=ProcessWorker.get_default_base_job_template())
+        )
+    deployment = RunnerDeployment.from_flow(
+        run_fleet,
+        name=name,
+        schedules=[when] if when is not None else [],
+        parameters=_parameters(config),
+        description=f"{run_fleet.description}\n\nWrites to `{config.output}`.",
+        tags=["anogen"],
+        work_pool_name=pool,
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    return cast("UUID", deployment.apply())
+
+
+def submit(client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str) -> RunStatus:
+    """Start a run with these settings now, on the next free worker; registers it first if nobody has."""
+    try:
+        deployment = client.read_deployment_by_name(f"{FLOW}/{name}").id
+    except ObjectNotFound:
+        deployment = register(client, config, name=name, pool=pool)
+    now = datetime.now(UTC)
+    run = client.create_flow_run_from_deployment(
+        deployment,
+        parameters=_parameters(config),
+        state=Scheduled(scheduled_time=now),
+        name=run_name(config, now),
+        tags=["anogen"],
+    )
+    return _status(run, {deployment: name}, ())
+
+
+def recent(client: SyncPrefectClient, limit: int) -> list[RunStatus]:
+    """Return the newest runs, newest first, with the progress of their stages.
+
+    A schedule plans its next hundred runs ahead; those whose time has not come are left out.
+    """
+    now = datetime.now(UTC)
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(before_=now)),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=limit,
+    )
+    deployments = {run.deployment_id for run in runs if run.deployment_id is not None}
+    names = {deployment: client.read_deployment(deployment).name for deployment in deployments}
+    return [_status(run, names, _stages(client, run)) for run in runs]
+
+
+def _parameters(config: RunConfig) -> dict[str, Any]:
+    return {"config": config.model_dump(mode="json")}
+
+
+def _stages(client: SyncPrefectClient, run: FlowRun) -> Sequence[Stage]:
+    categories = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]))
+    )
+    if not categories:
+        return ()
+    bars = client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[c.id for c in categories]),
+            type=ArtifactFilterType(any_=["progress"]),
+        ),
+        sort=ArtifactSort.CREATED_DESC,
+    )
+    return [Stage(name=bar.description or str(bar.key), percent=float(str(bar.data))) for bar in reversed(bars)]
+
+
+def _status(run: FlowRun, deployments: dict[Any, str], stages: Sequence[Stage]) -> RunStatus:
+    page = PREFECT_UI_URL.value()
+    return RunStatus(
+        name=run.name,
+        deployment=deployments.get(run.deployment_id),
+        state=run.state_name or "Unknown",
+        message=(run.state.message if run.state is not None else None) or "",
+        started=run.start_time,
+        ended=run.end_time,
+        stages=tuple(stages),
+        url=f"{page}/runs/flow-run/{run.id}" if page else None,
+    )

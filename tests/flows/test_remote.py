@@ -1,0 +1,139 @@
+"""Runs on a Prefect server: registered, started, executed by a worker and looked at, all through the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from typer.testing import CliRunner
+
+from anogen_core.errors import AnogenError, InputError
+from flows.cli.app import app
+from flows.local_api import LocalApi, quiet_environment
+from flows.remote import schedule
+from flows.remote import server as connect
+
+PREFECT = [sys.executable, "-c", "from prefect.cli import app; app()"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Prefect server of these tests' own; commands of this process ask it."""
+    home = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in quiet_environment(home).items():
+            patch.setenv(name, value)
+        api = LocalApi(home)
+        api.wait()
+        with temporary_settings({PREFECT_API_URL: api.url}):
+            yield api.url
+        api.stop()
+
+
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory: pytest.TempPathFactory, small_run: dict[str, object]) -> Path:
+    base = tmp_path_factory.mktemp("remote")
+    path = base / "run.yaml"
+    settings = {**small_run, "evaluation": {"enabled": False}, "output": str(base / "out")}
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return path
+
+
+def _anogen(*arguments: str | Path) -> str:
+    """Return what a command prints; this process has imported everything already."""
+    said = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert said.exit_code == 0, said.output
+    return said.stdout
+
+
+def _deployment(server: str, name: str) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{server}/deployments/name/anogen/{name}").raise_for_status().json()
+    return answer
+
+
+@pytest.mark.prefect
+def test_deployment_has_settings_schedule_pool_and_a_form(server: str, run_file: Path) -> None:
+    """What the flow page needs to start the run by hand or by the clock; registering again replaces the schedule."""
+    said = _anogen("deploy", run_file, "--cron", "0 3 * * *", "--name", "nightly", "--set", "seed=7")
+    assert said == "deployment: anogen/nightly\n"
+
+    made = _deployment(server, "nightly")
+    assert made["parameters"]["config"]["seed"] == 7
+    assert [s["schedule"]["cron"] for s in made["schedules"]] == ["0 3 * * *"]
+    assert made["work_pool_name"] == "anogen"
+    assert made["entrypoint"] == "flows.fleet.run_fleet"
+    assert made["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    seed = made["parameter_openapi_schema"]["definitions"]["RunConfig"]["properties"]["seed"]
+    assert seed["description"] == "Every random choice of the run follows from it."
+
+    _anogen("deploy", run_file, "--interval", "6h", "--name", "nightly")
+    assert [s["schedule"]["interval"] for s in _deployment(server, "nightly")["schedules"]] == [6 * 3600]
+    _anogen("deploy", run_file, "--name", "nightly")
+    assert _deployment(server, "nightly")["schedules"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_submitted_run_is_executed_by_a_worker(server: str, run_file: Path) -> None:
+    """From the command to the sealed datasets, under the name that the command printed."""
+    name = _anogen("run", run_file, "--submit").splitlines()[0].removeprefix("run: ")
+    assert name.startswith("small 20")
+    waiting = json.loads(_anogen("status", "--json"))
+    assert [(run["name"], run["deployment"], run["started"]) for run in waiting] == [(name, "small", None)]
+
+    worker = [*PREFECT, "worker", "start", "--pool", "anogen", "--type", "process", "--run-once"]
+    subprocess.run(worker, capture_output=True, timeout=120, check=True, env={**os.environ, "PREFECT_API_URL": server})
+
+    run = json.loads(_anogen("status", "--json"))[0]
+    assert (run["name"], run["state"]) == (name, "Completed"), run["message"]
+    assert {stage["name"] for stage in run["stages"]} >= {"bolt: learn defects", "felt: generate"}
+    assert {stage["percent"] for stage in run["stages"]} == {100}
+    assert len(list((run_file.parent / "out" / "datasets").glob("*.zarr"))) == 2
+    assert f"{name}  Completed" in _anogen("status")
+
+
+@pytest.mark.prefect
+def test_status_leaves_out_what_a_schedule_has_planned(server: str, run_file: Path) -> None:
+    """The future runs of a schedule do not push the present ones off the list."""
+    _anogen("deploy", run_file, "--name", "later")
+    name = _anogen("run", run_file, "--submit", "--name", "later").splitlines()[0].removeprefix("run: ")
+    planned = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+    deployment = _deployment(server, "later")["id"]
+    httpx.post(f"{server}/deployments/{deployment}/create_flow_run", json={"state": planned}).raise_for_status()
+
+    shown = [run for run in json.loads(_anogen("status", "--json")) if run["deployment"] == "later"]
+
+    assert [run["name"] for run in shown] == [name]
+
+
+def test_no_server_is_one_clear_message() -> None:
+    """Without an address: what is missing and an example. With a wrong one: the address that does not answer."""
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(InputError, match=r"^PREFECT_API_URL is not set.*http://127.0.0.1:4200/api"),
+        connect(),
+    ):
+        pass
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}),
+        pytest.raises(AnogenError, match=r"http://127.0.0.1:1/api does not answer"),
+        connect(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("cron", "interval"),
+    [("0 3 * * *", "6h"), ("at night", None), (None, "soon"), (None, "h"), (None, ""), (None, "-2h"), (None, "1e999d")],
+)
+def test_unreadable_schedule_is_refused(cron: str | None, interval: str | None) -> None:
+    """Before anything is registered."""
+    with pytest.raises(InputError):
+        schedule(cron, interval)
