@@ -12,12 +12,13 @@ from anogen_core.detectors.training import train_detector
 from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
 from anogen_core.metrics.detection import PixelEvaluation, evaluate_scores
-from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Evaluation, Sample
+from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Decision, Evaluation, ReviewVerdict, Sample
 from anogen_core.seeding import derive_seed
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.runtime import pick_device
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
+from anogen_core.storage.verdicts import review_fingerprint
 
 DETECTOR_VERSION = 1
 """Raised by hand when a change to a detector or its training changes its weights."""
@@ -27,7 +28,18 @@ _PREDICTIONS = "predictions.npz"
 
 
 def checkpoint_key(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> str:
-    """Return the content key of a trained detector."""
+    """Return the content key of a trained detector; what reviewers rejected or fixed in the dataset is part of it."""
+    return _checkpoint_key(config, category, arm, dataset, _verdicts(arm, dataset))
+
+
+def _checkpoint_key(
+    config: RunConfig,
+    category: Category,
+    arm: Arm,
+    dataset: DatasetRef | None,
+    verdicts: dict[int, ReviewVerdict],
+) -> str:
+    review = review_fingerprint(verdicts)
     return artifact_key(
         "detector",
         DETECTOR_VERSION,
@@ -37,6 +49,7 @@ def checkpoint_key(config: RunConfig, category: Category, arm: Arm, dataset: Dat
         sorted(s.sha256 for s in category.normals),
         dataset.digest if dataset is not None and arm == "generated" else None,
         config.seed,
+        *([review] if review else []),
     )
 
 
@@ -57,13 +70,14 @@ def train(
     """Return the detector of one arm; trains it unless the store holds it already."""
     category = read_category(config, name)
     artifacts = ArtifactStore(f"{config.output}/artifacts")
-    key = checkpoint_key(config, category, arm, dataset)
+    verdicts = _verdicts(arm, dataset)
+    key = _checkpoint_key(config, category, arm, dataset, verdicts)
     artifact = artifacts.get(key)
     if artifact is None:
         scratch = artifacts.scratch(key)
         trained = train_detector(
             config.detector,
-            _training_set(config, category, arm, dataset),
+            _training_set(config, category, arm, dataset, verdicts),
             # Arms share the seed: they differ in their data alone.
             seed=derive_seed(config.seed, "detector", name),
             device=pick_device(config),
@@ -139,19 +153,36 @@ def choose_examples(samples: Sequence[Sample], count: int) -> list[Sample]:
     return chosen
 
 
-def _training_set(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> TrainingSet:
+def _verdicts(arm: Arm, dataset: DatasetRef | None) -> dict[int, ReviewVerdict]:
+    return Dataset(dataset.uri).verdicts() if dataset is not None and arm == "generated" else {}
+
+
+def _training_set(
+    config: RunConfig,
+    category: Category,
+    arm: Arm,
+    dataset: DatasetRef | None,
+    verdicts: dict[int, ReviewVerdict],
+) -> TrainingSet:
     normals = np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in category.normals])
     if arm == "perlin" or dataset is None:
         return TrainingSet(normals=normals, generated=None, masks=None)
     stored = Dataset(dataset.uri)
-    made = stored.made()
-    if not made:
+    if not len(stored):
         raise InputError(f"{dataset.uri}: holds no image to train on. See its ledger for the reasons.")
-    label = stored.mask if config.detector.supervision == "mask" else stored.box_mask
-    images, masks = zip(*((stored.image(row), label(row)) for row in range(len(made))), strict=True)
+    fixed = {row for row, verdict in verdicts.items() if verdict.decision is Decision.FIX}
+    judged = (sample.judged(verdicts.get(row)) for row, sample in enumerate(stored))
+    kept = [sample for sample in judged if sample is not None]
+    if not kept:
+        raise InputError(f"{dataset.uri}: every image was rejected in review. Accept some with `anogen review`.")
+    by_mask = config.detector.supervision == "mask"
     place = {s.sample_id: i for i, s in enumerate(category.normals)}
-    origins = np.array([place[row.normal_id] for row in made])
-    return TrainingSet(normals=normals, generated=np.stack(images), masks=np.stack(masks), origins=origins)
+    return TrainingSet(
+        normals=normals,
+        generated=np.stack([s.image for s in kept]),
+        masks=np.stack([s.mask if by_mask or s.row.row in fixed else s.box_mask for s in kept]),
+        origins=np.array([place[s.row.normal_id] for s in kept]),
+    )
 
 
 def _curve(trained: TrainedDetector) -> list[list[float]]:

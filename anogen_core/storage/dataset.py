@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt64
 
 from anogen_core.errors import CorruptDatasetError, InputError
-from anogen_core.records import DatasetRef, LedgerRow, Outcome
+from anogen_core.records import DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
 from anogen_core.storage import layout, ledger
 from anogen_core.storage.commit import check
 from anogen_core.storage.manifest import Manifest, count_made, count_outcomes
@@ -16,6 +16,7 @@ from anogen_core.storage.parts import Parts
 from anogen_core.storage.shard import decode_chunk, index_bytes, index_checksum, locate, read_index, split_shard
 from anogen_core.storage.spec import DatasetSpec
 from anogen_core.storage.uri import open_store, parts_uri
+from anogen_core.storage.verdicts import read_verdicts
 
 
 class StoredSample(NamedTuple):
@@ -25,6 +26,19 @@ class StoredSample(NamedTuple):
     image: UInt8[np.ndarray, "H W 3"]
     box_mask: UInt8[np.ndarray, "H W"]
     mask: UInt8[np.ndarray, "H W"]
+
+    def judged(self, verdict: ReviewVerdict | None) -> "StoredSample | None":
+        """Return the sample as a reviewer left it: with the mask that was fixed, or None when it was rejected."""
+        if verdict is None or verdict.decision in (Decision.ACCEPT, Decision.NONE):
+            return self
+        if verdict.decision is Decision.REJECT:
+            return None
+        if verdict.box is None:
+            return self._replace(mask=self.box_mask)
+        x, y, width, height = verdict.box.as_list()
+        mask = np.zeros_like(self.mask)
+        mask[y : y + height, x : x + width] = 255
+        return self._replace(mask=mask)
 
 
 @final
@@ -147,6 +161,17 @@ class Dataset:
     def mask(self, row: int) -> UInt8[np.ndarray, "H W"]:
         """Return the pixel label, 0 or 255; raises as `image`."""
         return self._read_chunk("mask", row)
+
+    def verdicts(self) -> dict[int, ReviewVerdict]:
+        """Return the latest verdict on each image that has one, by row; read anew at every call.
+
+        Raises:
+            InputError: there is no dataset, or it is not sealed.
+            CorruptDatasetError: a stored verdict is damaged.
+        """
+        latest = read_verdicts(self.uri, self.manifest.digest)
+        rows = {row.request_id: row.row for row in self.made()} if latest else {}
+        return {row: latest[name] for name, row in rows.items() if row is not None and name in latest}
 
     def summary(self) -> dict[str, Any]:
         """Return counts and identity as plain JSON values, also of a dataset that is not sealed yet.
