@@ -3,19 +3,22 @@
 Only the ledger is read at the start; pixels are read for the images that are looked at.
 """
 
+import functools
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 from pydantic import NonNegativeInt
 
 from anogen_core.errors import InputError, StorageError
-from anogen_core.export.normals import NormalPhotos
-from anogen_core.records import Box, Decision, Record, ReviewVerdict
+from anogen_core.records import Box, Decision, LedgerRow, Record, ReviewVerdict
 from anogen_core.review import pictures
-from anogen_core.storage import Dataset, StoredSample
+from anogen_core.storage import Dataset, StoredSample, ledger
 from anogen_core.storage.verdicts import VerdictWriter
+
+if TYPE_CHECKING:
+    from anogen_core.export.normals import NormalPhotos
 
 _CODES: Final = {decision: code for code, decision in enumerate(Decision)}
 
@@ -64,13 +67,12 @@ class Review:
     def __init__(self, dataset: Dataset, who: str) -> None:
         self._dataset = dataset
         self._who = who
-        self._rows = dataset.made()
-        if not self._rows:
+        self._table = dataset.made_table()
+        if not len(self._table):
             raise InputError(f"{dataset.uri}: holds no image to review. See its ledger for the reasons.")
         self._writer = VerdictWriter(dataset.uri, dataset.manifest.digest)
-        self._normals = NormalPhotos(dataset)
         places = {name: place for place, name in enumerate(dataset.spec.defects)}
-        self._defects = np.array([places[row.defect] for row in self._rows])
+        self._defects = np.array([places[name] for name in self._table["defect"].to_pylist()])
         self._lock = threading.Lock()
         self._done: list[tuple[int, ReviewVerdict | None]] = []
         self._verdicts: dict[int, ReviewVerdict] = {}
@@ -83,7 +85,7 @@ class Review:
         with self._lock:
             self._verdicts = self._dataset.verdicts()
             self._newest = max((v.when for v in self._verdicts.values()), default=self._newest)
-            self._codes = np.full(len(self._rows), _CODES[Decision.NONE], np.uint8)
+            self._codes = np.full(len(self._table), _CODES[Decision.NONE], np.uint8)
             for row, verdict in self._verdicts.items():
                 self._codes[row] = _CODES[verdict.decision]
 
@@ -155,11 +157,21 @@ class Review:
         dataset = self._dataset
         image, box_mask = dataset.image(row), dataset.box_mask(row)
         # Whether the photo is the right one shows outside the box mask; the pixel mask plays no part.
-        photo = self._normals.load(StoredSample(self._rows[row], image, box_mask, box_mask))
+        photo = self._normal_photos.load(StoredSample(self._row(row), image, box_mask, box_mask))
         return None if photo is None else pictures.png(photo)
 
+    @functools.cached_property
+    def _normal_photos(self) -> "NormalPhotos":
+        # Its import takes seconds; the first generated image need not wait for them.
+        from anogen_core.export.normals import NormalPhotos  # noqa: PLC0415
+
+        return NormalPhotos(self._dataset)
+
+    def _row(self, row: int) -> LedgerRow:
+        return ledger.to_rows(self._table.slice(row, 1), where=self._dataset.uri)[0]
+
     def _matches(self, query: Query) -> np.ndarray:
-        chosen = np.ones(len(self._rows), bool)
+        chosen = np.ones(len(self._table), bool)
         if query.defect is not None:
             chosen &= self._defects == query.defect
         if query.decision is not None:
@@ -172,7 +184,7 @@ class Review:
         return min(max(0, place + query.step - after), len(matches) - 1)
 
     def _describe(self, row: int) -> dict[str, Any]:
-        ledger_row, verdict = self._rows[row], self._verdicts.get(row)
+        ledger_row, verdict = self._row(row), self._verdicts.get(row)
         known = {
             "row": row,
             "request_id": ledger_row.request_id,
@@ -200,8 +212,8 @@ class Review:
         return self._verdicts[row].decision.value if row in self._verdicts else Decision.NONE.value
 
     def _check(self, judgement: Judgement) -> None:
-        if judgement.row >= len(self._rows):
-            raise InputError(f"row: expected 0 to {len(self._rows) - 1}, found {judgement.row}.")
+        if judgement.row >= len(self._table):
+            raise InputError(f"row: expected 0 to {len(self._table) - 1}, found {judgement.row}.")
         box, spec = judgement.box, self._dataset.spec
         if box is None:
             return
@@ -213,7 +225,7 @@ class Review:
     def _store(self, row: int, decision: Decision, box: Box | None) -> None:
         """Store a verdict that is newer than every known one, whatever the clocks of other machines say."""
         verdict = ReviewVerdict(
-            request_id=self._rows[row].request_id,
+            request_id=self._row(row).request_id,
             decision=decision,
             box=box,
             who=self._who,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, final
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import UInt8, UInt64
 
 from anogen_core.errors import CorruptDatasetError, InputError
@@ -132,6 +133,16 @@ class Dataset:
         """Return the rows of the images: row i describes image i."""
         return [row for row in self._ledger if row.row is not None]
 
+    def made_table(self) -> pa.Table:
+        """Return the rows of the images of a sealed dataset as an Arrow table, in a blink also when there are many.
+
+        Raises:
+            InputError: there is no dataset, or it is not sealed.
+            CorruptDatasetError: the ledger is damaged.
+        """
+        table = self._table()
+        return table.filter(table["row"].is_valid())
+
     def request(self, request_id: str) -> LedgerRow:
         """Return the row of one request.
 
@@ -170,8 +181,8 @@ class Dataset:
             CorruptDatasetError: a stored verdict is damaged.
         """
         latest = read_verdicts(self.uri, self.manifest.digest)
-        rows = {row.request_id: row.row for row in self.made()} if latest else {}
-        return {row: latest[name] for name, row in rows.items() if row is not None and name in latest}
+        names = self.made_table()["request_id"].to_pylist() if latest else []
+        return {row: latest[name] for row, name in enumerate(names) if name in latest}
 
     def summary(self) -> dict[str, Any]:
         """Return counts and identity as plain JSON values, also of a dataset that is not sealed yet.
@@ -209,11 +220,14 @@ class Dataset:
     @functools.cached_property
     def _ledger(self) -> list[LedgerRow]:
         if self._store.exists(layout.ROOT):
-            where = f"{self.uri}/{layout.SAMPLES}"
-            data = check(self._store.read(layout.SAMPLES), self.manifest.files[layout.SAMPLES], where=where)
-            return ledger.from_parquet(data, where=where)
+            return ledger.to_rows(self._table(), where=f"{self.uri}/{layout.SAMPLES}")
         parts = self._parts
         return [row for _, commit in sorted(parts.commits().items()) for row in parts.rows(commit)] if parts else []
+
+    def _table(self) -> pa.Table:
+        where, promised = f"{self.uri}/{layout.SAMPLES}", self.manifest.files[layout.SAMPLES]
+        data = check(self._store.read(layout.SAMPLES), promised, where=where)
+        return ledger.read_table(data, where=where)
 
     def _begun(self) -> DatasetSpec | None:
         return self._parts.spec() if self._parts else None
