@@ -82,7 +82,8 @@ function fill(panel, current) {
   const { width, height } = about;
   panel.style.aspectRatio = `${width} / ${height}`;
   const window = "detail" in panel.dataset && current.detail ? current.detail : [0, 0, width, height];
-  const svg = element("svg", { viewBox: window.join(" ") });
+  const name = panel.nextElementSibling.textContent;
+  const svg = element("svg", { viewBox: window.join(" "), role: "img", "aria-label": `${current.request_id}: ${name}` });
   const image = element("image", { href: address(panel.dataset.source, current.row), width, height });
   image.addEventListener("error", () => panel.classList.add("missing"));
   svg.append(image);
@@ -204,6 +205,10 @@ document.addEventListener("keydown", (event) => {
   // A key that is held down moves, but decides only once.
   if (!event.repeat || event.key.startsWith("Arrow")) enqueue(action);
 });
+
+for (const button of document.querySelectorAll("[data-key]")) {
+  button.addEventListener("click", () => { button.blur(); enqueue(KEYS[button.dataset.key]); });
+}
 
 for (const name of ["defect", "decision"]) {
   byId(name).addEventListener("change", (event) => {
