@@ -36,11 +36,17 @@ def test_the_latest_verdict_counts_whichever_session_wrote_it(dataset: Dataset) 
     first.add(say(6, Decision.REJECT, minute=5))
     second.add(say(6, Decision.ACCEPT, minute=1))
     second.add(say(0, Decision.FIX, minute=2))
+    second.add(say(8, Decision.REJECT, minute=4))
+    first.add(say(8, Decision.ACCEPT, minute=3))
     first.add(say(9, Decision.REJECT, minute=6))
     first.add(say(9, Decision.NONE, minute=7))
 
     said = Dataset(dataset.uri).verdicts()
-    assert {row: verdict.decision for row, verdict in said.items()} == {0: Decision.FIX, 3: Decision.REJECT}
+    assert {row: verdict.decision for row, verdict in said.items()} == {
+        0: Decision.FIX,
+        3: Decision.REJECT,
+        4: Decision.REJECT,
+    }
     assert said[3].when == NOON + timedelta(minutes=5)
     assert verify(dataset.uri) == []
     assert Dataset(dataset.uri).manifest.digest == digest
