@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 GOOD = "good"
 """The name of the class of normal images, as in MVTec AD."""
@@ -149,6 +149,28 @@ class LedgerRow(Record):
     normal_sha256: str
     embedding_digest: str
     model_fingerprint: str
+
+
+class Decision(StrEnum):
+    """What a reviewer says of one image."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    FIX = "fix"
+    """The image is good, its mask is not: a box takes the mask's place."""
+    NONE = "none"
+    """Undecided (again): takes back what was said before."""
+
+
+class ReviewVerdict(Record):
+    """One person's word on one image, as it is kept beside the dataset."""
+
+    request_id: str
+    decision: Decision
+    box: Box | None = None
+    """The mask of a fixed image; null to take the box mask as it is."""
+    who: str
+    when: AwareDatetime
 
 
 class ShardReceipt(Record):

@@ -10,11 +10,12 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
-from anogen_core.records import Arm, Box, DatasetRef, LedgerRow
+from anogen_core.records import Arm, Box, DatasetRef, Decision, LedgerRow
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
 from anogen_core.storage import Dataset
+from anogen_core.storage.verdicts import review_fingerprint
 
 
 def identity(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> Any:
@@ -24,15 +25,18 @@ def identity(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRe
         return None
     if arm == "support_only":
         return support
-    digest = _require(dataset, arm).digest
-    return digest if arm == "generated" else [CUT_PASTE_VERSION, digest, support, config.seed]
+    required = _require(dataset, arm)
+    if arm == "cutpaste":
+        return [CUT_PASTE_VERSION, required.digest, support, config.seed]
+    review = review_fingerprint(Dataset(required.uri).verdicts())
+    return [required.digest, review] if review else required.digest
 
 
 def training_set(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> TrainingSet:
-    """Return the normal photos and the anomalies of an arm.
+    """Return the normal photos and the anomalies of an arm; generated images as reviewers left them.
 
     Raises:
-        InputError: the arm needs a dataset and there is none, or it is empty.
+        InputError: the arm needs a dataset and there is none, it is empty, or every image was rejected in review.
     """
     normals = np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in category.normals])
     if arm == "perlin":
@@ -47,12 +51,12 @@ def training_set(config: RunConfig, category: Category, arm: Arm, dataset: Datas
     if not made:
         raise InputError(f"{stored.uri}: holds no image to train on. See its ledger for the reasons.")
     place = {s.sample_id: i for i, s in enumerate(category.normals)}
-    origins = np.array([place[row.normal_id] for row in made])
-    if arm == "cutpaste":
-        photos, masks = zip(*_pasted(config, category, made, normals[origins]), strict=True)
+    if arm == "generated":
+        kept, photos, masks = _reviewed(stored, by_mask=config.detector.supervision == "mask")
+        origins = np.array([place[made[row].normal_id] for row in kept])
     else:
-        label = stored.mask if config.detector.supervision == "mask" else stored.box_mask
-        photos, masks = zip(*((stored.image(row), label(row)) for row in range(len(made))), strict=True)
+        origins = np.array([place[row.normal_id] for row in made])
+        photos, masks = zip(*_pasted(config, category, made, normals[origins]), strict=True)
     return TrainingSet(
         normals=normals,
         generated=np.stack(photos),
@@ -60,6 +64,18 @@ def training_set(config: RunConfig, category: Category, arm: Arm, dataset: Datas
         origins=origins,
         exact=arm == "cutpaste" and _has_exact_masks(category),
     )
+
+
+def _reviewed(stored: Dataset, *, by_mask: bool) -> tuple[list[int], list[Image], list[Mask]]:
+    """Return rows, images and labels of what was not rejected; a mask that was fixed by hand is the label."""
+    verdicts = stored.verdicts()
+    fixed = {row for row, verdict in verdicts.items() if verdict.decision is Decision.FIX}
+    judged = ((row, sample.judged(verdicts.get(row))) for row, sample in enumerate(stored))
+    kept = {row: sample for row, sample in judged if sample is not None}
+    if not kept:
+        raise InputError(f"{stored.uri}: every image was rejected in review. Accept some with `anogen review`.")
+    labels = [sample.mask if by_mask or row in fixed else sample.box_mask for row, sample in kept.items()]
+    return list(kept), [sample.image for sample in kept.values()], labels
 
 
 def _pasted(

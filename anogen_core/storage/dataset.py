@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import UInt8, UInt64
 
 from anogen_core.errors import CorruptDatasetError, InputError
-from anogen_core.records import DatasetRef, LedgerRow, Outcome
+from anogen_core.records import DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
 from anogen_core.storage import layout, ledger
 from anogen_core.storage.card import dataset_card
 from anogen_core.storage.commit import check
@@ -19,6 +20,7 @@ from anogen_core.storage.parts import Parts
 from anogen_core.storage.shard import decode_chunk, index_bytes, index_checksum, locate, read_index, split_shard
 from anogen_core.storage.spec import DatasetSpec
 from anogen_core.storage.uri import open_store, parts_uri
+from anogen_core.storage.verdicts import read_verdicts
 
 
 class StoredSample(NamedTuple):
@@ -28,6 +30,19 @@ class StoredSample(NamedTuple):
     image: UInt8[np.ndarray, "H W 3"]
     box_mask: UInt8[np.ndarray, "H W"]
     mask: UInt8[np.ndarray, "H W"]
+
+    def judged(self, verdict: ReviewVerdict | None) -> "StoredSample | None":
+        """Return the sample as a reviewer left it: with the mask that was fixed, or None when it was rejected."""
+        if verdict is None or verdict.decision in (Decision.ACCEPT, Decision.NONE):
+            return self
+        if verdict.decision is Decision.REJECT:
+            return None
+        if verdict.box is None:
+            return self._replace(mask=self.box_mask)
+        x, y, width, height = verdict.box.as_list()
+        mask = np.zeros_like(self.mask)
+        mask[y : y + height, x : x + width] = 255
+        return self._replace(mask=mask)
 
 
 @final
@@ -129,6 +144,16 @@ class Dataset:
         """Return the rows of the images: row i describes image i."""
         return [row for row in self._ledger if row.row is not None]
 
+    def made_table(self) -> pa.Table:
+        """Return the rows of the images of a sealed dataset as an Arrow table, in a blink also when there are many.
+
+        Raises:
+            InputError: there is no dataset, or it is not sealed.
+            CorruptDatasetError: the ledger is damaged.
+        """
+        table = self._table()
+        return table.filter(table["row"].is_valid())
+
     def request(self, request_id: str) -> LedgerRow:
         """Return the row of one request.
 
@@ -158,6 +183,17 @@ class Dataset:
     def mask(self, row: int) -> UInt8[np.ndarray, "H W"]:
         """Return the pixel label, 0 or 255; raises as `image`."""
         return self._read_chunk("mask", row)
+
+    def verdicts(self) -> dict[int, ReviewVerdict]:
+        """Return the latest verdict on each image that has one, by row; read anew at every call.
+
+        Raises:
+            InputError: there is no dataset, or it is not sealed.
+            CorruptDatasetError: a stored verdict is damaged.
+        """
+        latest = read_verdicts(self.uri, self.manifest.digest)
+        names = self.made_table()["request_id"].to_pylist() if latest else []
+        return {row: latest[name] for row, name in enumerate(names) if name in latest}
 
     def summary(self) -> dict[str, Any]:
         """Return counts and identity as plain JSON values, also of a dataset that is not sealed yet.
@@ -205,11 +241,14 @@ class Dataset:
     @functools.cached_property
     def _ledger(self) -> list[LedgerRow]:
         if self._store.exists(layout.ROOT):
-            where = f"{self.uri}/{layout.SAMPLES}"
-            data = check(self._store.read(layout.SAMPLES), self.manifest.files[layout.SAMPLES], where=where)
-            return ledger.from_parquet(data, where=where)
+            return ledger.to_rows(self._table(), where=f"{self.uri}/{layout.SAMPLES}")
         parts = self._parts
         return [row for _, commit in sorted(parts.commits().items()) for row in parts.rows(commit)] if parts else []
+
+    def _table(self) -> pa.Table:
+        where, promised = f"{self.uri}/{layout.SAMPLES}", self.manifest.files[layout.SAMPLES]
+        data = check(self._store.read(layout.SAMPLES), promised, where=where)
+        return ledger.read_table(data, where=where)
 
     def _begun(self) -> DatasetSpec | None:
         return self._parts.spec() if self._parts else None

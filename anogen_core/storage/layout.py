@@ -9,6 +9,8 @@ samples.parquet manifest.json README.md croissant.json
 dataset.json                    the spec, create-only
 data/<shard>/<attempt>/         image, box_mask, mask, ledger.json
 commits/<shard>.json            create-only, written last
+<name>.verdicts/                  what reviewers said; the dataset itself never changes
+<digest>/<session>-<number>.jsonl   one verdict a line; each session writes objects of its own
 """
 
 from typing import Final

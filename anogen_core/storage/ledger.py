@@ -42,12 +42,25 @@ def to_parquet(rows: Sequence[LedgerRow]) -> bytes:
     return buffer.getvalue()
 
 
+def read_table(data: bytes, *, where: str) -> pa.Table:
+    """Return the ledger of a sealed dataset as it is stored, one row per planned request."""
+    try:
+        return pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptDatasetError(f"{where}: does not hold a ledger ({_first_line(error)}).") from error
+
+
+def to_rows(table: pa.Table, *, where: str) -> list[LedgerRow]:
+    """Return the rows of a stored ledger, or of a part of it."""
+    try:
+        return _ROWS.validate_python(table.to_pylist())
+    except ValidationError as error:
+        raise CorruptDatasetError(f"{where}: does not hold a ledger ({_first_line(error)}).") from error
+
+
 def from_parquet(data: bytes, *, where: str) -> list[LedgerRow]:
     """Return the ledger of a sealed dataset."""
-    try:
-        return _ROWS.validate_python(pq.read_table(io.BytesIO(data)).to_pylist())
-    except (ValidationError, pa.ArrowException, OSError) as error:
-        raise CorruptDatasetError(f"{where}: does not hold a ledger ({_first_line(error)}).") from error
+    return to_rows(read_table(data, where=where), where=where)
 
 
 def ledger_digest(rows: Sequence[LedgerRow]) -> str:

@@ -11,6 +11,7 @@ from anogen_core.storage.store import Store
 
 DATASET_SUFFIX = ".zarr"
 PARTS_SUFFIX = ".parts"
+VERDICTS_SUFFIX = ".verdicts"
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 
@@ -40,5 +41,14 @@ def open_store(uri: str | Path) -> Store:
 
 def parts_uri(uri: str | Path) -> str | None:
     """Return where the unsealed parts of the dataset `<name>.zarr` are, or None when the name ends otherwise."""
+    return _beside(uri, PARTS_SUFFIX)
+
+
+def verdicts_uri(uri: str | Path) -> str | None:
+    """Return where the verdicts on the dataset `<name>.zarr` are, or None when the name ends otherwise."""
+    return _beside(uri, VERDICTS_SUFFIX)
+
+
+def _beside(uri: str | Path, suffix: str) -> str | None:
     text = str(uri).rstrip("/")
-    return text.removesuffix(DATASET_SUFFIX) + PARTS_SUFFIX if text.endswith(DATASET_SUFFIX) else None
+    return text.removesuffix(DATASET_SUFFIX) + suffix if text.endswith(DATASET_SUFFIX) else None

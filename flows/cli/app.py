@@ -167,6 +167,18 @@ def regenerate(
 
 
 @app.command()
+def review(
+    dataset: DatasetUri,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the local page; 0 for any free one.")] = 8765,
+    who: Annotated[str | None, typer.Option(help="Name kept with each verdict; default: yours here.")] = None,
+) -> None:
+    """Look at a dataset in your browser and accept, reject or fix its images; the dataset itself never changes."""
+    from flows.cli import reviewing  # noqa: PLC0415
+
+    reviewing.review(dataset, port=port, who=who)
+
+
+@app.command()
 def pull(
     dataset: DatasetUri,
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],

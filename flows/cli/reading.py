@@ -2,17 +2,24 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from flows.cli.progress import ProgressDisplay
+
+_SAID = {"accept": "accepted", "reject": "rejected", "fix": "fixed"}
 
 
 def inspect(uri: str, *, as_json: bool) -> None:
     """Print what a dataset holds."""
     from anogen_core.storage import Dataset  # noqa: PLC0415
 
-    summary = Dataset(uri).summary()
+    dataset = Dataset(uri)
+    summary = dataset.summary()
+    verdicts = Counter(v.decision.value for v in dataset.verdicts().values()) if summary["sealed"] else Counter()
+    if verdicts:
+        summary["verdicts"] = dict(sorted(verdicts.items()))
     if as_json:
         sys.stdout.write(json.dumps(summary, indent=1) + "\n")
         return
@@ -28,6 +35,10 @@ def inspect(uri: str, *, as_json: bool) -> None:
         f"  settings    {summary['config_fingerprint']}",
         f"  base model  {model['name']} ({model['fingerprint']}), licence {model['licence']}",
     ]
+    if verdicts:
+        undecided = summary["made"] - verdicts.total()
+        said = ", ".join(f"{verdicts[key]} {word}" for key, word in _SAID.items())
+        lines.insert(2, f"  reviewed    {said}, {undecided} undecided")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -27,7 +27,7 @@ def test_help_imports_neither_torch_nor_prefect() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
     assert said.returncode == 0, said.stderr
-    for command in ("demo", "init", "check", "run", "inspect", "verify", "regenerate", "pull", "report"):
+    for command in ("demo", "init", "check", "run", "inspect", "verify", "regenerate", "review", "pull", "report"):
         assert command in said.stdout
 
 

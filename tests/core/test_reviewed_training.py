@@ -1,0 +1,124 @@
+"""Training leaves out what reviewers rejected and learns from the masks that they fixed."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anogen_core.config import RunConfig, parse_config
+from anogen_core.errors import InputError
+from anogen_core.records import BaseModelInfo, Box, DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict, Trial
+from anogen_core.stages import arms, detection
+from anogen_core.stages.catalogue import read_category
+from anogen_core.storage import DatasetSpec, DatasetWriter
+from anogen_core.storage.verdicts import VerdictWriter
+
+
+@pytest.fixture
+def config(photos: Path, tmp_path: Path) -> RunConfig:
+    values = {"name": "small", "output": str(tmp_path), "reader": {"kind": "mvtec", "root": str(photos)}}
+    return parse_config(values, source="test")
+
+
+@pytest.fixture
+def dataset(config: RunConfig, tmp_path: Path) -> DatasetRef:
+    """Return four images on the first four normal photos of the bolts; image i is i everywhere."""
+    normals = read_category(config, "bolt").normals[:4]
+    spec = DatasetSpec(
+        name="bolt-0001",
+        category="bolt",
+        height=64,
+        width=64,
+        shard_size=4,
+        num_shards=1,
+        num_requests=4,
+        defects=("cut",),
+        config_fingerprint="0123456789abcdef",
+        base_model=BaseModelInfo(name="tiny", fingerprint="f00d", licence="none"),
+    )
+    rows = [
+        LedgerRow(
+            request_id=f"cut-{i}",
+            row=None,
+            category="bolt",
+            defect="cut",
+            outcome=Outcome.MADE,
+            reason=None,
+            seed=i,
+            box=[8, 8, 16, 12],
+            angle=0.0,
+            crop=None,
+            normal_id=normal.sample_id,
+            normal_uri=normal.image_uri,
+            normal_sha256=normal.sha256,
+            embedding_digest="1" * 64,
+            model_fingerprint="f00d",
+        )
+        for i, normal in enumerate(normals)
+    ]
+    images = np.broadcast_to(np.arange(4, dtype=np.uint8)[:, None, None, None], (4, 64, 64, 3))
+    box_masks, masks = np.zeros((2, 4, 64, 64), np.uint8)
+    box_masks[:, 8:20, 8:24] = 255
+    masks[:, 8:20, 8:12] = 255
+    writer = DatasetWriter(str(tmp_path / "bolt-0001.zarr"), spec)
+    writer.create()
+    writer.write_shard(0, rows, images, box_masks=box_masks, masks=masks, seconds=1.0)
+    return writer.seal()
+
+
+def say(dataset: DatasetRef, row: int, decision: Decision, box: Box | None = None) -> None:
+    VerdictWriter(dataset.uri, dataset.digest).add(
+        ReviewVerdict(request_id=f"cut-{row}", decision=decision, box=box, who="ada", when=datetime.now(UTC))
+    )
+
+
+@pytest.mark.parametrize(("supervision", "width"), [("box", 16), ("mask", 4)])
+def test_the_training_set_follows_the_review(
+    config: RunConfig, dataset: DatasetRef, supervision: str, width: int
+) -> None:
+    """Image 1 is left out with its mask and origin; image 2 has the box that was drawn, whatever is learned from."""
+    say(dataset, 1, Decision.REJECT)
+    say(dataset, 2, Decision.FIX, Box(x=40, y=40, width=5, height=4))
+    say(dataset, 3, Decision.ACCEPT)
+    detector = config.detector.model_copy(update={"supervision": supervision})
+    category = read_category(config, "bolt")
+
+    learned = arms.training_set(config.model_copy(update={"detector": detector}), category, "generated", dataset)
+
+    assert learned.generated is not None
+    assert learned.masks is not None
+    assert learned.origins is not None
+    assert learned.generated[:, 0, 0, 0].tolist() == [0, 2, 3]
+    assert learned.origins.tolist() == [0, 2, 3]
+    assert [int((mask > 0).sum()) for mask in learned.masks] == [12 * width, 20, 12 * width]
+    assert learned.masks[1][40:44, 40:45].all()
+
+
+def test_a_new_rejection_makes_a_new_detector(config: RunConfig, dataset: DatasetRef) -> None:
+    """The key changes for the arm that learns from the images, and returns when the rejection is taken back."""
+    category = read_category(config, "bolt")
+
+    def keys() -> list[str]:
+        trials = (Trial(arm="generated", seed=0), Trial(arm="perlin", seed=0))
+        return [detection.checkpoint_key(config, category, trial, dataset) for trial in trials]
+
+    unseen = keys()
+    say(dataset, 0, Decision.ACCEPT)
+    assert keys() == unseen
+    say(dataset, 0, Decision.REJECT)
+    rejected = keys()
+    say(dataset, 0, Decision.NONE)
+
+    assert rejected[0] != unseen[0]
+    assert rejected[1] == unseen[1]
+    assert keys() == unseen
+
+
+def test_nothing_left_to_train_on_is_told(config: RunConfig, dataset: DatasetRef) -> None:
+    """Not an empty array deep inside the training."""
+    for row in range(4):
+        say(dataset, row, Decision.REJECT)
+
+    with pytest.raises(InputError, match="every image was rejected in review"):
+        detection.train(config, "bolt", "generated", dataset)
