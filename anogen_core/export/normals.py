@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class NormalPhotos:
     """The normal photos under some images, each given out once, in the frame of the dataset."""
 
-    def __init__(self, dataset: Dataset, rows: Iterable[LedgerRow]) -> None:
+    def __init__(self, dataset: Dataset, rows: Iterable[LedgerRow] = ()) -> None:
         spec = dataset.spec
         self._frame = (spec.height, spec.width)
         self._white_level = int(spec.settings.get("frame", {}).get("white_level", FULL_WHITE))
@@ -48,10 +48,10 @@ class NormalPhotos:
         """Return file name (without ending) and pixels of the photo under an image, unless it was given out already."""
         if sample.row.normal_id not in self._waiting:
             return None
-        photo = self._load(sample)
+        photo = self.load(sample)
         return None if photo is None else (self._waiting.pop(sample.row.normal_id), photo)
 
-    def _load(self, sample: StoredSample) -> UInt8[np.ndarray, "H W 3"] | None:
+    def load(self, sample: StoredSample) -> UInt8[np.ndarray, "H W 3"] | None:
         """Return the photo that an image was made from, or None when it is gone, was changed or no longer agrees.
 
         It agrees when it equals the image everywhere outside the box mask.

@@ -99,8 +99,8 @@ def test_an_export_used_elsewhere_makes_the_same_images(
         supports = read_category(run, "bolt").supports
         found = embeddings or [embedding.learn(s, run) for s in supports]
         planned, shards = generation.plan_dataset(run, "bolt", found)
-        rows, made, _ = generation._make(shards[0], planned, run, on_image=None)
-        images.append({row.request_id: image for row, image in zip(rows, made, strict=True)})
+        rows, made = generation._make(shards[0], planned, run, on_image=None)
+        images.append({row.request_id: sample.image for row, sample in zip(rows, made, strict=True)})
     for name in ("cut-000000", "cut-000001"):
         assert (images[0][name] == images[1][name]).all()
 

@@ -121,4 +121,4 @@ def test_nothing_left_to_train_on_is_told(config: RunConfig, dataset: DatasetRef
         say(dataset, row, Decision.REJECT)
 
     with pytest.raises(InputError, match="every image was rejected in review"):
-        detection.train(config, "bolt", "generated", dataset)
+        detection.train(config, "bolt", Trial(arm="generated", seed=0), dataset)
