@@ -20,8 +20,9 @@ import torch
 from anogen_core.data.frame import read_mask, read_photo, resize_mask
 from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.crop import CropSettings
-from anogen_core.diffusion.inversion import InversionSettings, Views, encode_views, learn_embedding, validation_loss
+from anogen_core.diffusion.inversion import InversionSettings, learn_embedding, validation_loss
 from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.views import Views, encode_views
 from anogen_core.procedural.scene import DEFECTS
 
 FRAME = (256, 256)

@@ -8,7 +8,8 @@ import numpy as np
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
-from anogen_core.diffusion.inversion import INVERSION_VERSION, encode_views, learn_embedding
+from anogen_core.diffusion.inversion import INVERSION_VERSION, learn_embedding
+from anogen_core.diffusion.views import encode_views
 from anogen_core.records import ConceptEmbedding, SupportSet
 from anogen_core.seeding import derive_seed
 from anogen_core.stages.catalogue import read_category

@@ -4,7 +4,8 @@ The format and its protocol are in docs/dataset-format.md. Where do I go to chan
 the keys: `layout.py`; the protocol: `writer.py`, `parts.py`, `seal.py`; a kind of store: `store.py`, `uri.py`.
 """
 
-from anogen_core.storage.dataset import Dataset, StoredSample
+from anogen_core.storage.dataset import Dataset
+from anogen_core.storage.sample import StoredSample
 from anogen_core.storage.spec import DatasetSpec
 from anogen_core.storage.uri import open_store
 from anogen_core.storage.verify import verify

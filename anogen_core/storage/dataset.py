@@ -3,46 +3,25 @@
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import UInt8, UInt64
 
 from anogen_core.errors import CorruptDatasetError, InputError
-from anogen_core.records import DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
+from anogen_core.records import DatasetRef, LedgerRow, Outcome, ReviewVerdict
 from anogen_core.storage import layout, ledger
 from anogen_core.storage.card import dataset_card
 from anogen_core.storage.commit import check
 from anogen_core.storage.croissant import dataset_croissant
 from anogen_core.storage.manifest import Manifest, count_made, count_outcomes
 from anogen_core.storage.parts import Parts
+from anogen_core.storage.sample import StoredSample
 from anogen_core.storage.shard import decode_chunk, index_bytes, index_checksum, locate, read_index, split_shard
 from anogen_core.storage.spec import DatasetSpec
 from anogen_core.storage.uri import open_store, parts_uri
 from anogen_core.storage.verdicts import read_verdicts
-
-
-class StoredSample(NamedTuple):
-    """One made image with everything that is known about it."""
-
-    row: LedgerRow
-    image: UInt8[np.ndarray, "H W 3"]
-    box_mask: UInt8[np.ndarray, "H W"]
-    mask: UInt8[np.ndarray, "H W"]
-
-    def judged(self, verdict: ReviewVerdict | None) -> "StoredSample | None":
-        """Return the sample as a reviewer left it: with the mask that was fixed, or None when it was rejected."""
-        if verdict is None or verdict.decision in (Decision.ACCEPT, Decision.NONE):
-            return self
-        if verdict.decision is Decision.REJECT:
-            return None
-        if verdict.box is None:
-            return self._replace(mask=self.box_mask)
-        x, y, width, height = verdict.box.as_list()
-        mask = np.zeros_like(self.mask)
-        mask[y : y + height, x : x + width] = 255
-        return self._replace(mask=mask)
 
 
 @final

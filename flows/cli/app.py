@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.arguments import AsJson, DatasetUri, Name, Overrides, Pool, RunFile
+from flows.cli.embedding_commands import embeddings
+
 app = typer.Typer(
     name="anogen",
     help="Give it three photos of a defect; get a labelled dataset and a detector trained on it.",
@@ -17,19 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RunFile = Annotated[
-    Path, typer.Argument(metavar="RUN.yaml", help="Run file; `anogen init` writes one.", show_default=False)
-]
-DatasetUri = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Directory or s3:// address that ends in .zarr.", show_default=False)
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the run file, e.g. inversion.steps=3000."),
-]
-Name = Annotated[str | None, typer.Option(help="Name of the deployment; default: the run file's.", show_default=False)]
-Pool = Annotated[str, typer.Option(help="Work pool whose workers execute the run.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.add_typer(embeddings, name="embeddings")
 
 
 @app.command()
@@ -234,58 +225,6 @@ def pretrain(
     from flows.cli import training  # noqa: PLC0415
 
     training.pretrain(work, out, photos=photos, start=start, settings=settings, minutes=minutes, device=device)
-
-
-embeddings = typer.Typer(
-    help="The defect library: learned defects, in and out of a run's output.", no_args_is_help=True
-)
-app.add_typer(embeddings, name="embeddings")
-Library = Annotated[
-    str, typer.Argument(metavar="OUT|RUN.yaml", help="A run's output, or its run file.", show_default=False)
-]
-
-
-@embeddings.command("ls")
-def list_embeddings(source: Library, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """List the learned and imported defects of a run's output."""
-    from flows.cli import library  # noqa: PLC0415
-
-    library.show(source, as_json=as_json)
-
-
-@embeddings.command("export")
-def export_embedding(
-    source: Library,
-    name: Annotated[str, typer.Argument(metavar="CATEGORY/DEFECT|KEY", help="As `ls` shows it.", show_default=False)],
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],
-) -> None:
-    """Write one defect as learned_embeds.safetensors (diffusers reads it), embedding.json and a preview."""
-    from flows.cli import library  # noqa: PLC0415
-
-    library.export(source, name, dest)
-
-
-@embeddings.command("import")
-def import_embedding(
-    run_file: RunFile,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="An export, a learned_embeds.safetensors or .bin, or embeddings.pt.",
-            show_default=False,
-        ),
-    ],
-    defect: Annotated[
-        str | None, typer.Option(metavar="CATEGORY/DEFECT", help="Which defect it is; an export says so itself.")
-    ] = None,
-    token: Annotated[str | None, typer.Option(help="Which concept of a file with several.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the embedding.")] = None,
-) -> None:
-    """Add a defect that was learned elsewhere to a run's output; no code in the file is ever run."""
-    from flows.cli import library  # noqa: PLC0415
-
-    library.add(run_file, file, defect, token, licence)
 
 
 def main() -> None:

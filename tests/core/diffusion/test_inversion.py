@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anogen_core.diffusion.crop import CropSettings
-from anogen_core.diffusion.inversion import InversionSettings, Views, encode_views, learn_embedding, masked_loss
+from anogen_core.diffusion.inversion import InversionSettings, learn_embedding, masked_loss
 from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.views import Views, encode_views
 from anogen_core.seeding import torch_generator
 
 SETTINGS = InversionSettings(steps=12, validate_every=4, validation_points=2, batch_size=2, learning_rate=0.05)

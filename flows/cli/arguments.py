@@ -1,0 +1,20 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunFile = Annotated[
+    Path, typer.Argument(metavar="RUN.yaml", help="Run file; `anogen init` writes one.", show_default=False)
+]
+DatasetUri = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Directory or s3:// address that ends in .zarr.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the run file, e.g. inversion.steps=3000."),
+]
+Name = Annotated[str | None, typer.Option(help="Name of the deployment; default: the run file's.", show_default=False)]
+Pool = Annotated[str, typer.Option(help="Work pool whose workers execute the run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

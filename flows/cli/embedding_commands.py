@@ -1,0 +1,58 @@
+"""The group `anogen embeddings`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.arguments import AsJson, RunFile
+
+embeddings = typer.Typer(
+    help="The defect library: learned defects, in and out of a run's output.", no_args_is_help=True
+)
+Library = Annotated[
+    str, typer.Argument(metavar="OUT|RUN.yaml", help="A run's output, or its run file.", show_default=False)
+]
+
+
+@embeddings.command("ls")
+def list_embeddings(source: Library, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """List the learned and imported defects of a run's output."""
+    from flows.cli import library  # noqa: PLC0415
+
+    library.show(source, as_json=as_json)
+
+
+@embeddings.command("export")
+def export_embedding(
+    source: Library,
+    name: Annotated[str, typer.Argument(metavar="CATEGORY/DEFECT|KEY", help="As `ls` shows it.", show_default=False)],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],
+) -> None:
+    """Write one defect as learned_embeds.safetensors (diffusers reads it), embedding.json and a preview."""
+    from flows.cli import library  # noqa: PLC0415
+
+    library.export(source, name, dest)
+
+
+@embeddings.command("import")
+def import_embedding(
+    run_file: RunFile,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="An export, a learned_embeds.safetensors or .bin, or embeddings.pt.",
+            show_default=False,
+        ),
+    ],
+    defect: Annotated[
+        str | None, typer.Option(metavar="CATEGORY/DEFECT", help="Which defect it is; an export says so itself.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Which concept of a file with several.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the embedding.")] = None,
+) -> None:
+    """Add a defect that was learned elsewhere to a run's output; no code in the file is ever run."""
+    from flows.cli import library  # noqa: PLC0415
+
+    library.add(run_file, file, defect, token, licence)
