@@ -1,7 +1,6 @@
 """How every planned request ended, as JSON while shards are made and as one Parquet file in the sealed dataset."""
 
 import hashlib
-import io
 import types
 from collections.abc import Sequence
 from enum import Enum
@@ -37,15 +36,16 @@ def to_parquet(rows: Sequence[LedgerRow]) -> bytes:
         [pa.field(name, _arrow_type(field.annotation)) for name, field in LedgerRow.model_fields.items()]
     )
     table = pa.Table.from_pylist([row.model_dump(mode="json") for row in rows], schema=schema)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def read_table(data: bytes, *, where: str) -> pa.Table:
     """Return the ledger of a sealed dataset as it is stored, one row per planned request."""
     try:
-        return pq.read_table(io.BytesIO(data))
+        # Without threads: Arrow's can outlive the interpreter of a short command, and then they abort it.
+        return pq.read_table(pa.BufferReader(data), use_threads=False, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise CorruptDatasetError(f"{where}: does not hold a ledger ({_first_line(error)}).") from error
 

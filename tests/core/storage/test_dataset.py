@@ -3,6 +3,8 @@
 import json
 import pickle
 import re
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,6 +58,16 @@ def test_the_documented_lines_read_a_dataset(uri: str, making: Any) -> None:
 
     assert names["image"].shape == (16, 24, 3)
     assert names["defect"] == names["ledger"][0]["defect"] == "crack"
+
+
+def test_a_short_process_that_reads_a_ledger_ends_in_order(tmp_path: Path, making: Any) -> None:
+    """Nothing that reading started is left running: it would abort the interpreter, and the exit code would be lost."""
+    making.dataset(f"{tmp_path}/bottle.zarr")
+    code = f"from anogen_core.storage import Dataset; Dataset({str(tmp_path / 'bottle.zarr')!r}).ledger()"
+
+    ends = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=False) for _ in range(5)]
+
+    assert [end.stderr for end in ends if end.returncode] == []
 
 
 def open_buffer(uri: str, key: str) -> Any:
