@@ -87,11 +87,13 @@ class ConceptEmbedding(Record):
 class Placement(Record):
     """Where one defect goes, in pixels of the frame."""
 
-    kind: Literal["box"] = "box"
+    kind: Literal["box", "outline"] = "box"
     box: Box
     """The rectangle before rotation; its bounding box after rotation is what the ledger shows."""
     angle: float = 0.0
-    """Counter-clockwise rotation about the centre in degrees."""
+    """Counter-clockwise rotation of a box about its centre in degrees."""
+    outline: tuple[int, ...] | None = None
+    """Run lengths of the mask inside the box, as COCO writes them uncompressed; a box without them is full."""
 
 
 class GenerationRequest(Record):

@@ -1,9 +1,8 @@
 """Support photos as inversion sees them: latents, masks and what lies around the defect, computed once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from anogen_core.arrays import Image, LatentMask, Latents, Mask, Surroundings
@@ -27,13 +26,26 @@ class Views:
     masks: LatentMask
     """1 on cells under any anomalous pixel: where the loss counts."""
     surroundings: Surroundings | None
-    """What the model is shown as it will be when it paints into a box: the photo with its defect filled in."""
+    """What the model is shown as it will be when it paints into a mask: the photo with its defect filled in."""
 
 
 def encode_views(
-    support: Sequence[tuple[Image, Mask]], model: DiffusionModel, *, zooms: Sequence[float], crop: CropSettings
+    support: Sequence[tuple[Image, Mask]],
+    model: DiffusionModel,
+    *,
+    zooms: Sequence[float],
+    crop: CropSettings,
+    cover: Callable[[Mask], Mask],
 ) -> Views:
-    """Return latents and latent masks of every support photo at every zoom, and of their horizontal flips."""
+    """Return latents and latent masks of every support photo at every zoom, and of their horizontal flips.
+
+    Args:
+        support: Photos (H, W, 3) with their masks (H, W).
+        model: The frozen base model.
+        zooms: Sides of the views in units of the square that generation would use.
+        crop: How large that square is.
+        cover: Returns the mask that generation would ask for to get the defect of a mask.
+    """
     side = crop.canvas or model.resolution
     cells = side // model.factor
     latents, masks, surroundings = [], [], []
@@ -44,7 +56,7 @@ def encode_views(
             )
             square = choose_crop(middle_of(bounding_box(mask), mask.shape), mask.shape, cells, side, scaled)
             canvas, grid = _with_flip(to_canvas(image, square, side)), _with_flip(to_latent_mask(mask, square, cells))
-            box = _with_flip(to_latent_mask(_boxed(mask), square, cells))
+            box = _with_flip(to_latent_mask(cover(mask), square, cells))
             damaged = to_latent_mask(mask, square, side)[0, 0].numpy() > 0
             restored = _with_flip(fill_canvas(canvas[:1], damaged))
             latents.append(model.encode(canvas))
@@ -56,11 +68,3 @@ def encode_views(
 
 def _with_flip(array: torch.Tensor) -> torch.Tensor:
     return torch.cat([array, array.flip(-1)])
-
-
-def _boxed(mask: Mask) -> Mask:
-    """Return the mask's bounding box, filled."""
-    box = bounding_box(mask)
-    filled = np.zeros_like(mask)
-    filled[box.y : box.y + box.height, box.x : box.x + box.width] = True
-    return filled

@@ -1,11 +1,16 @@
 """Where a defect may be.
 
-To add a mask sampler: write its settings and class in a file like `box.py`, then make `MaskSamplerSettings` here an
-`Annotated[A | B, Field(discriminator="kind")]` of the members' settings.
+To add a mask sampler: write its settings and class in a file like `box.py` and add the settings to
+`MaskSamplerSettings` here.
 """
 
+from typing import Annotated
+
+from pydantic import Field
+
 from anogen_core.masks.box import BoxSamplerSettings
+from anogen_core.masks.transplant import TransplantSamplerSettings
 
-MaskSamplerSettings = BoxSamplerSettings
+MaskSamplerSettings = Annotated[BoxSamplerSettings | TransplantSamplerSettings, Field(discriminator="kind")]
 
-__all__ = ["BoxSamplerSettings", "MaskSamplerSettings"]
+__all__ = ["BoxSamplerSettings", "MaskSamplerSettings", "TransplantSamplerSettings"]

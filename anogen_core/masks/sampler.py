@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
+from anogen_core.masks.outline import decode_outline
 from anogen_core.records import Placement
 
 
@@ -31,6 +32,12 @@ class MaskSampler(ABC):
 def render(placement: Placement, frame: tuple[int, int]) -> Mask:
     """Return the (H, W) mask of a placement; parts outside the frame are cut off."""
     box = placement.box
+    if placement.outline is not None:
+        mask = np.zeros(frame, bool)
+        mask[box.y : box.y + box.height, box.x : box.x + box.width] = decode_outline(
+            placement.outline, (box.height, box.width)
+        )
+        return mask
     if placement.angle == 0:
         mask = np.zeros(frame, bool)
         mask[max(box.y, 0) : box.y + box.height, max(box.x, 0) : box.x + box.width] = True
@@ -43,6 +50,26 @@ def render(placement: Placement, frame: tuple[int, int]) -> Mask:
     return canvas.astype(bool)
 
 
+def regions(masks: Sequence[Mask], *, join: int) -> list[Mask]:
+    """Return every defect region in the masks, each cut to its bounding box.
+
+    Args:
+        masks: (H, W) support masks.
+        join: Regions closer than this many pixels count as one.
+    """
+    found = []
+    kernel = np.ones((join, join), np.uint8)
+    for mask in masks:
+        closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        # Specks next to a real region are annotation crumbs, not defects of their own.
+        for label in np.flatnonzero(areas >= 0.1 * areas.max(initial=0)) + 1:
+            x, y, width, height = stats[label, :4]
+            found.append(((labels == label) & mask)[y : y + height, x : x + width])
+    return found
+
+
 def component_sizes(masks: Sequence[Mask], *, join: int) -> list[tuple[float, float]]:
     """Return (width, height) of every defect region in the masks, as fractions of the frame.
 
@@ -50,15 +77,8 @@ def component_sizes(masks: Sequence[Mask], *, join: int) -> list[tuple[float, fl
         masks: (H, W) support masks.
         join: Regions closer than this many pixels count as one.
     """
-    sizes = []
-    kernel = np.ones((join, join), np.uint8)
-    for mask in masks:
-        closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-        _, _, stats, _ = cv2.connectedComponentsWithStats(closed)
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        # Specks next to a real region are annotation crumbs, not defects of their own.
-        kept = stats[1:][areas >= 0.1 * areas.max(initial=0)]
-        sizes += [
-            (float(s[cv2.CC_STAT_WIDTH]) / mask.shape[1], float(s[cv2.CC_STAT_HEIGHT]) / mask.shape[0]) for s in kept
-        ]
-    return sizes
+    return [
+        (float(region.shape[1]) / mask.shape[1], float(region.shape[0]) / mask.shape[0])
+        for mask in masks
+        for region in regions([mask], join=join)
+    ]

@@ -1,12 +1,13 @@
-"""Where a model in training is asked to paint: mostly a box around the defect, as in generation."""
+"""Where a model in training is asked to paint: a box around the defect or its outline, as in generation."""
 
 import numpy as np
 import torch
 
 from anogen_core.arrays import LatentMask
 
-BOX_SHARE, OUTLINE_SHARE = 0.78, 0.14
-"""Shares of boxes around the defect and of its own outline; the rest is the whole canvas."""
+BOX_SHARE, OUTLINE_SHARE = 0.4, 0.54
+"""Shares of boxes around the defect and of its own outline, to which a support mask is like; the rest is the whole
+canvas."""
 
 
 def choose_places(defects: LatentMask, rng: np.random.Generator) -> LatentMask:

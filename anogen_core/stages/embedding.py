@@ -38,7 +38,8 @@ def embedding_key(support: SupportSet, config: RunConfig) -> str:
     named = config.embeddings.get(f"{support.category}/{support.defect}")
     if named is not None:
         return named
-    photos = [[_digest(image), _digest(mask)] for image, mask in load_support(support, config)]
+    cover = config.mask_sampler.cover
+    photos = [[_digest(image), _digest(mask), _digest(cover(mask))] for image, mask in load_support(support, config)]
     return artifact_key(
         "embedding",
         INVERSION_VERSION,
@@ -94,7 +95,11 @@ def _learn(
 ) -> Artifact:
     model = base_model(config)
     views = encode_views(
-        load_support(support, config), model, zooms=config.inversion.zooms, crop=config.generation.crop
+        load_support(support, config),
+        model,
+        zooms=config.inversion.zooms,
+        crop=config.generation.crop,
+        cover=config.mask_sampler.cover,
     )
     scratch = artifacts.scratch(key)
     learned = learn_embedding(

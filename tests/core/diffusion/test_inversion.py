@@ -10,6 +10,7 @@ from anogen_core.diffusion.crop import CropSettings
 from anogen_core.diffusion.inversion import InversionSettings, learn_embedding, masked_loss
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views, encode_views
+from anogen_core.masks import BoxSamplerSettings
 from anogen_core.seeding import torch_generator
 
 SETTINGS = InversionSettings(steps=12, validate_every=4, validation_points=2, batch_size=2, learning_rate=0.05)
@@ -39,7 +40,13 @@ def views(tiny_model: DiffusionModel) -> Views:
     photos = [rng.integers(0, 256, (48, 60, 3), dtype=np.uint8) for _ in range(3)]
     mask = np.zeros((48, 60), bool)
     mask[20:30, 25:33] = True
-    return encode_views([(photo, mask) for photo in photos], tiny_model, zooms=(1.0,), crop=CropSettings())
+    return encode_views(
+        [(photo, mask) for photo in photos],
+        tiny_model,
+        zooms=(1.0,),
+        crop=CropSettings(),
+        cover=BoxSamplerSettings().cover,
+    )
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -78,7 +85,9 @@ def test_a_defect_longer_than_any_square_is_learned_from_its_middle(tiny_model: 
     mask = np.zeros((40, 120), bool)
     mask[18:22] = True
 
-    found = encode_views([(photo, mask)], tiny_model, zooms=(1.0,), crop=CropSettings())
+    found = encode_views(
+        [(photo, mask)], tiny_model, zooms=(1.0,), crop=CropSettings(), cover=BoxSamplerSettings().cover
+    )
 
     assert found.masks.sum(dim=(1, 2, 3)).min() > 0
 

@@ -1,0 +1,123 @@
+"""Masks transplanted from support photos: the defect's own form, changed within bounds."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from anogen_core.errors import MaskPlacementError
+from anogen_core.masks import TransplantSamplerSettings
+from anogen_core.masks.outline import decode_outline, encode_outline
+from anogen_core.masks.sampler import render
+from anogen_core.records import Placement
+from anogen_core.seeding import numpy_generator
+
+STILL = TransplantSamplerSettings(jitter=1, rotation=0, flip=False, bend=0, margin=0)
+
+
+def _ring(side: int = 100) -> np.ndarray:
+    """Return a mask that no box describes: a ring of 40 pixels with a bar through it."""
+    canvas = np.zeros((side, side), np.uint8)
+    cv2.circle(canvas, (50, 50), 18, 1, 4)
+    cv2.rectangle(canvas, (48, 30), (52, 70), 1, -1)
+    return canvas > 0
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_run_lengths_hold_the_whole_mask(mask: np.ndarray) -> None:
+    """Every mask comes back from its run lengths, whatever its first and last pixel are."""
+    runs = encode_outline(mask)
+
+    assert np.array_equal(decode_outline(runs, mask.shape), mask)
+    assert all(runs[1:])
+
+
+def test_run_lengths_are_those_of_coco() -> None:
+    """The runs go down the columns and begin with background, as pycocotools reads them."""
+    mask = _ring()
+    coco = pytest.importorskip("pycocotools.mask")
+
+    rle = coco.frPyObjects({"counts": list(encode_outline(mask)), "size": list(mask.shape)}, *mask.shape)
+
+    assert np.array_equal(coco.decode(rle) > 0, mask)
+
+
+def test_without_changes_the_outline_is_the_support_defects_own() -> None:
+    """All changes switched off, the rendered mask is the support mask, moved."""
+    mask = _ring()
+
+    placed = render(STILL.build([mask]).sample(np.ones((120, 150), bool), numpy_generator(1)), (120, 150))
+
+    shown = placed[np.ix_(placed.any(axis=1), placed.any(axis=0))]
+    expected = mask[np.ix_(mask.any(axis=1), mask.any(axis=0))]
+    assert np.array_equal(shown, expected)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_outlines_lie_in_the_frame_on_the_foreground_and_vary_within_bounds(seed: int) -> None:
+    """Every mask is on the foreground, of a bounded size, and survives JSON."""
+    foreground = np.zeros((120, 160), bool)
+    foreground[10:110, 20:150] = True
+    sampler = TransplantSamplerSettings(attempts=5000).build([_ring()])
+
+    placement = sampler.sample(foreground, numpy_generator(seed))
+
+    mask = render(Placement.model_validate_json(placement.model_dump_json()), foreground.shape)
+    assert foreground[mask].mean() >= 0.9
+    assert 0.5 < mask.sum() / _ring().sum() < 2.2
+    assert max(placement.box.width, placement.box.height) <= 40 * 1.25 * 1.5
+
+
+def test_changed_outlines_keep_the_form() -> None:
+    """A bent, turned and scaled ring still has its two holes, most of the time."""
+    sampler = TransplantSamplerSettings().build([_ring()])
+    foreground = np.ones((120, 120), bool)
+
+    holes = []
+    for seed in range(40):
+        mask = render(sampler.sample(foreground, numpy_generator(seed)), foreground.shape)
+        holes.append(cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)[0] - 2)
+
+    assert np.median(holes) == 2
+
+
+def test_thin_lines_stay_whole() -> None:
+    """A crack one pixel wide is still one region after turning, bending and widening."""
+    crack = np.zeros((100, 100), np.uint8)
+    cv2.line(crack, (20, 30), (80, 60), 1, 1)
+    sampler = TransplantSamplerSettings(rotation=180).build([crack > 0])
+    foreground = np.ones((128, 128), bool)
+
+    masks = [render(sampler.sample(foreground, numpy_generator(seed)), (128, 128)) for seed in range(30)]
+
+    assert all(cv2.connectedComponents(mask.astype(np.uint8))[0] == 2 for mask in masks)
+    assert max(mask.mean() for mask in masks) < 0.03
+
+
+def test_specks_are_enlarged_to_the_smallest_size() -> None:
+    """A defect of two pixels becomes a mask that the model can paint into."""
+    speck = np.zeros((64, 64), bool)
+    speck[10:12, 10:12] = True
+
+    placement = (
+        TransplantSamplerSettings(min_size=10).build([speck]).sample(np.ones((64, 64), bool), numpy_generator(0))
+    )
+
+    assert max(placement.box.width, placement.box.height) >= 9
+
+
+def test_an_outline_that_fits_nowhere_is_refused_with_its_reason() -> None:
+    """The message says what was found and what to change."""
+    foreground = np.zeros((100, 100), bool)
+    foreground[:5, :5] = True
+
+    with pytest.raises(MaskPlacementError, match=r"in 20 attempts \(best 0\.\d\d, foreground 0% of 100x100 px\)"):
+        TransplantSamplerSettings(attempts=20).build([_ring()]).sample(foreground, numpy_generator(0))
+
+
+def test_empty_support_masks_are_refused() -> None:
+    """Without a support mask there is nothing to transplant; the message names the sampler that needs none."""
+    with pytest.raises(MaskPlacementError, match="kind: box"):
+        TransplantSamplerSettings().build([np.zeros((10, 10), bool)])
