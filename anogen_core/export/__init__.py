@@ -4,7 +4,7 @@ To add a layout: write its settings and exporter in a file like `coco.py`, then 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
@@ -19,6 +19,8 @@ from anogen_core.export.mvtec import MvtecExporterSettings
 from anogen_core.export.selection import SplitSettings
 from anogen_core.export.webdataset import WebDatasetExporterSettings
 from anogen_core.export.yolo import YoloExporterSettings
+from anogen_core.records import Decision, LedgerRow, ReviewVerdict
+from anogen_core.settings import fingerprint
 from anogen_core.storage import Dataset
 from anogen_core.storage.card import licence_warnings
 
@@ -69,15 +71,26 @@ def pull(
         StorageError: a file could not be written, or the dataset is damaged.
     """
     settings = settings or MvtecExporterSettings()
-    rows = settings.choose(dataset)
-    folder = claim_folder(dest, dataset, settings.model_dump(mode="json"))
-    export = Export(dataset, folder, rows, on_image=on_image)
+    verdicts = settings.verdicts(dataset)
+    rows = settings.choose(dataset, verdicts)
+    folder = claim_folder(dest, dataset, settings.model_dump(mode="json"), _reviewed(rows, verdicts))
+    export = Export(dataset, folder, rows, verdicts, on_image=on_image)
     write_documents(export, settings.build().write(export))
     for split in settings.empty_splits(rows) if isinstance(settings, SplitSettings) else ():
         log.warning("%s: no image is in %s; there are too few normal photos for this share", folder, split)
     for warning in licence_warnings(dataset.spec):
         log.warning("%s: %s", folder, warning)
     return folder
+
+
+def _reviewed(rows: Sequence[LedgerRow], verdicts: Mapping[int, ReviewVerdict]) -> str | None:
+    """Return digits that identify what reviewers changed in an export: images and masks; None without verdicts."""
+    fixed = {
+        str(number): verdict.box.as_list() if verdict.box else None
+        for number, verdict in verdicts.items()
+        if verdict.decision is Decision.FIX
+    }
+    return fingerprint([[row.request_id for row in rows], fixed]) if verdicts else None
 
 
 def _explain(error: Any) -> str:

@@ -12,6 +12,9 @@ from anogen_core.storage.layout import CARD, CROISSANT
 
 TABLE = "samples.csv"
 
+_REVIEW_TYPES = {"verdict": "sc:Text", "reviewer": "sc:Text"}
+"""Columns of samples.csv beside those of the ledger; empty where nobody has said anything."""
+
 
 def write_documents(export: Export, listing: Listing) -> None:
     """Write samples.csv, croissant.json and README.md; the last files of an export."""
@@ -22,20 +25,22 @@ def write_documents(export: Export, listing: Listing) -> None:
 
 
 def _table(export: Export, listing: Listing) -> bytes:
-    """Return one line for each image: its files, then everything that the ledger knows."""
+    """Return one line for each image: its files, then everything that the ledger and reviewers know."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_file_columns(listing), *LedgerRow.model_fields])
+    writer.writerow([*_file_columns(listing), *LedgerRow.model_fields, *_REVIEW_TYPES])
     for row in export.rows:
         values = row.model_dump(mode="json").values()
         cells = [" ".join(map(str, value)) if isinstance(value, list) else value for value in values]
-        writer.writerow([*listing.files[row.request_id].values(), *cells])
+        verdict = export.verdict(row)
+        said = [verdict.decision.value, verdict.who] if verdict else ["", ""]
+        writer.writerow([*listing.files[row.request_id].values(), *cells, *said])
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
 def _croissant(export: Export, listing: Listing, table: bytes) -> bytes:
     dataset = export.dataset
-    columns = dict.fromkeys(_file_columns(listing), "sc:Text") | LEDGER_TYPES
+    columns = dict.fromkeys(_file_columns(listing), "sc:Text") | LEDGER_TYPES | _REVIEW_TYPES
     described = Table(TABLE, "text/csv", describe(table), columns)
     return croissant(dataset.spec, export.rows, dataset.manifest.digest, table=described, groups=listing.groups)
 

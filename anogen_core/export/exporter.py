@@ -1,12 +1,12 @@
 """What every exporter is given, does and returns."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, final
 
 from anogen_core.export.folder import write_once
-from anogen_core.records import LedgerRow
+from anogen_core.records import LedgerRow, ReviewVerdict
 from anogen_core.storage import Dataset, StoredSample
 from anogen_core.storage.croissant import FileGroup
 
@@ -17,19 +17,34 @@ OnImage = Callable[[], None]
 class Export:
     """One dataset on its way into one folder: the chosen images, and a way to write files that are whole or absent."""
 
-    def __init__(self, dataset: Dataset, folder: Path, rows: list[LedgerRow], *, on_image: OnImage | None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        folder: Path,
+        rows: list[LedgerRow],
+        verdicts: Mapping[int, ReviewVerdict],
+        *,
+        on_image: OnImage | None,
+    ) -> None:
         self.dataset = dataset
         self.folder = folder
         self.rows = rows
         """Of the chosen images, in the order of the plan."""
+        self._verdicts = verdicts
         self._on_image = on_image
 
     def __iter__(self) -> Iterator[StoredSample]:
-        """Yield the chosen images; each counts as done when the next one is asked for."""
+        """Yield the chosen images with the masks that reviewers left; each is done when the next one is asked for."""
         for sample in self.dataset.read(self.rows):
-            yield sample
+            judged = sample.judged(self.verdict(sample.row))
+            if judged is not None:
+                yield judged
             if self._on_image is not None:
                 self._on_image()
+
+    def verdict(self, row: LedgerRow) -> ReviewVerdict | None:
+        """Return what a reviewer said of a chosen image, if the export honours that."""
+        return None if row.row is None else self._verdicts.get(row.row)
 
     def write(self, path: str, data: bytes) -> None:
         """Make sure that a file of the folder holds these bytes.

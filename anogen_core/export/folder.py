@@ -21,8 +21,14 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SUM_DIGITS: Final = 8
 
 
-def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any]) -> Path:
+def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any], review: str | None = None) -> Path:
     """Return the folder for an export, new or begun by an earlier export with the same settings.
+
+    Args:
+        dest: The root of the layout.
+        dataset: What is exported.
+        settings: Layout and choice of images, as JSON values.
+        review: Identifies what reviewers changed in the export; None when nothing.
 
     Raises:
         InputError: the directory holds something that is not an export, or an export of another dataset or with other
@@ -30,7 +36,7 @@ def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any]) -> Path
     """
     category = dataset.spec.category
     folder = dest / safe_names([category])[category]
-    claim = {"settings": settings, "digest": dataset.manifest.digest, "dataset": dataset.spec.name}
+    claim = {"settings": settings, "digest": dataset.manifest.digest, "dataset": dataset.spec.name, "review": review}
     with explained(dest):
         if dest.exists() and not dest.is_dir():
             raise InputError(f"{dest}: is a file. Expected a new or empty directory, or one that holds exports.")
@@ -96,6 +102,8 @@ def _require_same(folder: Path, claim: dict[str, Any]) -> None:
         return
     if stored.get("digest") != claim["digest"]:
         found = f"an export of another dataset ({stored.get('dataset', 'something unknown')})"
+    elif stored.get("settings") == claim["settings"]:
+        found = "an export from before images were rejected, accepted or fixed in review"
     else:
         old, new = stored.get("settings", {}), claim["settings"]
         changes = [f"{key} is {old.get(key)!r}, not {new[key]!r}" for key in new if old.get(key) != new[key]]

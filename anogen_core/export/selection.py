@@ -1,13 +1,13 @@
 """Which images are exported, and which of them are for validation."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from anogen_core.errors import InputError
-from anogen_core.records import LedgerRow
+from anogen_core.records import Decision, LedgerRow, ReviewVerdict
 from anogen_core.settings import Settings
 from anogen_core.storage import Dataset
 
@@ -19,9 +19,25 @@ class SelectionSettings(Settings):
 
     defects: tuple[str, ...] = ()
     """Export images of these defects alone; empty exports all."""
+    review: Literal["kept", "accepted", "all"] = "kept"
+    """`kept`: what reviewers did not reject, with the masks that they fixed. `accepted`: only what they accepted or
+    fixed. `all`: every image as it was sealed, whatever reviewers said."""
 
-    def choose(self, dataset: Dataset) -> list[LedgerRow]:
+    def verdicts(self, dataset: Dataset) -> dict[int, ReviewVerdict]:
+        """Return the verdicts that the export honours, by row of the dataset.
+
+        Raises:
+            InputError: the dataset is not sealed.
+            CorruptDatasetError: a stored verdict is damaged.
+        """
+        return {} if self.review == "all" else dataset.verdicts()
+
+    def choose(self, dataset: Dataset, verdicts: Mapping[int, ReviewVerdict]) -> list[LedgerRow]:
         """Return the rows of the chosen images, in the order of the plan.
+
+        Args:
+            dataset: What is exported.
+            verdicts: What `verdicts` returned for it.
 
         Raises:
             InputError: the dataset is not sealed, or has no such defect.
@@ -30,7 +46,13 @@ class SelectionSettings(Settings):
         unknown = [defect for defect in self.defects if defect not in known]
         if unknown:
             raise InputError(f"--defect {unknown[0]}: {dataset.uri} has no such defect. It has: {', '.join(known)}.")
-        return [row for row in rows if not self.defects or row.defect in self.defects]
+        kept = [row for number, row in enumerate(rows) if self._is_kept(verdicts.get(number))]
+        return [row for row in kept if not self.defects or row.defect in self.defects]
+
+    def _is_kept(self, verdict: ReviewVerdict | None) -> bool:
+        if verdict is None:
+            return self.review != "accepted"
+        return verdict.decision is not Decision.REJECT
 
 
 class SplitSettings(SelectionSettings):

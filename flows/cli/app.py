@@ -1,7 +1,11 @@
 """Every command of `anogen`: arguments in, a few lines or JSON out. The work is elsewhere and imported when needed."""
 
+import atexit
+import contextlib
+import os
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import Annotated
@@ -179,6 +183,14 @@ def pull(
     defects: Annotated[
         list[str] | None, typer.Option("--defect", metavar="NAME", help="This defect alone; may be repeated.")
     ] = None,
+    review: Annotated[
+        str,
+        typer.Option(
+            "--review",
+            metavar="CHOICE",
+            help="kept: what reviewers did not reject; accepted: only what they accepted or fixed; all: everything.",
+        ),
+    ] = "kept",
     validation: Annotated[
         float | None,
         typer.Option("--val", metavar="FRACTION", help="Share of normal photos whose images go to validation."),
@@ -191,7 +203,15 @@ def pull(
     """Write a dataset as files that other tools read. Run again to complete."""
     from flows.cli import reading  # noqa: PLC0415
 
-    reading.pull(dataset, dest, layout, defects=defects or [], validation=validation, overrides=overrides or [])
+    reading.pull(
+        dataset,
+        dest,
+        layout,
+        defects=defects or [],
+        review=review,
+        validation=validation,
+        overrides=overrides or [],
+    )
 
 
 @app.command()
@@ -229,27 +249,42 @@ def pretrain(
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code, never a traceback."""
+    code = _run()
+    # What Python does at its end, except that libraries are not taken apart: threads of Arrow that are still starting
+    # then abort the process after its work is done, about once in a hundred short commands on a busy machine.
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001
+    atexit._run_exitfuncs()  # noqa: SLF001
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run() -> int:
     from anogen_core.errors import AnogenError, InputError, InterruptedRunError  # noqa: PLC0415
 
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except InputError as error:
-        _end(str(error), 2)
+        return _end(str(error), 2)
     except InterruptedRunError as error:
-        _end(str(error), 130)
+        return _end(str(error), 130)
     except AnogenError as error:
-        _end(str(error), 1)
+        return _end(str(error), 1)
     except BrokenPipeError:
-        _end("The reader of the output went away.", 1)
+        return _end("The reader of the output went away.", 1)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         with tempfile.NamedTemporaryFile("w", prefix="anogen-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
-        _end(
+        return _end(
             f"Unexpected {type(error).__name__}: {error}\nThis is a fault of AnoGen; please report it with {log.name}.",
             1,
         )
+    return 0
 
 
-def _end(message: str, code: int) -> None:
+def _end(message: str, code: int) -> int:
     sys.stderr.write(f"anogen: {message}\n")
-    sys.exit(code)
+    return code

@@ -73,7 +73,14 @@ def regenerate(uri: str, request_id: str, out: Path | None) -> int:
 
 
 def pull(
-    uri: str, dest: Path, layout: str, *, defects: list[str], validation: float | None, overrides: list[str]
+    uri: str,
+    dest: Path,
+    layout: str,
+    *,
+    defects: list[str],
+    review: str = "kept",
+    validation: float | None,
+    overrides: list[str],
 ) -> None:
     """Write a dataset in another tool's layout."""
     from anogen_core.export import parse_exporter  # noqa: PLC0415
@@ -82,13 +89,13 @@ def pull(
     from anogen_core.storage import Dataset  # noqa: PLC0415
     from tasks.progress import counting  # noqa: PLC0415
 
-    values: dict[str, Any] = {"kind": layout, "defects": tuple(defects)}
+    values: dict[str, Any] = {"kind": layout, "defects": tuple(defects), "review": review}
     if validation is not None:
         values["validation_fraction"] = validation
     for override in overrides:
         apply_override(values, override)
     settings, dataset = parse_exporter(values), Dataset(uri)
-    images = len(settings.choose(dataset))
+    images = len(settings.choose(dataset, settings.verdicts(dataset)))
     with ProgressDisplay() as display:
         pull_dataset(dataset, dest, settings=settings, on_image=counting(display, "pull", images))
     sys.stdout.write(f"{dest}\n")

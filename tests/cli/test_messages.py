@@ -18,8 +18,8 @@ def test_help_imports_neither_torch_nor_prefect() -> None:
 
     code = (
         "import sys; sys.argv = ['anogen', '--help']\n"
-        "from flows.cli import main\n"
-        "try: main()\n"
+        "from flows.cli.app import app\n"
+        "try: app()\n"
         "except SystemExit as end: assert end.code == 0\n"
         "heavy = {'torch', 'prefect', 'dask', 'numpy', 'diffusers', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
