@@ -187,7 +187,7 @@ def parse_config(values: dict[str, Any], *, source: str) -> RunConfig:
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "(whole file)"
+    return ".".join(_follow(location)[0]) or "(whole file)"
 
 
 def _explain(error: Any) -> str:
@@ -199,14 +199,24 @@ def _explain(error: Any) -> str:
 
 
 def _suggest(location: tuple[int | str, ...]) -> str:
-    model: Any = RunConfig
-    for part in location[:-1]:
-        fields = getattr(model, "model_fields", {})
-        # A part that is no field is the `kind` of a member of a union.
-        members = [m for m in get_args(model) if "kind" in m.model_fields and m.model_fields["kind"].default == part]
-        model = fields[part].annotation if part in fields else next(iter(members), None)
+    model = _follow(location[:-1])[1]
     close = difflib.get_close_matches(str(location[-1]), list(getattr(model, "model_fields", {})), n=1)
     return f"; did you mean {close[0]!r}?" if close else ". `anogen init` writes all fields with their meaning"
+
+
+def _follow(location: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """Return the fields along a location as the run file has them, and the type of the last one."""
+    model: Any = RunConfig
+    names = []
+    for part in location:
+        fields = getattr(model, "model_fields", {})
+        members = [m for m in get_args(model) if "kind" in getattr(m, "model_fields", {})]
+        chosen = [m for m in members if m.model_fields["kind"].default == part]
+        # A part that is the `kind` of a member of a union is not in the run file.
+        if not chosen:
+            names.append(str(part))
+        model = fields[part].annotation if part in fields else next(iter(chosen), None)
+    return names, model
 
 
 def _resolve_paths(values: dict[str, Any], base: Path) -> None:

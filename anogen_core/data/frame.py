@@ -63,7 +63,11 @@ def load_image(sample: Sample, frame_size: tuple[int, int], *, white_level: int 
     Raises:
         UnusableFileError: the file cannot be decoded.
     """
-    rgb = read_photo(Path(sample.image_uri), white_level=white_level)
+    return to_frame(read_photo(Path(sample.image_uri), white_level=white_level), frame_size)
+
+
+def to_frame(rgb: Image, frame_size: tuple[int, int]) -> Image:
+    """Return a photo as RGB resized to the frame; see `load_image`."""
     if rgb.shape[:2] == frame_size:
         return rgb
     height, width = frame_size

@@ -11,7 +11,10 @@ from anogen_core.pretraining.networks import Denoiser
 
 def load_autoencoder(pipeline: Path) -> AutoencoderTiny:
     """Return the autoencoder of a pipeline as float32."""
-    return AutoencoderTiny.from_pretrained(pipeline / "vae", local_files_only=True, low_cpu_mem_usage=False).float()
+    autoencoder = AutoencoderTiny.from_pretrained(pipeline / "vae", local_files_only=True, low_cpu_mem_usage=False)
+    # Diffusers would write into every export where this one was.
+    autoencoder.register_to_config(_name_or_path="")
+    return autoencoder.float()
 
 
 def load_weights(pipeline: Path, denoiser: Denoiser) -> None:

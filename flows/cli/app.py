@@ -100,6 +100,25 @@ def evaluate(
 
 
 @app.command()
+def predict(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output of a finished run.", show_default=False)],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Photos, or directories of them.", show_default=False)
+    ],
+    category: Annotated[str | None, typer.Option(help="Needed when the run has several.", show_default=False)] = None,
+    arm: Annotated[
+        str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
+    ] = None,
+    heat: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a heat map of every photo there.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Score photos with a detector that a run trained, against a threshold calibrated on generated defects."""
+    from flows.cli import predicting  # noqa: PLC0415
+
+    raise typer.Exit(predicting.predict(output, images, category=category, arm=arm, heat=heat, as_json=as_json))
+
+
+@app.command()
 def deploy(
     run_file: RunFile,
     overrides: Overrides = None,
@@ -263,16 +282,14 @@ def main() -> None:
 def _run() -> int:
     from anogen_core.errors import AnogenError, InputError, InterruptedRunError  # noqa: PLC0415
 
+    codes = {InputError: 2, InterruptedRunError: 130}
     try:
         app()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except InputError as error:
-        return _end(str(error), 2)
-    except InterruptedRunError as error:
-        return _end(str(error), 130)
+        code = end.code
+        return code if isinstance(code, int) else int(code is not None)
     except AnogenError as error:
-        return _end(str(error), 1)
+        return _end(str(error), next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
     except BrokenPipeError:
         return _end("The reader of the output went away.", 1)
     except Exception as error:  # noqa: BLE001 - the last line of defence

@@ -1,0 +1,208 @@
+"""A trained detector at work: scores and heat maps of new photos, against a threshold that needed no real defect."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from anogen_core.arrays import Image
+from anogen_core.config import RunConfig, parse_config
+from anogen_core.data.frame import load_image, read_photo, to_frame
+from anogen_core.detectors.trained import TrainedDetector
+from anogen_core.errors import InputError
+from anogen_core.metrics.predictions import Predictions
+from anogen_core.records import Arm, CheckpointRef, Record
+from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.result import CategoryResult, read_result
+from anogen_core.stages.runtime import pick_device
+from anogen_core.storage import Dataset
+from anogen_core.storage.artifacts import ArtifactStore, artifact_key
+
+CALIBRATION_VERSION = 1
+"""Raised by hand when a change here changes thresholds."""
+
+_WEIGHTS = "detector.safetensors"
+_CALIBRATION_IMAGES = 256
+_BATCH = 16
+
+
+class Calibration(Record):
+    """The score from which a photo is called defective, and how often that is wrong."""
+
+    threshold: float
+    """Best F1 on generated images against the normal photos under them; no real defect was looked at."""
+    generated_f1: float
+    """F1 on those images; the detector may have learned from them, so it is optimistic."""
+    num_generated: int
+    real_false_alarms: float | None = None
+    """Share of held-out good photos at or above the threshold; null where the run evaluated none."""
+    real_misses: float | None = None
+    """Share of held-out real defective photos below it; null where the run evaluated none."""
+    num_real: tuple[int, int] = (0, 0)
+    """Good and defective photos behind these shares."""
+
+
+class Prediction(Record):
+    """What a detector says of one photo."""
+
+    image: str
+    score: float
+    """A greater score is more anomalous."""
+    anomalous: bool
+    """Whether the score is at or above the threshold."""
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """A detector ready for photos as they come from the camera."""
+
+    category: str
+    arm: str
+    calibration: Calibration
+    detector: TrainedDetector
+    frame: tuple[int, int]
+    white_level: int
+
+    def inspect(self, path: Path) -> tuple[Prediction, Image, Float[np.ndarray, "H W"]]:
+        """Return the answer to one photo, the photo (H, W, 3) as it is, and its anomaly map (H, W) at that size.
+
+        The photo is framed as the training photos were.
+
+        Raises:
+            UnusableFileError: the file cannot be decoded.
+        """
+        photo = read_photo(path, white_level=self.white_level)
+        scores, maps = self.detector.predict(to_frame(photo, self.frame)[None])
+        height, width = photo.shape[:2]
+        heat = cv2.resize(maps[0], (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        score, threshold = float(scores[0]), self.calibration.threshold
+        said = Prediction(image=str(path), score=score, anomalous=score >= threshold, threshold=threshold)
+        return said, photo, heat
+
+
+def load_inspector(output: str, *, category: str | None = None, arm: str | None = None) -> Inspector:
+    """Return the detector of a finished run, calibrated.
+
+    Args:
+        output: Where the run wrote, a directory or s3:// prefix.
+        category: May be left out when the run has one.
+        arm: What the detector learned from; default: generated data where there is such a detector.
+
+    Raises:
+        InputError: no run has finished there, it trained no detector, or the choice is not one of it.
+    """
+    result = read_result(output)
+    config = parse_config({**result.settings, "output": output}, source=f"{output}/run.json")
+    chosen = _choose_category(result.categories, category, output)
+    checkpoint = _choose_arm(chosen.checkpoints, arm, output)
+    artifacts = ArtifactStore(f"{output}/artifacts")
+    data = artifacts.read(_name(checkpoint.uri), _WEIGHTS)
+    detector = TrainedDetector.from_bytes(data, device=pick_device(config))
+    dataset = Dataset(f"{output}/datasets/{_name(chosen.dataset.uri)}")
+    return Inspector(
+        category=chosen.category,
+        arm=checkpoint.arm,
+        calibration=_calibrate(detector, checkpoint, dataset, chosen, config),
+        detector=detector,
+        frame=(dataset.spec.height, dataset.spec.width),
+        white_level=config.frame.white_level,
+    )
+
+
+def best_threshold(scores: NDArray[np.float32], defective: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the threshold with the best F1 of `score >= threshold`, halfway to the next lower score, and that F1.
+
+    Args:
+        scores: (N,).
+        defective: (N,), at least one of them true.
+    """
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(defective[order])
+    f1 = 2 * found / (np.arange(1, len(scores) + 1) + defective.sum())
+    ordered = scores[order].astype(np.float64)
+    # Only between different scores can a threshold lie.
+    ends = np.append(ordered[1:] < ordered[:-1], True)
+    best = int(np.argmax(np.where(ends, f1, -1)))
+    below = ordered[best + 1] if best + 1 < len(ordered) else ordered[best]
+    return float((ordered[best] + below) / 2), float(f1[best])
+
+
+def _calibrate(
+    detector: TrainedDetector, checkpoint: CheckpointRef, dataset: Dataset, made: CategoryResult, config: RunConfig
+) -> Calibration:
+    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    evaluation = next((e for e in made.evaluations if e.arm == checkpoint.arm and e.predictions), None)
+    real = evaluation.predictions if evaluation is not None else None
+    key = artifact_key("calibration", CALIBRATION_VERSION, checkpoint.digest, made.dataset.digest, real)
+    stored = artifacts.get(key)
+    if stored is not None:
+        return Calibration.model_validate(stored.metadata["calibration"])
+    rows = dataset.made()
+    if not rows:
+        raise InputError(f"{dataset.uri}: holds no image to calibrate on. See its ledger for the reasons.")
+    rows = rows[:: -(-len(rows) // _CALIBRATION_IMAGES)]
+    generated = _scores(detector, (sample.image for sample in dataset.read(rows)))
+    by_id = {s.sample_id: s for s in read_category(config, made.category).normals}
+    wanted = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
+    frame, white = (dataset.spec.height, dataset.spec.width), config.frame.white_level
+    normal = _scores(detector, (load_image(sample, frame, white_level=white) for sample in wanted))
+    labels = np.arange(len(generated) + len(normal)) < len(generated)
+    threshold, f1 = best_threshold(np.concatenate([generated, normal]), labels)
+    calibration = Calibration(threshold=threshold, generated_f1=f1, num_generated=len(generated))
+    if real is not None:
+        tested = Predictions.from_bytes(artifacts.read(real, "predictions.npz"))
+        good, bad = tested.score[~tested.defective], tested.score[tested.defective]
+        calibration = calibration.model_copy(
+            update={
+                "real_false_alarms": float((good >= threshold).mean()) if len(good) else None,
+                "real_misses": float((bad < threshold).mean()) if len(bad) else None,
+                "num_real": (len(good), len(bad)),
+            }
+        )
+    artifacts.put(key, {}, {"kind": "calibration", "calibration": calibration.model_dump(mode="json")})
+    return calibration
+
+
+def _scores(detector: TrainedDetector, photos: Iterator[Image]) -> NDArray[np.float32]:
+    scores: list[float] = []
+    batch: list[Image] = []
+    for photo in photos:
+        batch.append(photo)
+        if len(batch) == _BATCH:
+            scores += detector.predict(np.stack(batch))[0].tolist()
+            batch = []
+    if batch:
+        scores += detector.predict(np.stack(batch))[0].tolist()
+    return np.array(scores, np.float32)
+
+
+def _choose_category(made: Sequence[CategoryResult], name: str | None, output: str) -> CategoryResult:
+    known = [result.category for result in made]
+    if name is None and len(made) == 1:
+        return made[0]
+    if name not in known:
+        said = "several categories" if name is None else f"no category {name!r}"
+        raise InputError(f"--category: {output} has {said}. Expected one of: {', '.join(known)}.")
+    return made[known.index(name)]
+
+
+def _choose_arm(checkpoints: Sequence[CheckpointRef], arm: str | None, output: str) -> CheckpointRef:
+    # The first of an arm is the one with the run's own seed.
+    known = {c.arm: c for c in reversed(checkpoints)}
+    if not known:
+        raise InputError(f"{output}: the run trained no detector. Set `evaluation.enabled: true` and run again.")
+    preferred: Arm = "generated"
+    chosen = arm or (preferred if preferred in known else checkpoints[0].arm)
+    if chosen not in known:
+        raise InputError(f"--arm {arm}: the run trained no such detector. Expected one of: {', '.join(sorted(known))}.")
+    return known[chosen]
+
+
+def _name(uri: str) -> str:
+    """Return the last part of an address: results may have been moved as a whole since."""
+    return uri.rstrip("/").rsplit("/", 1)[-1]

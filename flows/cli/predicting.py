@@ -1,0 +1,75 @@
+"""`anogen predict`: a trained detector's word on photos."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anogen_core.stages.prediction import Calibration
+
+
+def predict(
+    output: str, images: Sequence[Path], *, category: str | None, arm: str | None, heat: Path | None, as_json: bool
+) -> int:
+    """Print score and verdict of every photo; return 1 when one could not be read."""
+    from anogen_core.data.problems import UnusableFileError  # noqa: PLC0415
+    from anogen_core.report.figures import encode_png, heat_overlay  # noqa: PLC0415
+    from anogen_core.stages.prediction import load_inspector  # noqa: PLC0415
+
+    inspector = load_inspector(output, category=category, arm=arm)
+    sys.stderr.write(f"{_explain(inspector.calibration)}\n")
+    paths, failed, answers = _photos(images), 0, []
+    for path in paths:
+        try:
+            said, photo, anomaly_map = inspector.inspect(path)
+        except UnusableFileError as error:
+            sys.stderr.write(f"error: {error}\n")
+            failed += 1
+            continue
+        answers.append(said.model_dump(mode="json"))
+        if not as_json:
+            sys.stdout.write(f"{said.score:.4f} {'DEFECT' if said.anomalous else 'good  '} {path}\n")
+        if heat is not None:
+            heat.mkdir(parents=True, exist_ok=True)
+            # Nothing is tinted up to half the threshold; the colour is full at one and a half.
+            level = (anomaly_map - said.threshold / 2).clip(min=0)
+            picture = heat_overlay(photo, level, peak=said.threshold, side=max(photo.shape[:2]))
+            (heat / _file_name(path, paths)).write_bytes(encode_png(picture))
+    if as_json:
+        calibration = inspector.calibration.model_dump(mode="json")
+        about = {"category": inspector.category, "arm": inspector.arm, "calibration": calibration}
+        sys.stdout.write(json.dumps({**about, "predictions": answers}, indent=1) + "\n")
+    return 1 if failed else 0
+
+
+def _photos(given: Sequence[Path]) -> list[Path]:
+    """Return the photos: files as they are, directories searched for files that look like photos."""
+    from anogen_core.data.files import IMAGE_SUFFIXES  # noqa: PLC0415
+    from anogen_core.errors import InputError  # noqa: PLC0415
+
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        found += inside
+    if not found:
+        raise InputError(f"{given[0]}: holds no photo. Expected png, jpg, bmp or tif files.")
+    return found
+
+
+def _file_name(path: Path, among: Sequence[Path]) -> str:
+    """Return the name of a heat map: the photo's, with its place in the list where names repeat."""
+    same = [p for p in among if p.stem == path.stem]
+    return f"{path.stem}.png" if len(same) == 1 else f"{path.stem}-{same.index(path)}.png"
+
+
+def _explain(calibration: "Calibration") -> str:
+    text = f"threshold {calibration.threshold:.4f}, calibrated on {calibration.num_generated} generated images"
+    if calibration.real_misses is None or calibration.real_false_alarms is None:
+        return f"{text}; its error on real photos was not measured"
+    good, bad = calibration.num_real
+    return (
+        f"{text}; on held-out real photos it missed {calibration.real_misses:.0%} of {bad} defective ones "
+        f"and alarmed at {calibration.real_false_alarms:.0%} of {good} good ones"
+    )
