@@ -17,7 +17,7 @@ from anogen_core.diffusion import BaseModelSettings, BundledModelSettings
 from anogen_core.diffusion.inversion import InversionSettings
 from anogen_core.errors import InputError
 from anogen_core.generation import GenerationSettings
-from anogen_core.masks import BoxSamplerSettings, MaskSamplerSettings
+from anogen_core.masks import MaskSamplerSettings, TransplantSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
 from anogen_core.records import Arm
@@ -107,8 +107,8 @@ class RunConfig(Settings):
     `anogen embeddings import` prints it."""
     foreground: ForegroundSettings = ForegroundSettings()
     """Where defects may lie."""
-    mask_sampler: MaskSamplerSettings = BoxSamplerSettings()
-    """Shape and size of masks."""
+    mask_sampler: MaskSamplerSettings = TransplantSamplerSettings()
+    """Shape and size of masks: outlines of the support defects, or the paper's boxes (`kind: box`)."""
     generation: GenerationSettings = GenerationSettings()
     """How images are made."""
     storage: StorageSettings = StorageSettings()
@@ -121,6 +121,7 @@ class RunConfig(Settings):
         batch_size=8,
         learning_rate=1e-3,
         box_threshold=0.3,
+        supervision="mask",
     )
     """The detector that is trained. The default is small enough for a CPU; DRAEM's own defaults are the paper's."""
     evaluation: EvaluationSettings = EvaluationSettings()
