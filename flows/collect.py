@@ -1,6 +1,9 @@
 """Wait for mapped tasks: progress for the flow page, one clear error when some of them fail."""
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -35,25 +38,49 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
     bar = create_progress_artifact(progress=0.0, key=_slug(stage), description=stage)
     results: dict[UUID, T] = {}
     failures: list[BaseException] = []
-    for count, future in enumerate(as_completed(list(futures)), 1):
-        try:
-            results[future.task_run_id] = record.model_validate(future.result())
-        except InterruptedRunError:
-            raise
-        except Exception as error:  # noqa: BLE001 - every failure is reported below
-            failures.append(error)
-        release = getattr(getattr(future, "wrapped_future", None), "release", None)
-        if release is not None:
-            release()
-        progress.stop_if_asked()
-        if isinstance(bar, UUID):
-            update_progress_artifact(bar, progress=100 * count / len(futures))
+    with _stopping_at_sigterm():
+        for count, future in enumerate(as_completed(list(futures)), 1):
+            try:
+                results[future.task_run_id] = record.model_validate(future.result())
+            except InterruptedRunError:
+                raise
+            except Exception as error:  # noqa: BLE001 - every failure is reported below
+                failures.append(error)
+            release = getattr(getattr(future, "wrapped_future", None), "release", None)
+            if release is not None:
+                release()
+            progress.stop_if_asked()
+            if isinstance(bar, UUID):
+                update_progress_artifact(bar, progress=100 * count / len(futures))
     if failures:
         reasons = "; ".join(dict.fromkeys(_describe(f) for f in failures[:3]))
         raise AnogenError(
             f"{stage}: {len(failures)} of {len(futures)} tasks failed ({reasons}). Run again: finished work is kept."
         ) from failures[0]
     return [results[f.task_run_id] for f in futures]
+
+
+@contextmanager
+def _stopping_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM, by which workers and init systems cancel a run, end the tasks of this process at their next step.
+
+    Prefect's own handler ends the flow, but then waits for tasks to come to their end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: Any) -> None:
+        progress.stop()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _describe(error: BaseException) -> str:

@@ -236,3 +236,25 @@ def test_interrupted_run_stops_soon_and_says_so(small_run: dict[str, object], tm
     assert "Interrupted. Finished work is kept" in said[1]
     assert "Traceback" not in said[1]
     assert list((tmp_path / "out" / "artifacts" / "scratch").iterdir())
+
+
+def test_terminated_run_stops_soon_and_can_be_resumed(small_run: dict[str, object], tmp_path: Path) -> None:
+    """SIGTERM in the middle of learning ends the process long before its work; the checkpoint is kept."""
+    settings = {**small_run, "inversion": {"steps": 100_000, "validate_every": 5, "patience": 100_000}}
+    run_file = write_run_file(tmp_path / "run.yaml", settings, tmp_path / "out")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from flows.cli import main; main()", "run", str(run_file)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started = time.monotonic()
+    while not (tmp_path / "out" / "artifacts" / "scratch").exists() and time.monotonic() - started < 120:
+        time.sleep(0.1)
+
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=120)
+
+    assert process.returncode != 0
+    assert "Traceback" not in said[1]
+    assert list((tmp_path / "out" / "artifacts" / "scratch").iterdir())
