@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -50,8 +51,17 @@ def render(placement: Placement, frame: tuple[int, int]) -> Mask:
     return canvas.astype(bool)
 
 
-def regions(masks: Sequence[Mask], *, join: int) -> list[Mask]:
-    """Return every defect region in the masks, each cut to its bounding box.
+class Region(NamedTuple):
+    """One defect in a support mask."""
+
+    shape: Mask
+    """(h, w): the region in its bounding box."""
+    centre: tuple[float, float]
+    """(row, column) of the box's centre as fractions of the frame."""
+
+
+def regions(masks: Sequence[Mask], *, join: int) -> list[Region]:
+    """Return every defect region in the masks.
 
     Args:
         masks: (H, W) support masks.
@@ -66,7 +76,8 @@ def regions(masks: Sequence[Mask], *, join: int) -> list[Mask]:
         # Specks next to a real region are annotation crumbs, not defects of their own.
         for label in np.flatnonzero(areas >= 0.1 * areas.max(initial=0)) + 1:
             x, y, width, height = stats[label, :4]
-            found.append(((labels == label) & mask)[y : y + height, x : x + width])
+            centre = (float(y + height / 2) / mask.shape[0], float(x + width / 2) / mask.shape[1])
+            found.append(Region(((labels == label) & mask)[y : y + height, x : x + width], centre))
     return found
 
 
@@ -78,7 +89,7 @@ def component_sizes(masks: Sequence[Mask], *, join: int) -> list[tuple[float, fl
         join: Regions closer than this many pixels count as one.
     """
     return [
-        (float(region.shape[1]) / mask.shape[1], float(region.shape[0]) / mask.shape[0])
+        (float(region.shape.shape[1]) / mask.shape[1], float(region.shape.shape[0]) / mask.shape[0])
         for mask in masks
         for region in regions([mask], join=join)
     ]

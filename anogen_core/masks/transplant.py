@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, StrictBool
 from anogen_core.arrays import Mask
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.outline import encode_outline
-from anogen_core.masks.sampler import MaskSampler, regions, render
+from anogen_core.masks.sampler import MaskSampler, Region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
@@ -38,6 +38,10 @@ class TransplantSamplerSettings(Settings):
     """Pixels by which the outline is widened: room for the soft edge of the defect."""
     min_size: PositiveInt = 8
     """Longer side of a mask in pixels; smaller ones are enlarged."""
+    reach: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Outlines lie at most this fraction of the frame from where the support defect was, along each axis; mirrored ones
+    from the mirrored place. For photos of aligned parts and defects that are found at some places only; default:
+    anywhere on the foreground."""
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Share of the mask that lies on the foreground."""
     attempts: PositiveInt = 200
@@ -56,27 +60,24 @@ class TransplantSamplerSettings(Settings):
 class TransplantSampler(MaskSampler):
     """Draws one region of the support masks, changes it within bounds and looks for a place on the foreground."""
 
-    def __init__(self, settings: TransplantSamplerSettings, shapes: Sequence[Mask]) -> None:
-        if not shapes:
+    def __init__(self, settings: TransplantSamplerSettings, found: Sequence[Region]) -> None:
+        if not found:
             raise MaskPlacementError("The support masks are empty; use `mask_sampler: {kind: box}` with sizes.")
         self._settings = settings
-        self._shapes = list(shapes)
+        self._regions = list(found)
 
     def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
         """Return an outline inside the frame with at least `min_overlap` of it on the foreground."""
         height, width = foreground.shape
         best = 0.0
         for _ in range(self._settings.attempts):
-            shape = self._draw(rng)
+            shape, centre = self._draw(rng)
             rows, columns = shape.shape
             if rows > height or columns > width:
                 continue
-            box = Box(
-                x=int(rng.integers(0, width - columns + 1)),
-                y=int(rng.integers(0, height - rows + 1)),
-                width=columns,
-                height=rows,
-            )
+            y = _start(rows, height, centre[0], self._settings.reach, rng)
+            x = _start(columns, width, centre[1], self._settings.reach, rng)
+            box = Box(x=x, y=y, width=columns, height=rows)
             placement = Placement(kind="outline", box=box, outline=encode_outline(shape))
             share = float(foreground[render(placement, (height, width))].mean())
             if share >= self._settings.min_overlap:
@@ -85,22 +86,32 @@ class TransplantSampler(MaskSampler):
         raise MaskPlacementError(
             f"no outline lay on the foreground with overlap >= {self._settings.min_overlap:.2f} in "
             f"{self._settings.attempts} attempts (best {best:.2f}, foreground {foreground.mean():.0%} of "
-            f"{width}x{height} px); lower `mask_sampler.min_overlap` or `mask_sampler.jitter`, or set `foreground`"
+            f"{width}x{height} px); lower `mask_sampler.min_overlap` or `mask_sampler.jitter`, "
+            "widen `mask_sampler.reach`, or set `foreground`"
         )
 
-    def _draw(self, rng: np.random.Generator) -> Mask:
-        """Return one changed outline, cut to its bounding box."""
+    def _draw(self, rng: np.random.Generator) -> Region:
+        """Return one changed outline, cut to its bounding box, and where the support defect was."""
         settings = self._settings
-        shape = self._shapes[int(rng.integers(len(self._shapes)))]
+        shape, centre = self._regions[int(rng.integers(len(self._regions)))]
         if settings.flip and rng.random() < 0.5:
-            shape = shape[:, ::-1]
+            shape, centre = shape[:, ::-1], (centre[0], 1 - centre[1])
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         scale = scale * max(1.0, settings.min_size / max(np.array(shape.shape) * scale))
         turned = _transform(shape, scale, float(rng.uniform(-1, 1)) * settings.rotation)
         bent = _bend(turned, settings.bend * max(shape.shape) * float(scale.max()), rng)
         found = _widen(bent if bent.any() else turned, settings.margin)
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
-        return found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0
+        return Region(found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0, centre)
+
+
+def _start(length: int, side: int, centre: float, reach: float | None, rng: np.random.Generator) -> int:
+    """Return the first pixel of an outline along one axis of the frame."""
+    last = side - length
+    if reach is None:
+        return int(rng.integers(0, last + 1))
+    middle = (centre + float(rng.uniform(-reach, reach))) * side - length / 2
+    return int(np.clip(round(middle), 0, last))
 
 
 def _widen(shape: np.ndarray, margin: int) -> np.ndarray:

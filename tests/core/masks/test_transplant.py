@@ -108,6 +108,20 @@ def test_specks_are_enlarged_to_the_smallest_size() -> None:
     assert max(placement.box.width, placement.box.height) >= 9
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_outlines_stay_within_reach_of_where_the_defect_was(seed: int) -> None:
+    """A defect at the left edge is placed there or, mirrored, at the right edge: never in the middle."""
+    mask = np.zeros((100, 200), bool)
+    mask[40:60, 0:20] = True
+    sampler = TransplantSamplerSettings(reach=0.1).build([mask])
+
+    box = sampler.sample(np.ones((100, 200), bool), numpy_generator(seed)).box
+
+    across, down = (box.x + box.width / 2) / 200, (box.y + box.height / 2) / 100
+    assert min(abs(across - 0.05), abs(across - 0.95)) <= 0.1 + 0.05
+    assert abs(down - 0.5) <= 0.1 + 0.02
+
+
 def test_an_outline_that_fits_nowhere_is_refused_with_its_reason() -> None:
     """The message says what was found and what to change."""
     foreground = np.zeros((100, 100), bool)
