@@ -13,7 +13,7 @@ from anogen_core.report.content import GeneratedExample
 LABEL_COLOUR = (0, 214, 255)
 """Outline of a mask that a person drew."""
 BOX_COLOUR = (255, 176, 0)
-"""Outline of a planned box."""
+"""Outline of a planned mask."""
 _HALO = (16, 18, 20)
 _GAP = 6
 

@@ -208,7 +208,7 @@ def _row(example: GeneratedExample, defect: str, painter: _Painter) -> tuple[Pic
     name, box = example.request_id, example.box_mask
     normal = figures.outline(example.normal, box, side=_SIDE, colour=figures.BOX_COLOUR)
     return (
-        painter.photo(normal, f"{name}: the normal photo with the planned box outlined"),
+        painter.photo(normal, f"{name}: the normal photo with the planned place outlined"),
         painter.label(box, example.mask, f"{name}: the box mask in grey, the pixel mask in white"),
         painter.photo(figures.fit(example.generated, _SIDE), f"{name}: the photo with the generated {defect}"),
         painter.photo(figures.detail(example.normal, box, side=_SIDE), f"{name}: region of the box before, enlarged"),

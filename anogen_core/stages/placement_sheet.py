@@ -20,7 +20,7 @@ _COLUMNS, _SIDE, _GAP, _TITLE = 10, 160, 6, 26
 
 
 def placement_sheet(config: RunConfig) -> bytes:
-    """Return a PNG with a row for each (category, defect): its support photos, then planned boxes on normal photos.
+    """Return a PNG with a row for each (category, defect): its support photos, then planned masks on normal photos.
 
     What does not count as foreground is darkened. The rows show requests that are evenly spaced in the plan.
     """
