@@ -23,7 +23,6 @@ from anogen_core.diffusion.crop import CropSettings
 from anogen_core.diffusion.inversion import InversionSettings, learn_embedding, validation_loss
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views, encode_views
-from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.procedural.scene import DEFECTS
 
 FRAME = (256, 256)
@@ -70,9 +69,7 @@ def main() -> None:
 
 def _views(files: list[tuple[Path, Path]], model: DiffusionModel, settings: InversionSettings) -> Views:
     pairs = [(_framed(read_photo(image)), resize_mask(read_mask(mask), FRAME)) for image, mask in files]
-    return encode_views(
-        pairs, model, zooms=settings.zooms[:1], crop=CropSettings(), cover=TransplantSamplerSettings().cover
-    )
+    return encode_views(pairs, model, zooms=settings.zooms[:1], crop=CropSettings())
 
 
 def _framed(photo: np.ndarray) -> np.ndarray:

@@ -1,8 +1,10 @@
 """Support photos as inversion sees them: latents, masks and what lies around the defect, computed once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 
 from anogen_core.arrays import Image, LatentMask, Latents, Mask, Surroundings
@@ -35,7 +37,6 @@ def encode_views(
     *,
     zooms: Sequence[float],
     crop: CropSettings,
-    cover: Callable[[Mask], Mask],
 ) -> Views:
     """Return latents and latent masks of every support photo at every zoom, and of their horizontal flips.
 
@@ -44,7 +45,6 @@ def encode_views(
         model: The frozen base model.
         zooms: Sides of the views in units of the square that generation would use.
         crop: How large that square is.
-        cover: Returns the mask that generation would ask for to get the defect of a mask.
     """
     side = crop.canvas or model.resolution
     cells = side // model.factor
@@ -56,15 +56,21 @@ def encode_views(
             )
             square = choose_crop(middle_of(bounding_box(mask), mask.shape), mask.shape, cells, side, scaled)
             canvas, grid = _with_flip(to_canvas(image, square, side)), _with_flip(to_latent_mask(mask, square, cells))
-            box = _with_flip(to_latent_mask(cover(mask), square, cells))
+            place = _with_flip(to_latent_mask(_widened(mask), square, cells))
             damaged = to_latent_mask(mask, square, side)[0, 0].numpy() > 0
             restored = _with_flip(fill_canvas(canvas[:1], damaged))
             latents.append(model.encode(canvas))
             masks.append(grid)
-            surroundings.append(model.surroundings(restored, box))
+            surroundings.append(model.surroundings(restored, place))
     seen = [around for around in surroundings if around is not None]
     return Views(torch.cat(latents), torch.cat(masks).to(model.device), torch.cat(seen) if seen else None)
 
 
 def _with_flip(array: torch.Tensor) -> torch.Tensor:
     return torch.cat([array, array.flip(-1)])
+
+
+def _widened(mask: Mask) -> Mask:
+    """Return the mask with a margin of one pixel, as generation asks for it."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)

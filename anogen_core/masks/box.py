@@ -48,13 +48,6 @@ class BoxSamplerSettings(Settings):
         """Return the sampler for the defect these support masks show."""
         return BoxSampler(self, component_sizes(support_masks, join=7))
 
-    def cover(self, mask: Mask) -> Mask:
-        """Return the mask (H, W) that would be asked for to get the defect of this mask: its bounding box, filled."""
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        covered = np.zeros_like(mask)
-        covered[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
-        return covered
-
 
 @final
 class BoxSampler(MaskSampler):

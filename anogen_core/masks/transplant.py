@@ -51,10 +51,6 @@ class TransplantSamplerSettings(Settings):
         """Return the sampler for the defect these support masks show."""
         return TransplantSampler(self, regions(support_masks, join=7))
 
-    def cover(self, mask: Mask) -> Mask:
-        """Return the mask (H, W) that would be asked for to get the defect of this mask: the mask with its margin."""
-        return _widen(mask.astype(np.uint8), self.margin) > 0
-
 
 @final
 class TransplantSampler(MaskSampler):

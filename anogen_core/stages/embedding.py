@@ -38,8 +38,7 @@ def embedding_key(support: SupportSet, config: RunConfig) -> str:
     named = config.embeddings.get(f"{support.category}/{support.defect}")
     if named is not None:
         return named
-    cover = config.mask_sampler.cover
-    photos = [[_digest(image), _digest(mask), _digest(cover(mask))] for image, mask in load_support(support, config)]
+    photos = [[_digest(image), _digest(mask)] for image, mask in load_support(support, config)]
     return artifact_key(
         "embedding",
         INVERSION_VERSION,
@@ -99,7 +98,6 @@ def _learn(
         model,
         zooms=config.inversion.zooms,
         crop=config.generation.crop,
-        cover=config.mask_sampler.cover,
     )
     scratch = artifacts.scratch(key)
     learned = learn_embedding(

@@ -1,12 +1,5 @@
 """Every command of `anogen`: arguments in, a few lines or JSON out. The work is elsewhere and imported when needed."""
 
-import atexit
-import contextlib
-import os
-import sys
-import tempfile
-import threading
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -264,44 +257,3 @@ def pretrain(
     from flows.cli import training  # noqa: PLC0415
 
     training.pretrain(work, out, photos=photos, start=start, settings=settings, minutes=minutes, device=device)
-
-
-def main() -> None:
-    """Run the command line; errors become one message and an exit code, never a traceback."""
-    code = _run()
-    # What Python does at its end, except that libraries are not taken apart: threads of Arrow that are still starting
-    # then abort the process after its work is done, about once in a hundred short commands on a busy machine.
-    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001
-    atexit._run_exitfuncs()  # noqa: SLF001
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _run() -> int:
-    from anogen_core.errors import AnogenError, InputError, InterruptedRunError  # noqa: PLC0415
-
-    codes = {InputError: 2, InterruptedRunError: 130}
-    try:
-        app()
-    except SystemExit as end:
-        code = end.code
-        return code if isinstance(code, int) else int(code is not None)
-    except AnogenError as error:
-        return _end(str(error), next((code for kind, code in codes.items() if isinstance(error, kind)), 1))
-    except BrokenPipeError:
-        return _end("The reader of the output went away.", 1)
-    except Exception as error:  # noqa: BLE001 - the last line of defence
-        with tempfile.NamedTemporaryFile("w", prefix="anogen-", suffix=".log", delete=False) as log:
-            traceback.print_exc(file=log)
-        return _end(
-            f"Unexpected {type(error).__name__}: {error}\nThis is a fault of AnoGen; please report it with {log.name}.",
-            1,
-        )
-    return 0
-
-
-def _end(message: str, code: int) -> int:
-    sys.stderr.write(f"anogen: {message}\n")
-    return code

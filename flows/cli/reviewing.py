@@ -1,7 +1,9 @@
 """`anogen review`: the review page, until the person ends it."""
 
 import getpass
+import signal
 import sys
+from threading import Thread
 
 
 def review(uri: str, *, port: int, who: str | None) -> None:
@@ -16,10 +18,16 @@ def review(uri: str, *, port: int, who: str | None) -> None:
         sys.stderr.write(
             "Open this address in your browser. Ctrl+C ends the review; every verdict is already stored.\n"
         )
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            sys.stderr.write("\n")
+
+        def end(*_: object) -> None:
+            # Not in this thread: it would wait for itself.
+            Thread(target=server.shutdown, daemon=True).start()
+
+        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        server.serve_forever()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.stderr.write("\n")
     counts = session.counts()
     sys.stdout.write(
         f"{counts['accept']} accepted, {counts['reject']} rejected, {counts['fix']} fixed, {counts['none']} undecided\n"

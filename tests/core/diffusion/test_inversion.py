@@ -10,7 +10,6 @@ from anogen_core.diffusion.crop import CropSettings
 from anogen_core.diffusion.inversion import InversionSettings, learn_embedding, masked_loss
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views, encode_views
-from anogen_core.masks import BoxSamplerSettings
 from anogen_core.seeding import torch_generator
 
 SETTINGS = InversionSettings(steps=12, validate_every=4, validation_points=2, batch_size=2, learning_rate=0.05)
@@ -45,7 +44,6 @@ def views(tiny_model: DiffusionModel) -> Views:
         tiny_model,
         zooms=(1.0,),
         crop=CropSettings(),
-        cover=BoxSamplerSettings().cover,
     )
 
 
@@ -85,9 +83,7 @@ def test_a_defect_longer_than_any_square_is_learned_from_its_middle(tiny_model: 
     mask = np.zeros((40, 120), bool)
     mask[18:22] = True
 
-    found = encode_views(
-        [(photo, mask)], tiny_model, zooms=(1.0,), crop=CropSettings(), cover=BoxSamplerSettings().cover
-    )
+    found = encode_views([(photo, mask)], tiny_model, zooms=(1.0,), crop=CropSettings())
 
     assert found.masks.sum(dim=(1, 2, 3)).min() > 0
 
