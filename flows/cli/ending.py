@@ -15,7 +15,7 @@ def main() -> None:
     """Run the command line; errors become one message and an exit code, never a traceback."""
     code = _run()
     # What Python does at its end, except that libraries are not taken apart: threads of Arrow that are still starting
-    # then abort the process after its work is done, about once in a hundred short commands on a busy machine.
+    # then abort the process after its work is done, now and then, on a busy machine.
     threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001
     atexit._run_exitfuncs()  # noqa: SLF001
     with contextlib.suppress(OSError):
