@@ -83,14 +83,14 @@ def pull(
     return folder
 
 
-def _reviewed(rows: Sequence[LedgerRow], verdicts: Mapping[int, ReviewVerdict]) -> str | None:
-    """Return digits that identify what reviewers changed in an export: images and masks; None without verdicts."""
+def _reviewed(rows: Sequence[LedgerRow], verdicts: Mapping[int, ReviewVerdict]) -> str:
+    """Return digits that identify what reviewers decide in an export: its images, and the masks that they fixed."""
     fixed = {
         str(number): verdict.box.as_list() if verdict.box else None
         for number, verdict in verdicts.items()
         if verdict.decision is Decision.FIX
     }
-    return fingerprint([[row.request_id for row in rows], fixed]) if verdicts else None
+    return fingerprint([[row.request_id for row in rows], fixed])
 
 
 def _explain(error: Any) -> str:

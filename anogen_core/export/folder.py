@@ -21,14 +21,14 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SUM_DIGITS: Final = 8
 
 
-def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any], review: str | None = None) -> Path:
+def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any], review: str) -> Path:
     """Return the folder for an export, new or begun by an earlier export with the same settings.
 
     Args:
         dest: The root of the layout.
         dataset: What is exported.
         settings: Layout and choice of images, as JSON values.
-        review: Identifies what reviewers changed in the export; None when nothing.
+        review: Identifies what reviewers decided in the export.
 
     Raises:
         InputError: the directory holds something that is not an export, or an export of another dataset or with other

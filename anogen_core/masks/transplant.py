@@ -1,7 +1,6 @@
 """Masks transplanted from the support set: the defect's own outlines, turned, mirrored, scaled and bent a little.
 
-A box leaves the form of a defect to the base model; an outline gives it. The label is then close to the defect, which
-measured better than boxes do for pixel-wise detection.
+A box leaves the form of a defect to the base model; an outline gives it, and is a closer label.
 """
 
 from collections.abc import Sequence

@@ -102,7 +102,7 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
     artifact = artifacts.get(key)
     if artifact is not None:
         return Evaluation.model_validate(artifact.metadata["evaluation"])
-    predictions = _predict_all(_detector(checkpoint, config), kept, config, category)
+    predictions = _predict_all(load_detector(checkpoint, config), kept, config, category)
     evaluation = Evaluation(
         category=category.name,
         detector=checkpoint.detector,
@@ -145,7 +145,7 @@ def example_predictions(checkpoint: CheckpointRef, config: RunConfig) -> list[tu
     chosen = choose_examples(category.evaluated[0], config.evaluation.examples)
     if not chosen:
         return []
-    scores, maps = _detector(checkpoint, config).predict(_photos(chosen, config, category))
+    scores, maps = load_detector(checkpoint, config).predict(_photos(chosen, config, category))
     return list(zip(chosen, scores.tolist(), maps, strict=True))
 
 
@@ -167,7 +167,8 @@ def _curve(trained: TrainedDetector) -> list[list[float]]:
     return [[int(part[-1]) + 1, float(total[part].mean())] for part in parts]
 
 
-def _detector(checkpoint: CheckpointRef, config: RunConfig) -> TrainedDetector:
+def load_detector(checkpoint: CheckpointRef, config: RunConfig) -> TrainedDetector:
+    """Return a trained detector on the run's device."""
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     return TrainedDetector.from_bytes(
         artifacts.read(checkpoint.uri.rsplit("/", 1)[-1], _WEIGHTS), device=pick_device(config)

@@ -17,15 +17,14 @@ from anogen_core.errors import InputError
 from anogen_core.metrics.predictions import Predictions
 from anogen_core.records import Arm, CheckpointRef, Record
 from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.detection import load_detector
 from anogen_core.stages.result import CategoryResult, read_result
-from anogen_core.stages.runtime import pick_device
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
 CALIBRATION_VERSION = 1
 """Raised by hand when a change here changes thresholds."""
 
-_WEIGHTS = "detector.safetensors"
 _CALIBRATION_IMAGES = 256
 _BATCH = 16
 
@@ -100,9 +99,7 @@ def load_inspector(output: str, *, category: str | None = None, arm: str | None 
     config = parse_config({**result.settings, "output": output}, source=f"{output}/run.json")
     chosen = _choose_category(result.categories, category, output)
     checkpoint = _choose_arm(chosen.checkpoints, arm, output)
-    artifacts = ArtifactStore(f"{output}/artifacts")
-    data = artifacts.read(_name(checkpoint.uri), _WEIGHTS)
-    detector = TrainedDetector.from_bytes(data, device=pick_device(config))
+    detector = load_detector(checkpoint, config)
     dataset = Dataset(f"{output}/datasets/{_name(chosen.dataset.uri)}")
     return Inspector(
         category=chosen.category,

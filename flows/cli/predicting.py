@@ -17,6 +17,7 @@ def predict(
     from anogen_core.data.problems import UnusableFileError  # noqa: PLC0415
     from anogen_core.report.figures import encode_png, heat_overlay  # noqa: PLC0415
     from anogen_core.stages.prediction import load_inspector  # noqa: PLC0415
+    from anogen_core.storage.local import explained  # noqa: PLC0415
 
     inspector = load_inspector(output, category=category, arm=arm)
     sys.stderr.write(f"{_explain(inspector.calibration)}\n")
@@ -32,11 +33,12 @@ def predict(
         if not as_json:
             sys.stdout.write(f"{said.score:.4f} {'DEFECT' if said.anomalous else 'good  '} {path}\n")
         if heat is not None:
-            heat.mkdir(parents=True, exist_ok=True)
             # Nothing is tinted up to half the threshold; the colour is full at one and a half.
             level = (anomaly_map - said.threshold / 2).clip(min=0)
             picture = heat_overlay(photo, level, peak=said.threshold, side=max(photo.shape[:2]))
-            (heat / _file_name(path, paths)).write_bytes(encode_png(picture))
+            with explained(heat):
+                heat.mkdir(parents=True, exist_ok=True)
+                (heat / _file_name(path, paths)).write_bytes(encode_png(picture))
     if as_json:
         calibration = inspector.calibration.model_dump(mode="json")
         about = {"category": inspector.category, "arm": inspector.arm, "calibration": calibration}

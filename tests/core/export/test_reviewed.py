@@ -72,6 +72,19 @@ def test_an_export_from_before_a_verdict_is_not_mixed_with_one_after_it(reviewed
     assert len(_table(pull(reviewed, tmp_path / "new"))) == 4
 
 
+def test_the_first_acceptance_completes_an_export_from_before_it(uri: str, tmp_path: Path) -> None:
+    """An accepted image was exported before it was accepted, so the same folder is still right."""
+    dataset = Dataset(uri)
+    folder = pull(dataset, tmp_path / "pulled")
+    verdict = ReviewVerdict(
+        request_id=dataset.made()[0].request_id, decision=Decision.ACCEPT, who="eva", when=datetime.now(UTC)
+    )
+    VerdictWriter(uri, dataset.manifest.digest).add(verdict)
+
+    assert pull(dataset, tmp_path / "pulled") == folder
+    assert [row["reviewer"] for row in _table(folder) if row["verdict"]] == ["eva"]
+
+
 def test_an_acceptance_changes_no_pixels_and_is_noted(reviewed: Dataset, tmp_path: Path) -> None:
     """Accepting an image that is exported anyway completes the same folder; the table then says so."""
     folder = pull(reviewed, tmp_path / "pulled")
