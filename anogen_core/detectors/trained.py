@@ -75,6 +75,9 @@ class TrainedDetector:
             settings = TypeAdapter[DetectorSettings](DetectorSettings).validate_python(description["settings"])
             detector = allocate(settings, device or torch.device("cpu"))
             weights = {k.removeprefix(_WEIGHTS): v for k, v in tensors.items() if k.startswith(_WEIGHTS)}
+            # A strict load alone lets a missing counter of a batch normalisation pass and fills it in.
+            if missing := detector.state_dict().keys() - weights.keys():
+                raise ValueError(f"{', '.join(sorted(missing))} is missing")
             detector.load_state_dict(weights, strict=True)
         except (
             KeyError,
