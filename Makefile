@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/anogen demo --out $(OUT)
 
 test: $(VENV)/.installed-dev
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # The services of docker-compose.yml as plain processes, a run of two categories on them, one worker killed on the way.
 test-fleet: $(VENV)/.installed-fleet
