@@ -5,6 +5,7 @@ concept, T tokens.
 Value ranges: uint8 on disk and between stages, [-1, 1] in diffusion, [0, 1] in detectors.
 """
 
+import hashlib
 from typing import TypeAlias
 
 import numpy as np
@@ -23,3 +24,8 @@ Surroundings: TypeAlias = Float[Tensor, "B S h w"]
 """What a model is shown of the photo it paints on: the mask, and latents (blank inside for an inpainting model)."""
 Conditioning: TypeAlias = Float[Tensor, "B T D"]
 """Output of the text encoder."""
+
+
+def array_digest(array: np.ndarray) -> str:
+    """Return the sha256 of an array's shape and values."""
+    return hashlib.sha256(str(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -20,6 +20,7 @@ from anogen_core.generation import GenerationSettings
 from anogen_core.masks import MaskSamplerSettings, TransplantSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
+from anogen_core.quality.gates import QualitySettings
 from anogen_core.records import Arm
 from anogen_core.settings import Settings, apply_override
 
@@ -111,6 +112,8 @@ class RunConfig(Settings):
     """Shape and size of masks: outlines of the support defects, or the paper's boxes (`kind: box`)."""
     generation: GenerationSettings = GenerationSettings()
     """How images are made."""
+    quality: QualitySettings = QualitySettings()
+    """Which images are kept."""
     storage: StorageSettings = StorageSettings()
     """How datasets are stored."""
     detector: DetectorSettings = DraemSettings(
@@ -145,6 +148,7 @@ class RunConfig(Settings):
             mask_sampler=self.mask_sampler,
             foreground=self.foreground,
             crop=self.generation.crop,
+            contrast=self.generation.contrast,
         )
 
 

@@ -13,11 +13,12 @@ from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_l
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
 from anogen_core.masks.refinement import RefinementSettings
+from anogen_core.quality.contrast import ContrastSettings, contrast, gain
 from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 
-GENERATION_VERSION = 2
+GENERATION_VERSION = 3
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 
 
@@ -36,8 +37,8 @@ class GenerationSettings(Settings):
     """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge."""
     keep_detail: bool = True
     """Add the photo's own fine detail, which the autoencoder cannot represent, back to the generated square."""
-    min_change: Annotated[float, Field(ge=0, le=255)] = 6.0
-    """Filter a sample whose strongest change inside the mask is below this many grey levels: no visible defect."""
+    contrast: ContrastSettings = ContrastSettings()
+    """How strongly defects stand out."""
     refinement: RefinementSettings = RefinementSettings()
     """How the pixel mask is found inside the box."""
 
@@ -52,6 +53,8 @@ class Job:
     vectors: torch.Tensor
     """(V, D) concept embedding."""
     seed: int
+    contrast: float | None = None
+    """How strongly the defect should stand out; None as the model makes it."""
 
 
 def generate(
@@ -75,15 +78,6 @@ def generate(
             if on_image is not None:
                 on_image()
     return images
-
-
-def change_inside(normal: Image, image: Image, mask: Mask) -> float:
-    """Return the strongest change inside the mask in grey levels: the 99th percentile over its pixels.
-
-    A thin crack fills little of its box, so a mean would call it invisible.
-    """
-    difference = np.abs(image[mask].astype(np.int16) - normal[mask]).max(axis=1)
-    return float(np.percentile(difference, 99))
 
 
 def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: GenerationSettings) -> list[Image]:
@@ -115,7 +109,19 @@ def _compose(job: Job, square: np.ndarray, *, canvas_side: int, settings: Genera
     if settings.keep_detail and side != canvas_side:
         native = cut(job.normal, job.crop).astype(np.float32)
         generated = generated + native - zoom(zoom(native, canvas_side), side)
-    return paste(job.normal, generated, job.crop, job.mask, settings.feather)
+    if is_grey(job.normal):
+        generated = np.repeat(generated.mean(axis=2, keepdims=True), 3, axis=2)
+    image = paste(job.normal, generated, job.crop, job.mask, settings.feather)
+    if job.contrast is None:
+        return image
+    factor = gain(contrast(job.normal, image, job.mask), job.contrast, settings.contrast)
+    before = cut(job.normal, job.crop)
+    return paste(job.normal, before + factor * (generated - before), job.crop, job.mask, settings.feather)
+
+
+def is_grey(photo: Image) -> bool:
+    """Return whether a photo has no colour at all, as those of grey cameras."""
+    return bool((photo == photo[..., :1]).all())
 
 
 def _noise(jobs: Sequence[Job], like: Latents) -> Latents:

@@ -1,6 +1,5 @@
 """The values that travel between stages: frozen, picklable, JSON in and out; references and numbers, never arrays."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -70,6 +69,21 @@ class BaseModelInfo(Record):
     licence: str
 
 
+class EmbeddingEvidence(Record):
+    """Whether an embedding says anything about the support photos: its masked loss beside those of random vectors."""
+
+    loss: float
+    """Masked loss (see `anogen_core.diffusion.inversion`) on a fixed grid of timesteps and noise."""
+    random_mean: float
+    """The same of random vectors of its length, on the same grid."""
+    random_std: float
+
+    @property
+    def advantage(self) -> float:
+        """Return by how many standard deviations of random vectors its loss is below theirs."""
+        return (self.random_mean - self.loss) / max(self.random_std, 1e-12)
+
+
 class ConceptEmbedding(Record):
     """A learned defect: a few kilobytes in the artefact store."""
 
@@ -82,6 +96,8 @@ class ConceptEmbedding(Record):
     """Fingerprint of the base model it was learned on."""
     num_vectors: int
     support_sha256: tuple[str, ...]
+    evidence: EmbeddingEvidence | None = None
+    """None when it was not asked for (`quality.embedding`)."""
 
 
 class Placement(Record):
@@ -94,6 +110,8 @@ class Placement(Record):
     """Counter-clockwise rotation of a box about its centre in degrees."""
     outline: tuple[int, ...] | None = None
     """Run lengths of the mask inside the box, as COCO writes them uncompressed; a box without them is full."""
+    source: int | None = None
+    """Which of the support photos the size or the outline was taken from."""
 
 
 class GenerationRequest(Record):
@@ -102,6 +120,8 @@ class GenerationRequest(Record):
     index: int
     """Position in the plan of its dataset."""
     request_id: str
+    replaces: str | None = None
+    """The filtered request in whose place this one is made."""
     category: str
     defect: str
     normal: Sample
@@ -109,6 +129,8 @@ class GenerationRequest(Record):
     """None when the request is blocked."""
     blocked: str | None = None
     """Why no placement was found."""
+    contrast: float | None = None
+    """How strongly the defect should stand out (see `anogen_core.quality.contrast`); None as the model makes it."""
     seed: int
     """Seed of the noise."""
 
@@ -133,6 +155,8 @@ class LedgerRow(Record):
     """How one planned request ended: one row of samples.parquet."""
 
     request_id: str
+    replaces: str | None = None
+    """The filtered request in whose place this one was made; null for those that were planned at first."""
     row: int | None
     """Index into the arrays of the dataset; null unless made."""
     category: str
@@ -146,6 +170,8 @@ class LedgerRow(Record):
     angle: float | None
     crop: list[int] | None
     """The square that was generated [x, y, width, height], null unless generated."""
+    contrast: float | None = None
+    """How strongly the defect was to stand out relative to the surface's lightness; null as the model made it."""
     normal_id: str
     normal_uri: str
     normal_sha256: str
@@ -210,74 +236,3 @@ class CheckpointRef(Record):
     steps: int
     trained_on: str | None
     """Digest of the generated dataset; null for an arm without generated data."""
-
-
-class Trial(Record):
-    """One detector to train: what it learns from, and the seed of its weights and batches."""
-
-    arm: Arm
-    seed: int
-
-
-class Evaluation(Record):
-    """What one detector scores on held-out real photos."""
-
-    category: str
-    detector: str
-    arm: str
-    seed: int
-    image_auroc: float | None
-    """Null when the test set has only one class."""
-    image_ap: float | None
-    image_f1_max: float | None = None
-    pixel_auroc: float | None
-    pixel_ap: float | None
-    pixel_f1_max: float | None = None
-    pixel_aupro: float | None = None
-    """Up to a false-positive rate of 0.3."""
-    pixel_aupro_05: float | None = None
-    """Up to a false-positive rate of 0.05."""
-    pixel_iap: float | None = None
-    pixel_iap_90: float | None = None
-    num_images: int
-    num_defective: int
-    excluded_ids: tuple[str, ...]
-    """Test samples left out because a support photo or its leakage group is among them."""
-    per_defect: dict[str, dict[str, float | None]] = Field(default_factory=dict)
-    """The same metrics for each defect against all good test images."""
-    predictions: str | None = None
-    """Key of the artefact that holds what the detector said about every photo."""
-
-
-class Estimate(Record):
-    """A mean over seeds with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class ArmEstimates(Record):
-    """Every metric of one arm, or of the difference `arm - against` on the same photos and seeds."""
-
-    arm: str
-    against: str | None = None
-    metrics: Mapping[str, Estimate | None]
-    """None where a metric is not defined: one class only."""
-
-
-class Comparison(Record):
-    """The arms of one category side by side."""
-
-    category: str
-    detector: str
-    seeds: tuple[int, ...]
-    """Of the detectors. With one seed the intervals are about the choice of photos alone."""
-    replicates: int
-    num_images: int
-    num_defective: int
-    num_groups: int
-    """Groups of test photos that the bootstrap draws from."""
-    arms: tuple[ArmEstimates, ...]
-    differences: tuple[ArmEstimates, ...]
-    """Every later arm minus every earlier one."""

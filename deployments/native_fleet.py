@@ -32,7 +32,8 @@ PLACE = "s3://anogen/factory"
 SETTINGS: dict[str, Any] = {
     "name": "fleet",
     "inversion": {"steps": 6, "validate_every": 3, "validation_points": 2},
-    "generation": {"images_per_defect": 4, "batch_size": 1, "sampler": {"num_inference_steps": 4}, "min_change": 0},
+    "generation": {"images_per_defect": 4, "batch_size": 1, "sampler": {"num_inference_steps": 4}},
+    "quality": {"gates": False, "embedding": False},
     "storage": {"shard_size": 1},
     "evaluation": {"arms": ["generated"]},
     "detector": {

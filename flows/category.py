@@ -49,7 +49,9 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
 
 def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> dict[str, Any]:
     """Train every arm with every seed; return the fields of the result that this fills."""
-    trials = detection.trials(config)
+    trials = detection.trials(config, dataset)
+    if not trials:
+        return {}
     train = fresh(train_detector, known=all(detection.is_trained(config, category, t, dataset) for t in trials))
     futures = train.map(trials, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")

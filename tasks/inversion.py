@@ -13,7 +13,7 @@ from tasks import policy, progress
 @task(
     name="learn embedding",
     task_run_name="learn {support.category} {support.defect}",
-    cache_key_fn=policy.by_content(embedding.embedding_key),
+    cache_key_fn=policy.by_content(embedding.result_key),
     **policy.DEVICE_WORK,
 )
 def learn_embedding(support: SupportSet, config: RunConfig) -> dict[str, Any]:

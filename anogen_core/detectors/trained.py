@@ -75,9 +75,7 @@ class TrainedDetector:
             settings = TypeAdapter[DetectorSettings](DetectorSettings).validate_python(description["settings"])
             detector = allocate(settings, device or torch.device("cpu"))
             weights = {k.removeprefix(_WEIGHTS): v for k, v in tensors.items() if k.startswith(_WEIGHTS)}
-            # A strict load alone lets a missing counter of a batch normalisation pass and fills it in.
-            if missing := detector.state_dict().keys() - weights.keys():
-                raise ValueError(f"{', '.join(sorted(missing))} is missing")
+            _require_all(detector, weights)
             detector.load_state_dict(weights, strict=True)
         except (
             KeyError,
@@ -107,6 +105,13 @@ def allocate(settings: DetectorSettings, device: torch.device) -> Detector:
     with torch.device("meta"):
         detector = settings.build()
     return detector.to_empty(device=device)
+
+
+def _require_all(detector: Detector, weights: dict[str, torch.Tensor]) -> None:
+    """Raise ValueError when a value is missing; a strict load alone fills in the counters of batch normalisations."""
+    missing = detector.state_dict().keys() - weights.keys()
+    if missing:
+        raise ValueError(f"{', '.join(sorted(missing))} is missing")
 
 
 def _metadata(data: bytes) -> dict[str, Any]:

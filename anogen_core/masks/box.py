@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Strict
 
 from anogen_core.arrays import Mask
 from anogen_core.errors import MaskPlacementError
-from anogen_core.masks.sampler import MaskSampler, component_sizes, render
+from anogen_core.masks.sampler import MaskSampler, Region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
@@ -46,18 +46,18 @@ class BoxSamplerSettings(Settings):
 
     def build(self, support_masks: Sequence[Mask]) -> "BoxSampler":
         """Return the sampler for the defect these support masks show."""
-        return BoxSampler(self, component_sizes(support_masks, join=7))
+        return BoxSampler(self, regions(support_masks, join=7))
 
 
 @final
 class BoxSampler(MaskSampler):
     """Draws size, place and angle independently; accepts the first box with enough foreground under it."""
 
-    def __init__(self, settings: BoxSamplerSettings, sizes: Sequence[tuple[float, float]]) -> None:
-        if not sizes and (settings.width is None or settings.height is None):
+    def __init__(self, settings: BoxSamplerSettings, found: Sequence[Region]) -> None:
+        if not found and (settings.width is None or settings.height is None):
             raise MaskPlacementError("The support masks are empty; set `mask_sampler.width` and `mask_sampler.height`.")
         self._settings = settings
-        self._sizes = list(sizes)
+        self._regions = list(found)
 
     def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
         """Return a box inside the frame with at least `min_overlap` of it on the foreground."""
@@ -78,18 +78,20 @@ class BoxSampler(MaskSampler):
 
     def _draw(self, frame: tuple[int, int], rng: np.random.Generator) -> Placement:
         height, width = frame
-        box_width, box_height = self._draw_size(frame, rng)
+        region = self._regions[int(rng.integers(len(self._regions)))] if self._regions else None
+        box_width, box_height = self._draw_size(frame, region, rng)
         angle = float(rng.uniform(-90, 90)) if self._settings.rotate else 0.0
         x = int(rng.integers(0, width - box_width + 1))
         y = int(rng.integers(0, height - box_height + 1))
-        return Placement(box=Box(x=x, y=y, width=box_width, height=box_height), angle=round(angle, 2))
+        box = Box(x=x, y=y, width=box_width, height=box_height)
+        return Placement(box=box, angle=round(angle, 2), source=region.photo if region else None)
 
-    def _draw_size(self, frame: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+    def _draw_size(self, frame: tuple[int, int], region: Region | None, rng: np.random.Generator) -> tuple[int, int]:
         settings, (height, width) = self._settings, frame
         scale = (1 + settings.padding) * settings.jitter ** rng.uniform(-1, 1)
-        fraction_w, fraction_h = self._sizes[int(rng.integers(len(self._sizes)))] if self._sizes else (0.0, 0.0)
-        box_w = _uniform(settings.width, rng) * width if settings.width else fraction_w * width * scale
-        box_h = _uniform(settings.height, rng) * height if settings.height else fraction_h * height * scale
+        rows, columns = region.shape.shape if region else (0, 0)
+        box_w = _uniform(settings.width, rng) * width if settings.width else columns * scale
+        box_h = _uniform(settings.height, rng) * height if settings.height else rows * scale
         if settings.rotate and rng.random() < 0.5:
             box_w, box_h = box_h, box_w
         return _clip(box_w, settings.min_size, width), _clip(box_h, settings.min_size, height)

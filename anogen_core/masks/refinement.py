@@ -4,10 +4,10 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 from pydantic import Field
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.quality.contrast import colour_change
 from anogen_core.settings import Settings
 
 
@@ -33,7 +33,7 @@ def refine_mask(normal: Image, image: Image, box: Mask, settings: RefinementSett
     """
     if not settings.enabled:
         return box
-    change = np.where(box, cv2.GaussianBlur(_colour_change(normal, image), (0, 0), 0.7), 0)
+    change = np.where(box, cv2.GaussianBlur(colour_change(normal, image), (0, 0), 0.7), 0)
     inside = change[box]
     peak, floor = np.percentile(inside, 98), np.percentile(inside, 40)
     threshold = max(settings.peak_share * peak, min(settings.floor_ratio * floor, 0.6 * peak))
@@ -41,12 +41,6 @@ def refine_mask(normal: Image, image: Image, box: Mask, settings: RefinementSett
     solid = _fill(cv2.morphologyEx(found, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))))
     refined = (solid > 0) & box
     return refined if refined.any() else box
-
-
-def _colour_change(normal: Image, image: Image) -> Float32[np.ndarray, "H W"]:
-    """Return the distance of each pixel's colours in L*a*b* (CIE 1976 colour difference)."""
-    before, after = (cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for x in (normal, image))
-    return np.linalg.norm(after - before, axis=2).astype(np.float32)
 
 
 def _grow(candidates: Mask, seeds: Mask) -> np.ndarray:

@@ -58,6 +58,8 @@ class Region(NamedTuple):
     """(h, w): the region in its bounding box."""
     centre: tuple[float, float]
     """(row, column) of the box's centre as fractions of the frame."""
+    photo: int
+    """Which of the support masks shows it."""
 
 
 def regions(masks: Sequence[Mask], *, join: int) -> list[Region]:
@@ -69,7 +71,7 @@ def regions(masks: Sequence[Mask], *, join: int) -> list[Region]:
     """
     found = []
     kernel = np.ones((join, join), np.uint8)
-    for mask in masks:
+    for photo, mask in enumerate(masks):
         closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
         areas = stats[1:, cv2.CC_STAT_AREA]
@@ -77,19 +79,5 @@ def regions(masks: Sequence[Mask], *, join: int) -> list[Region]:
         for label in np.flatnonzero(areas >= 0.1 * areas.max(initial=0)) + 1:
             x, y, width, height = stats[label, :4]
             centre = (float(y + height / 2) / mask.shape[0], float(x + width / 2) / mask.shape[1])
-            found.append(Region(((labels == label) & mask)[y : y + height, x : x + width], centre))
+            found.append(Region(((labels == label) & mask)[y : y + height, x : x + width], centre, photo))
     return found
-
-
-def component_sizes(masks: Sequence[Mask], *, join: int) -> list[tuple[float, float]]:
-    """Return (width, height) of every defect region in the masks, as fractions of the frame.
-
-    Args:
-        masks: (H, W) support masks.
-        join: Regions closer than this many pixels count as one.
-    """
-    return [
-        (float(region.shape.shape[1]) / mask.shape[1], float(region.shape.shape[0]) / mask.shape[0])
-        for mask in masks
-        for region in regions([mask], join=join)
-    ]

@@ -66,14 +66,14 @@ class TransplantSampler(MaskSampler):
         height, width = foreground.shape
         best = 0.0
         for _ in range(self._settings.attempts):
-            shape, centre = self._draw(rng)
+            shape, centre, photo = self._draw(rng)
             rows, columns = shape.shape
             if rows > height or columns > width:
                 continue
             y = _start(rows, height, centre[0], self._settings.reach, rng)
             x = _start(columns, width, centre[1], self._settings.reach, rng)
             box = Box(x=x, y=y, width=columns, height=rows)
-            placement = Placement(kind="outline", box=box, outline=encode_outline(shape))
+            placement = Placement(kind="outline", box=box, outline=encode_outline(shape), source=photo)
             share = float(foreground[render(placement, (height, width))].mean())
             if share >= self._settings.min_overlap:
                 return placement
@@ -88,7 +88,7 @@ class TransplantSampler(MaskSampler):
     def _draw(self, rng: np.random.Generator) -> Region:
         """Return one changed outline, cut to its bounding box, and where the support defect was."""
         settings = self._settings
-        shape, centre = self._regions[int(rng.integers(len(self._regions)))]
+        shape, centre, photo = self._regions[int(rng.integers(len(self._regions)))]
         if settings.flip and rng.random() < 0.5:
             shape, centre = shape[:, ::-1], (centre[0], 1 - centre[1])
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
@@ -97,7 +97,7 @@ class TransplantSampler(MaskSampler):
         bent = _bend(turned, settings.bend * max(shape.shape) * float(scale.max()), rng)
         found = _widen(bent if bent.any() else turned, settings.margin)
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
-        return Region(found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0, centre)
+        return Region(found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0, centre, photo)
 
 
 def _start(length: int, side: int, centre: float, reach: float | None, rng: np.random.Generator) -> int:

@@ -13,10 +13,10 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from anogen_core.errors import InputError
+from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Trial
 from anogen_core.metrics.curve import ScoreMetrics
 from anogen_core.metrics.histograms import Row, coarsen, count_pixels, curve_of, pixel_metrics
 from anogen_core.metrics.predictions import METRICS, Predictions, named
-from anogen_core.records import ArmEstimates, Comparison, Estimate, Trial
 from anogen_core.seeding import numpy_generator
 
 _COARSE_LEVELS = 1 << 12

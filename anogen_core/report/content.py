@@ -9,7 +9,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.records import Comparison, Evaluation, LedgerRow
+from anogen_core.evaluation import Comparison, Evaluation
+from anogen_core.records import LedgerRow
 
 Curve = Sequence[tuple[int, float]]
 """(step, loss) pairs in the order of training."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from anogen_core.records import ArmEstimates, Comparison, Estimate, Evaluation, LedgerRow, Outcome
+from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Evaluation
+from anogen_core.records import LedgerRow, Outcome
 from anogen_core.report.verdict import ALL_METRICS, BASELINE_ARM, GENERATED_ARM, METRICS, NOTICEABLE, mean_of
 
 ARM_NAMES = {
@@ -162,7 +163,7 @@ def ledger_table(ledger: Sequence[LedgerRow], summary: Mapping[str, Any]) -> Led
     listed = (unmade + [row for row in ledger if row.outcome is Outcome.MADE])[:_LEDGER_LIMIT]
     return LedgerTable(
         counts=(*counts, ("All", total)),
-        reasons=tuple(_reasons(unmade)),
+        reasons=tuple(count_reasons(unmade)),
         rows=tuple(listed),
         hidden_rows=len(ledger) - len(listed),
         mismatches=tuple(
@@ -193,7 +194,8 @@ def _count(rows: Sequence[LedgerRow]) -> dict[str, int]:
     return {"planned": len(rows)} | {outcome.value: found[outcome] for outcome in Outcome}
 
 
-def _reasons(rows: Sequence[LedgerRow]) -> list[Reason]:
+def count_reasons(rows: Sequence[LedgerRow]) -> list[Reason]:
+    """Return why requests were not made, alike reasons together, the most frequent first."""
     groups: dict[tuple[Outcome, str], list[LedgerRow]] = {}
     for row in rows:
         groups.setdefault((row.outcome, _shape_of(row.reason or "no reason was recorded")), []).append(row)

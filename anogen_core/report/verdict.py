@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from anogen_core.records import Evaluation
+from anogen_core.evaluation import Evaluation
 
 BASELINE_ARM, GENERATED_ARM = "perlin", "generated"
 METRICS = {

@@ -1,6 +1,6 @@
 """What the detectors of each arm learn from, and the content keys of these data."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
 from anogen_core.storage import Dataset
 from anogen_core.storage.verdicts import review_fingerprint
+
+NEED_IMAGES: Final[frozenset[Arm]] = frozenset({"cutpaste", "generated"})
+"""Arms that learn from a dataset's images, or from pastes at their places."""
 
 
 def identity(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> Any:

@@ -8,10 +8,11 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training import train_detector
+from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
 from anogen_core.metrics.predictions import Predictions
-from anogen_core.records import GOOD, CheckpointRef, Comparison, DatasetRef, Evaluation, Sample, Trial
+from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Sample
 from anogen_core.seeding import derive_seed
 from anogen_core.stages import arms
 from anogen_core.stages.catalogue import Category, read_category
@@ -29,10 +30,14 @@ _PREDICTIONS = "predictions.npz"
 _BATCH = 16
 
 
-def trials(config: RunConfig) -> list[Trial]:
-    """Return every detector to train: all arms with the same seeds, the run's own first."""
+def trials(config: RunConfig, dataset: DatasetRef) -> list[Trial]:
+    """Return every detector to train: all arms with the same seeds, the run's own first.
+
+    Arms that need generated images, or their places, are left out when the dataset holds none.
+    """
     seeds = range(config.seed, config.seed + config.evaluation.seeds)
-    return [Trial(arm=arm, seed=seed) for arm in dict.fromkeys(config.evaluation.arms) for seed in seeds]
+    possible = [a for a in dict.fromkeys(config.evaluation.arms) if dataset.num_images or a not in arms.NEED_IMAGES]
+    return [Trial(arm=arm, seed=seed) for arm in possible for seed in seeds]
 
 
 def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset: DatasetRef | None) -> str:

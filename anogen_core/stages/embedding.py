@@ -1,15 +1,13 @@
 """Stage 1: learn each defect as an embedding, or find the one learned before."""
 
-import hashlib
 from collections.abc import Callable
 
-import numpy as np
-
-from anogen_core.arrays import Image, Mask
+from anogen_core.arrays import Image, Mask, array_digest
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.diffusion.inversion import INVERSION_VERSION, learn_embedding
 from anogen_core.diffusion.views import encode_views
+from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import ConceptEmbedding, SupportSet
 from anogen_core.seeding import derive_seed
 from anogen_core.stages.catalogue import read_category
@@ -18,8 +16,10 @@ from anogen_core.stages.embedding_store import (
     EmbeddingMetadata,
     SupportPhoto,
     named_embedding,
+    read_vectors,
     store_embedding,
 )
+from anogen_core.stages.evidence import evidence_key, weigh_embedding
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import Artifact, ArtifactStore, artifact_key
 
@@ -38,7 +38,7 @@ def embedding_key(support: SupportSet, config: RunConfig) -> str:
     named = config.embeddings.get(f"{support.category}/{support.defect}")
     if named is not None:
         return named
-    photos = [[_digest(image), _digest(mask)] for image, mask in load_support(support, config)]
+    photos = [[array_digest(image), array_digest(mask)] for image, mask in load_support(support, config)]
     return artifact_key(
         "embedding",
         INVERSION_VERSION,
@@ -50,15 +50,25 @@ def embedding_key(support: SupportSet, config: RunConfig) -> str:
     )
 
 
+def result_key(support: SupportSet, config: RunConfig) -> str:
+    """Return the content key of what `learn` returns: the embedding, weighed or not."""
+    return f"{embedding_key(support, config)}{f'-weighed-{QUALITY_VERSION}' if config.quality.embedding else ''}"
+
+
 def is_learned(support: SupportSet, config: RunConfig) -> bool:
-    """Return whether the store holds the embedding of one defect."""
-    return ArtifactStore(f"{config.output}/artifacts").get(embedding_key(support, config)) is not None
+    """Return whether the store holds the embedding of one defect, and its evidence where that is wanted."""
+    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    learned = artifacts.get(embedding_key(support, config))
+    photos = load_support(support, config)
+    if learned is None or not photos or not config.quality.embedding:
+        return learned is not None
+    return artifacts.get(evidence_key(learned.sha256[TENSORS], photos, config)) is not None
 
 
 def learn(
     support: SupportSet, config: RunConfig, *, on_step: Callable[[int, int], None] | None = None
 ) -> ConceptEmbedding:
-    """Return the embedding of one defect; learns it unless the store holds it already or the run file names another.
+    """Return the embedding of one defect with its evidence; learns it unless the store holds it or the run names it.
 
     Raises:
         InputError: the embedding that the run file names is not there, or was made for another base model.
@@ -67,15 +77,19 @@ def learn(
     named_embedding(config, support.category, support.defect)
     key = embedding_key(support, config)
     artifact = artifacts.get(key) or _learn(support, config, artifacts, key, on_step=on_step)
-    about = EmbeddingMetadata.model_validate(artifact.metadata)
+    about, digest = EmbeddingMetadata.model_validate(artifact.metadata), artifact.sha256[TENSORS]
+    photos, evidence = load_support(support, config), None
+    if photos and config.quality.embedding:
+        evidence = weigh_embedding(read_vectors(artifacts, key), digest, photos, config)
     return ConceptEmbedding(
         category=support.category,
         defect=support.defect,
         uri=artifact.uri,
-        digest=artifact.sha256[TENSORS],
+        digest=digest,
         base_model=about.base_model.fingerprint,
         num_vectors=about.num_vectors,
         support_sha256=tuple(photo.sha256 for photo in about.support),
+        evidence=evidence,
     )
 
 
@@ -122,7 +136,3 @@ def _learn(
 
 def _seed(support: SupportSet, config: RunConfig) -> int:
     return derive_seed(config.seed, "inversion", support.category, support.defect)
-
-
-def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(str(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -66,7 +66,7 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
     mask = stored.box_mask(index) > 0
     normal = load_image(_photo(row), (stored.spec.height, stored.spec.width), white_level=config.frame.white_level)
     vectors = read_vectors(ArtifactStore(f"{output}/artifacts"), stored.spec.settings["embedding_keys"][row.defect])
-    job = Job(normal, mask, request_crop(mask, config), vectors, row.seed)
+    job = Job(normal, mask, request_crop(mask, config), vectors, row.seed, row.contrast)
     return Regenerated(image=generate([job], model, config.generation)[0], stored=stored.image(index))
 
 

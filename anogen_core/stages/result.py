@@ -4,7 +4,8 @@ from pydantic import Field
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import InputError
-from anogen_core.records import CheckpointRef, Comparison, ConceptEmbedding, DatasetRef, Evaluation, Record
+from anogen_core.evaluation import Comparison, Evaluation
+from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Record
 from anogen_core.storage import open_store
 
 _NAME = "run.json"

@@ -15,7 +15,7 @@ from anogen_core.storage import layout, ledger
 from anogen_core.storage.card import dataset_card
 from anogen_core.storage.commit import check
 from anogen_core.storage.croissant import dataset_croissant
-from anogen_core.storage.manifest import Manifest, count_made, count_outcomes
+from anogen_core.storage.manifest import Manifest, count_made, count_outcomes, count_replacements
 from anogen_core.storage.parts import Parts
 from anogen_core.storage.sample import StoredSample
 from anogen_core.storage.shard import decode_chunk, index_bytes, index_checksum, locate, read_index, split_shard
@@ -116,7 +116,7 @@ class Dataset:
         )
 
     def ledger(self) -> list[LedgerRow]:
-        """Return one row per planned request in the order of the plan; before the seal, those of stored shards."""
+        """Return one row per request, replacements included, in plan order; before the seal, what is stored."""
         return list(self._ledger)
 
     def made(self) -> list[LedgerRow]:
@@ -183,12 +183,14 @@ class Dataset:
         spec, sealed = self.spec, self.is_sealed()
         outcomes = self.manifest.outcomes if sealed else count_outcomes(self._ledger)
         made = self.manifest.made if sealed else count_made(self._ledger, spec.defects)
+        replacements = sum(outcomes.values()) - spec.num_requests if sealed else count_replacements(self._ledger)
         return {
             "uri": self.uri,
             "sealed": sealed,
             "name": spec.name,
             "category": spec.category,
-            "planned": spec.num_requests,
+            "planned": spec.num_requests + replacements,
+            "replacements": replacements,
             **{outcome.value: outcomes[outcome] for outcome in Outcome},
             "image_size": [spec.height, spec.width],
             "defects": made,

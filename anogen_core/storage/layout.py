@@ -4,10 +4,11 @@
 zarr.json                       written last
 image/ box_mask/ mask/          zarr.json and c/<shard>/0/0...
 label/ seed/                    zarr.json and c/0
+filtered/<shard>.png            a picture of what gates filtered, for shards of work that have any
 samples.parquet manifest.json README.md croissant.json
 <name>.parts/                     exists until the dataset is sealed
 dataset.json                    the spec, create-only
-data/<shard>/<attempt>/         image, box_mask, mask, ledger.json
+data/<shard>/<attempt>/         image, box_mask, mask, ledger.json, filtered.png if anything was
 commits/<shard>.json            create-only, written last
 <name>.verdicts/                  what reviewers said; the dataset itself never changes
 <digest>/<session>-<number>.jsonl   one verdict a line; each session writes objects of its own
@@ -29,6 +30,7 @@ CROISSANT: Final = "croissant.json"
 SPEC: Final = "dataset.json"
 COMMITS: Final = "commits"
 LEDGER_PART: Final = "ledger.json"
+FILTERED_PART: Final = "filtered.png"
 PROBE: Final = "probe"
 
 
@@ -41,6 +43,11 @@ def chunk_key(array: str, number: int) -> str:
 def attempt_folder(shard: int, attempt: str) -> str:
     """Return the folder of one attempt at a shard of work."""
     return f"data/{shard:06d}/{attempt}"
+
+
+def filtered_key(shard: int) -> str:
+    """Return the key of the picture of what gates filtered in a shard of work."""
+    return f"filtered/{shard:06d}.png"
 
 
 def commit_key(shard: int) -> str:

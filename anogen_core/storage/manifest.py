@@ -18,7 +18,7 @@ class Manifest(Record):
     spec: DatasetSpec
     num_images: int
     outcomes: dict[Outcome, int]
-    """Planned requests by how they ended; together all of them."""
+    """Requests by how they ended; together all that were planned and their replacements."""
     made: dict[str, int]
     """Images of each defect."""
     ledger_sha256: str
@@ -67,6 +67,11 @@ def count_outcomes(rows: Sequence[LedgerRow]) -> dict[Outcome, int]:
     """Return how many requests ended in each way."""
     counts = Counter(row.outcome for row in rows)
     return {outcome: counts[outcome] for outcome in Outcome}
+
+
+def count_replacements(rows: Sequence[LedgerRow]) -> int:
+    """Return how many requests were made in the place of filtered ones."""
+    return sum(row.replaces is not None for row in rows)
 
 
 def count_made(rows: Sequence[LedgerRow], defects: Sequence[str]) -> dict[str, int]:

@@ -43,6 +43,7 @@ def seal(store: Store, parts: Parts, spec: DatasetSpec) -> Manifest:
     for name in layout.PIXEL_ARRAYS:
         _write_pixels(store, name, _chunks(parts, commits, name), size=spec.shard_size, files=files)
     _write_small(store, rows, spec, files=files)
+    _write_pictures(store, parts, commits, files=files)
     manifest = _write_documents(store, rows, spec, files=files, commits=commits)
     log.info("%s sealed: %d images, digest %s", store.uri, manifest.num_images, manifest.digest[:16])
     return manifest
@@ -102,6 +103,13 @@ def _write_small(store: Store, rows: list[LedgerRow], spec: DatasetSpec, *, file
     seeds = np.array([row.seed for row in made], metadata.SEED_TYPE)
     _write(store, layout.chunk_key("label", 0), metadata.encode_small(labels), files=files)
     _write(store, layout.chunk_key("seed", 0), metadata.encode_small(seeds), files=files)
+
+
+def _write_pictures(store: Store, parts: Parts, commits: list[Commit], *, files: _Files) -> None:
+    for commit in commits:
+        if layout.FILTERED_PART in commit.objects:
+            data = _guarded(parts, commit, lambda c: parts.read(c, layout.FILTERED_PART))
+            _write(store, layout.filtered_key(commit.receipt.shard), data, files=files)
 
 
 def _write_documents(

@@ -87,8 +87,13 @@ def _check_ledger(rows: list[LedgerRow], manifest: Manifest, *, where: str) -> I
         yield f"{where}/{layout.SAMPLES}: the rows are not those of the manifest (their digest differs)."
     if outcomes != manifest.outcomes or count_made(rows, spec.defects) != manifest.made:
         yield f"{where}/{layout.MANIFEST}: the counts are not those of the ledger."
-    if sum(outcomes.values()) != spec.num_requests:
-        yield f"{where}: {spec.num_requests} images were planned, but the ledger accounts for {sum(outcomes.values())}."
+    planned = sum(row.replaces is None for row in rows)
+    if planned != spec.num_requests:
+        yield f"{where}: {spec.num_requests} images were planned, but the ledger accounts for {planned}."
+    filtered = {row.request_id for row in rows if row.outcome is Outcome.FILTERED}
+    strays = [row.request_id for row in rows if row.replaces is not None and row.replaces not in filtered]
+    if strays:
+        yield f"{where}: {strays[0]} replaces a request that was not filtered ({len(strays)} such rows)."
     if [row.row for row in rows if row.outcome is Outcome.MADE] != list(range(manifest.num_images)):
         yield f"{where}/{layout.SAMPLES}: column row does not count the {manifest.num_images} images in order."
     if dataset_digest(spec, manifest.files, ledger_digest(rows)) != manifest.digest:

@@ -106,16 +106,19 @@ class DatasetWriter:
         box_masks: UInt8[np.ndarray, "n H W"],
         masks: UInt8[np.ndarray, "n H W"],
         seconds: float,
+        filtered: bytes | None = None,
     ) -> ShardReceipt:
         """Store a shard of work and return the receipt of the attempt that counts.
 
         Args:
             shard: Number of the shard of work.
-            rows: How every request of the shard ended, in the order of the plan; `row` is null.
+            rows: How every request of the shard ended, in the order of the plan, replacements after what they replace;
+                `row` is null.
             images: The made images, in the order of their rows.
             box_masks: 0 or 255.
             masks: 0 or 255.
             seconds: How long the shard took to make.
+            filtered: Picture (PNG) of the filtered images, where there are any.
 
         Raises:
             ValueError: shapes, counts or values do not fit the spec.
@@ -126,6 +129,8 @@ class DatasetWriter:
         attempt = uuid.uuid4().hex[:16]
         objects = {name: self._put_pixels(shard, attempt, name, array) for name, array in arrays.items()}
         objects[layout.LEDGER_PART] = self._put(shard, attempt, layout.LEDGER_PART, ledger.to_json(rows))
+        if filtered is not None:
+            objects[layout.FILTERED_PART] = self._put(shard, attempt, layout.FILTERED_PART, filtered)
         receipt = _receipt(shard, attempt, rows, objects, seconds=seconds)
         commit = Commit(spec=self._spec.fingerprint(), attempt=attempt, receipt=receipt, objects=objects)
         if self._parts.store.create(layout.commit_key(shard), commit.model_dump_json(indent=1).encode()):
@@ -175,8 +180,9 @@ class DatasetWriter:
         return describe(data, index_crc=index_crc)
 
     def _check(self, shard: int, rows: Sequence[LedgerRow], arrays: dict[str, UInt8[np.ndarray, "n ..."]]) -> None:
-        if not 0 <= shard < self._spec.num_shards or len(rows) != self._spec.requests_in(shard):
-            raise ValueError(f"Shard {shard} with {len(rows)} requests is not in the plan of {self._spec.name}.")
+        planned = sum(row.replaces is None for row in rows)
+        if not 0 <= shard < self._spec.num_shards or planned != self._spec.requests_in(shard):
+            raise ValueError(f"Shard {shard} with {planned} requests is not in the plan of {self._spec.name}.")
         made = sum(row.outcome is Outcome.MADE for row in rows)
         frame = (self._spec.height, self._spec.width)
         for name, array in arrays.items():

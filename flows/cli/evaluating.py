@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from flows.cli import running
 
 if TYPE_CHECKING:
-    from anogen_core.records import Comparison
+    from anogen_core.evaluation import Comparison
+
 
 _ALL_ARMS = "evaluation.arms=[perlin, support_only, cutpaste, generated]"
 

@@ -13,10 +13,13 @@ _SAID = {"accept": "accepted", "reject": "rejected", "fix": "fixed"}
 
 def inspect(uri: str, *, as_json: bool) -> None:
     """Print what a dataset holds."""
+    from anogen_core.report.tables import count_reasons  # noqa: PLC0415
     from anogen_core.storage import Dataset  # noqa: PLC0415
 
     dataset = Dataset(uri)
     summary = dataset.summary()
+    reasons = count_reasons([row for row in dataset.ledger() if row.reason is not None])
+    summary["reasons"] = [{"outcome": r.outcome.value, "count": r.count, "reason": r.text} for r in reasons]
     verdicts = Counter(v.decision.value for v in dataset.verdicts().values()) if summary["sealed"] else Counter()
     if verdicts:
         summary["verdicts"] = dict(sorted(verdicts.items()))
@@ -29,17 +32,22 @@ def inspect(uri: str, *, as_json: bool) -> None:
     model = summary["base_model"]
     lines = [
         f"{summary['uri']}  ({'sealed' if summary['sealed'] else 'not sealed yet: run again to finish it'})",
-        f"  planned     {summary['planned']}: {counts}",
+        f"  planned     {summary['planned']}: {counts}{_replaced(summary['replacements'])}",
         f"  images      {width}x{height} px; {defects}",
         f"  digest      {summary['digest']}",
         f"  settings    {summary['config_fingerprint']}",
         f"  base model  {model['name']} ({model['fingerprint']}), licence {model['licence']}",
     ]
+    lines += [f"  {r.outcome.value:<10}  {r.count}: {r.text}{' (and alike)' if r.varies else ''}" for r in reasons]
     if verdicts:
         undecided = summary["made"] - verdicts.total()
         said = ", ".join(f"{verdicts[key]} {word}" for key, word in _SAID.items())
         lines.insert(2, f"  reviewed    {said}, {undecided} undecided")
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _replaced(count: int) -> str:
+    return f" ({count} of them in place of filtered ones)" if count else ""
 
 
 def describe(uri: str, *, machine: bool) -> None:

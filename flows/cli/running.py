@@ -17,6 +17,8 @@ def run(run_file: Path, overrides: Sequence[str]) -> None:
     made = execute(run_file, overrides)
     for dataset in made["datasets"]:
         sys.stdout.write(f"dataset: {dataset['uri']}\n")
+        if not dataset["num_images"]:
+            sys.stderr.write(f"warning: it holds no image; `anogen inspect {dataset['uri']}` says why\n")
     sys.stdout.write(f"report: {made['report']}\n")
 
 

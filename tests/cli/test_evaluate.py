@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
-from anogen_core.records import ArmEstimates, Comparison, Estimate, Evaluation
 from anogen_core.storage.artifacts import ArtifactStore
 from flows.cli.evaluating import table
 

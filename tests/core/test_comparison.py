@@ -5,10 +5,10 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from anogen_core.errors import CorruptDatasetError, InputError
+from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
 from anogen_core.metrics.predictions import METRICS, Predictions
-from anogen_core.records import Comparison, Evaluation, Trial
 from anogen_core.report.tables import comparison_table
 from anogen_core.report.verdict import ALL_METRICS
 

@@ -19,6 +19,7 @@ from anogen_core.seeding import torch_generator
 from anogen_core.stages import embedding, generation, library
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding_store import read_vectors
+from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 from flows.cli.starting import require_places
 
@@ -99,8 +100,10 @@ def test_an_export_used_elsewhere_makes_the_same_images(
         supports = read_category(run, "bolt").supports
         found = embeddings or [embedding.learn(s, run) for s in supports]
         planned, shards = generation.plan_dataset(run, "bolt", found)
-        rows, made = generation._make(shards[0], planned, run, on_image=None)
-        images.append({row.request_id: sample.image for row, sample in zip(rows, made, strict=True)})
+        for shard in shards:
+            generation.make_shard(shard, planned, run)
+        stored = Dataset(generation.seal_dataset(planned).uri)
+        images.append({sample.row.request_id: sample.image for sample in stored})
     for name in ("cut-000000", "cut-000001"):
         assert (images[0][name] == images[1][name]).all()
 

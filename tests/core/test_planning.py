@@ -34,10 +34,14 @@ def _texture(sample: Sample) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(int(sample.sha256))).integers(90, 160, (64, 64, 3), dtype=np.uint8)
 
 
+def _support() -> tuple[np.ndarray, np.ndarray]:
+    return _texture(NORMALS[0]), _mask(9)
+
+
 def _plan(
     settings: PlanSettings = SETTINGS, *, seed: int = 0, defects: tuple[str, ...] = ("crack", "hole")
 ) -> list[GenerationRequest]:
-    return plan_requests(NORMALS, {d: [_mask(9)] for d in defects}, settings, load=_texture, seed=seed)
+    return plan_requests(NORMALS, {d: [_support()] for d in defects}, settings, load=_texture, seed=seed)
 
 
 def test_plan_is_complete_and_uses_normals_evenly() -> None:
@@ -72,7 +76,7 @@ def test_request_without_a_place_is_blocked_with_its_reason() -> None:
     def wide(sample: Sample) -> np.ndarray:
         return np.concatenate([_texture(sample)] * 3, axis=1)
 
-    requests = plan_requests(NORMALS, {"crack": [_mask(9)]}, settings, load=wide, seed=0)
+    requests = plan_requests(NORMALS, {"crack": [_support()]}, settings, load=wide, seed=0)
 
     assert len(requests) == 12
     assert all(r.placement is None and r.blocked is not None and "largest square" in r.blocked for r in requests)

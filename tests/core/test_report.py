@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from anogen_core.records import Evaluation, LedgerRow, Outcome
+from anogen_core.evaluation import Evaluation
+from anogen_core.records import LedgerRow, Outcome
 from anogen_core.report import (
     CategoryReport,
     DefectReport,

@@ -8,7 +8,8 @@ import pytest
 
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.errors import InputError
-from anogen_core.records import BaseModelInfo, Box, DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict, Trial
+from anogen_core.evaluation import Trial
+from anogen_core.records import BaseModelInfo, Box, DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
 from anogen_core.stages import arms, detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.storage import DatasetSpec, DatasetWriter

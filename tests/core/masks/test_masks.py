@@ -10,7 +10,7 @@ from anogen_core.diffusion.crop import bounding_box
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.box import BoxSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground
-from anogen_core.masks.sampler import component_sizes, render
+from anogen_core.masks.sampler import regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.seeding import numpy_generator
 
@@ -78,7 +78,8 @@ def test_crumbs_of_an_annotation_are_not_defects() -> None:
     """Fragments closer than the joining distance are one defect, and specks far smaller than it are none."""
     mask = _mask(100, 100, (10, 10, 20, 20), (33, 10, 10, 20), (90, 90, 2, 2))
 
-    assert component_sizes([mask], join=7) == [(0.33, 0.2)]
+    (region,) = regions([mask], join=7)
+    assert region.shape.shape == (20, 33)
 
 
 def test_axis_aligned_box_is_rendered_exactly() -> None:

@@ -1,0 +1,78 @@
+"""The values of an evaluation: what was trained, how it scored, and how arms compare."""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from anogen_core.records import Arm, Record
+
+
+class Trial(Record):
+    """One detector to train: what it learns from, and the seed of its weights and batches."""
+
+    arm: Arm
+    seed: int
+
+
+class Evaluation(Record):
+    """What one detector scores on held-out real photos."""
+
+    category: str
+    detector: str
+    arm: str
+    seed: int
+    image_auroc: float | None
+    """Null when the test set has only one class."""
+    image_ap: float | None
+    image_f1_max: float | None = None
+    pixel_auroc: float | None
+    pixel_ap: float | None
+    pixel_f1_max: float | None = None
+    pixel_aupro: float | None = None
+    """Up to a false-positive rate of 0.3."""
+    pixel_aupro_05: float | None = None
+    """Up to a false-positive rate of 0.05."""
+    pixel_iap: float | None = None
+    pixel_iap_90: float | None = None
+    num_images: int
+    num_defective: int
+    excluded_ids: tuple[str, ...]
+    """Test samples left out because a support photo or its leakage group is among them."""
+    per_defect: dict[str, dict[str, float | None]] = Field(default_factory=dict)
+    """The same metrics for each defect against all good test images."""
+    predictions: str | None = None
+    """Key of the artefact that holds what the detector said about every photo."""
+
+
+class Estimate(Record):
+    """A mean over seeds with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ArmEstimates(Record):
+    """Every metric of one arm, or of the difference `arm - against` on the same photos and seeds."""
+
+    arm: str
+    against: str | None = None
+    metrics: Mapping[str, Estimate | None]
+    """None where a metric is not defined: one class only."""
+
+
+class Comparison(Record):
+    """The arms of one category side by side."""
+
+    category: str
+    detector: str
+    seeds: tuple[int, ...]
+    """Of the detectors. With one seed the intervals are about the choice of photos alone."""
+    replicates: int
+    num_images: int
+    num_defective: int
+    num_groups: int
+    """Groups of test photos that the bootstrap draws from."""
+    arms: tuple[ArmEstimates, ...]
+    differences: tuple[ArmEstimates, ...]
+    """Every later arm minus every earlier one."""
