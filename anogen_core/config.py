@@ -233,6 +233,8 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         (model, "directory"),
         (model, "cache"),
         (values.get("detector"), "teacher_directory"),
+        (values.get("foreground"), "legal"),
+        (values.get("foreground"), "illegal"),
     ):
         if isinstance(holder, dict) and isinstance(holder.get(key), str) and "://" not in holder[key]:
             holder[key] = str((base / Path(holder[key]).expanduser()).resolve())

@@ -10,7 +10,8 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks import MaskSamplerSettings
-from anogen_core.masks.foreground import ForegroundSettings, find_foreground
+from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.masks.regions import find_region
 from anogen_core.masks.sampler import MaskSampler, render
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
 from anogen_core.records import GenerationRequest, Placement, Sample, Shard
@@ -129,7 +130,7 @@ class DefectPlanner:
     ) -> tuple[Placement | None, str | None]:
         image = self.load(normal)
         rng = self._rng("mask", request_id)
-        foreground = find_foreground(image, self.settings.foreground)
+        foreground = find_region(image, self.settings.foreground, self.category, self.defect)
         try:
             for _ in range(_REDRAWS):
                 placement = self.sampler.sample(foreground, rng)

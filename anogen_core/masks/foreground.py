@@ -11,7 +11,7 @@ from anogen_core.settings import Settings
 
 
 class ForegroundSettings(Settings):
-    """How the product is told from its background."""
+    """How the product is told from its background, and where on it defects may lie."""
 
     method: Literal["auto", "full", "otsu"] = "auto"
     """`full`: the whole frame (textures). `otsu`: grey threshold and closing (a part on a plain background).
@@ -20,6 +20,11 @@ class ForegroundSettings(Settings):
     """Gaps up to this many pixels in the thresholded foreground are closed."""
     min_separation: Annotated[float, Field(ge=0, le=1)] = 0.72
     """`auto`: a photo has a background when the threshold explains this share of its grey variance (Otsu's eta)."""
+    legal: str | None = None
+    """Mask image (255 inside) of the region where defects may lie, beside the above: a path in which `{category}` and
+    `{defect}` stand for their names. It is resized to the frame."""
+    illegal: str | None = None
+    """Mask image of a region where no defect may lie: a bore, a printed label, a clamp."""
 
 
 def find_foreground(image: Image, settings: ForegroundSettings) -> Mask:

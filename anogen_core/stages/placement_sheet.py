@@ -8,7 +8,7 @@ import numpy as np
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
-from anogen_core.masks.foreground import find_foreground
+from anogen_core.masks.regions import find_region
 from anogen_core.masks.sampler import render
 from anogen_core.records import GenerationRequest
 from anogen_core.report.figures import BOX_COLOUR, encode_png, outline
@@ -22,7 +22,7 @@ _COLUMNS, _SIDE, _GAP, _TITLE = 10, 160, 6, 26
 def placement_sheet(config: RunConfig) -> bytes:
     """Return a PNG with a row for each (category, defect): its support photos, then planned masks on normal photos.
 
-    What does not count as foreground is darkened. The rows show requests that are evenly spaced in the plan.
+    Where no defect may lie is darkened. The rows show requests that are evenly spaced in the plan.
     """
     rows = [_row(title, tiles) for category in read_catalogue(config) for title, tiles in _defects(config, category)]
     return encode_png(np.concatenate(rows))
@@ -43,7 +43,7 @@ def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[
 
 def _planned(request: GenerationRequest, config: RunConfig, category: Category) -> Image:
     photo = load_image(request.normal, category.frame, white_level=config.frame.white_level)
-    foreground: Mask = find_foreground(photo, config.foreground)
+    foreground: Mask = find_region(photo, config.foreground, request.category, request.defect)
     shaded = np.where(foreground[..., None], photo, photo // 3)
     box = render(request.placement, category.frame) if request.placement else np.zeros(category.frame, bool)
     return outline(shaded, box, side=_SIDE, colour=BOX_COLOUR)

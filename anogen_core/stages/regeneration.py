@@ -14,8 +14,8 @@ from anogen_core.errors import InputError
 from anogen_core.generation import Job, generate
 from anogen_core.records import LedgerRow, Outcome, Sample
 from anogen_core.stages.embedding_store import read_vectors
-from anogen_core.stages.generation import request_crop
 from anogen_core.stages.runtime import base_model
+from anogen_core.stages.shard_work import request_crop
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 

@@ -1,0 +1,134 @@
+"""Make the requests of one shard: generate, judge, and replace what is filtered."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.config import RunConfig
+from anogen_core.data.frame import load_image
+from anogen_core.data.problems import UnusableFileError
+from anogen_core.diffusion.crop import bounding_box, choose_crop
+from anogen_core.generation import Job, generate
+from anogen_core.masks.sampler import render
+from anogen_core.planning import DefectPlanner
+from anogen_core.quality.gates import Gates
+from anogen_core.records import Box, ConceptEmbedding, GenerationRequest, Outcome
+from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.embedding import artifact_name, load_support
+from anogen_core.stages.embedding_store import read_vectors
+from anogen_core.stages.evidence import doubt
+from anogen_core.stages.filtered_sheet import FilteredImage, filtered_sheet
+from anogen_core.stages.runtime import base_model
+from anogen_core.storage.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one request ended; a request that was not generated has no job, and one that was not made no image."""
+
+    request: GenerationRequest
+    outcome: Outcome
+    reason: str | None = None
+    job: Job | None = None
+    image: Image | None = None
+
+
+class ShardWork:
+    """Makes the requests of a shard and, in place of those that gates filter, their replacements."""
+
+    def __init__(
+        self, category: str, frame: tuple[int, int], embeddings: Sequence[ConceptEmbedding], config: RunConfig
+    ) -> None:
+        self.config = config
+        self.frame = frame
+        self._artifacts = ArtifactStore(f"{config.output}/artifacts")
+        self._embeddings = {e.defect: e for e in embeddings}
+        self._supports = {s.defect: s for s in read_category(config, category).supports}
+
+    def run(self, requests: Sequence[GenerationRequest], *, on_image: Callable[[], None] | None = None) -> list[Ending]:
+        """Return how every request and every replacement ended, replacements right after what they replace."""
+        chains: list[list[Ending]] = [[] for _ in requests]
+        pending = list(enumerate(requests))
+        for attempt in range(self.config.quality.replacements + 1):
+            endings = self._attempt([r for _, r in pending], on_image=on_image if attempt == 0 else None)
+            for (place, _), ending in zip(pending, endings, strict=True):
+                chains[place].append(ending)
+            pending = [
+                (place, self._planner(e.request.defect).replace(e.request, attempt + 1))
+                for (place, _), e in zip(pending, endings, strict=True)
+                if e.outcome is Outcome.FILTERED and e.job is not None
+            ]
+        return [ending for chain in chains for ending in chain]
+
+    def _attempt(self, requests: Sequence[GenerationRequest], *, on_image: Callable[[], None] | None) -> list[Ending]:
+        begun = [self._begin(request) for request in requests]
+        jobs = [job for job in begun if isinstance(job, Job)]
+        images = iter(generate(jobs, base_model(self.config), self.config.generation, on_image=on_image))
+        return [
+            b if isinstance(b, Ending) else self._judge(request, b, next(images))
+            for request, b in zip(requests, begun, strict=True)
+        ]
+
+    def _begin(self, request: GenerationRequest) -> Job | Ending:
+        """Return what to generate for a request, or its ending when there is nothing to generate."""
+        if request.placement is None:
+            return Ending(request, Outcome.BLOCKED, request.blocked)
+        doubted = doubt(self._embeddings[request.defect].evidence)
+        if doubted is not None:
+            return Ending(request, Outcome.FILTERED, doubted)
+        try:
+            normal = load_image(request.normal, self.frame, white_level=self.config.frame.white_level)
+        except UnusableFileError as error:
+            # Reasons are part of the dataset's digest, so they name the photo by its id, not by where it lies.
+            return Ending(request, Outcome.FAILED, f"{request.normal.sample_id}: {error.problem.what}")
+        mask = render(request.placement, self.frame)
+        return Job(
+            normal, mask, request_crop(mask, self.config), self._vectors(request.defect), request.seed, request.contrast
+        )
+
+    def _judge(self, request: GenerationRequest, job: Job, image: Image) -> Ending:
+        gates = self._gates(request.defect)
+        reason = gates.judge(job.normal, image, job.mask) if gates else None
+        return Ending(request, Outcome.MADE if reason is None else Outcome.FILTERED, reason, job, image)
+
+    @functools.cache  # noqa: B019 - an instance lives as long as its shard
+    def _vectors(self, defect: str) -> torch.Tensor:
+        return read_vectors(self._artifacts, artifact_name(self._embeddings[defect]))
+
+    @functools.cache  # noqa: B019
+    def _gates(self, defect: str) -> Gates | None:
+        """Return the gates of a defect; none for one that has an embedding but no photos to calibrate them on."""
+        photos = load_support(self._supports[defect], self.config)
+        return Gates.calibrate(photos, self.config.quality) if photos and self.config.quality.gates else None
+
+    @functools.cache  # noqa: B019
+    def _planner(self, defect: str) -> DefectPlanner:
+        support = self._supports[defect]
+        return DefectPlanner.learn(
+            support.category,
+            defect,
+            load_support(support, self.config),
+            self.config.plan,
+            load=lambda sample: load_image(sample, self.frame, white_level=self.config.frame.white_level),
+            seed=self.config.seed,
+        )
+
+
+def request_crop(mask: Mask, config: RunConfig) -> Box:
+    """Return the square that is generated for a mask."""
+    model, settings = base_model(config), config.generation.crop
+    side = settings.canvas or model.resolution
+    return choose_crop(bounding_box(mask), mask.shape, side // model.factor, side, settings)
+
+
+def draw_filtered(endings: Sequence[Ending]) -> bytes | None:
+    """Return a picture of the filtered images; None when there are none."""
+    filtered = [
+        FilteredImage(e.request.request_id, e.reason or "", e.job.normal, e.image, e.job.mask)
+        for e in endings
+        if e.outcome is Outcome.FILTERED and e.job is not None and e.image is not None
+    ]
+    return filtered_sheet(filtered) if filtered else None

@@ -1,0 +1,94 @@
+"""Gates: what is bad is named truly, what is like the support passes, and thresholds follow the support."""
+
+import numpy as np
+import pytest
+
+from anogen_core.quality.gates import Gates, QualitySettings
+from anogen_core.seeding import numpy_generator
+
+SIDE = 96
+
+
+def _surface(seed: int) -> np.ndarray:
+    noise = numpy_generator(seed).normal(0, 4, (SIDE, SIDE, 1))
+    return np.repeat((140 + noise).clip(0, 255).astype(np.uint8), 3, axis=2)
+
+
+def _disc(row: int, column: int, radius: int) -> np.ndarray:
+    rows, columns = np.indices((SIDE, SIDE))
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+
+def _pitted(seed: int, mask: np.ndarray, *, step: float = -50, detail: float = 12) -> np.ndarray:
+    """Return a surface with a dark, grainy region."""
+    grain = numpy_generator(seed + 1000).normal(0, detail, (SIDE, SIDE, 1))
+    changed = _surface(seed).astype(np.float32) + step + grain
+    return np.where(mask[..., None], changed, _surface(seed)).clip(0, 255).astype(np.uint8)
+
+
+MASKS = [_disc(40, 40, 9), _disc(50, 30, 10), _disc(45, 60, 11)]
+SUPPORT = [(_pitted(seed, mask), mask) for seed, mask in enumerate(MASKS)]
+GATES = Gates.calibrate(SUPPORT, QualitySettings())
+HERE = _disc(30, 60, 10)
+
+
+def test_an_image_like_the_support_passes() -> None:
+    """New grain at another place, somewhat darker or fainter, is what generation is for."""
+    for seed in range(10, 20):
+        assert GATES.judge(_surface(seed), _pitted(seed, HERE, step=-40 - 3 * (seed - 10)), HERE) is None
+
+
+def test_the_support_of_another_seed_passes_its_own_gates_but_for_copies() -> None:
+    """Real defects of the kind are not filtered: each of six is judged by three others."""
+    for seed in range(30, 36):
+        mask = _disc(30 + seed % 7, 40, 8 + seed % 4)
+        assert GATES.judge(_surface(seed), _pitted(seed, mask), mask) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (_surface(7), "no visible change"),
+        (_pitted(7, HERE, step=-2, detail=1), "no visible change"),
+        (_pitted(7, HERE, step=+70), "unlike the support photos: lightness"),
+        (_pitted(7, HERE) + np.where(HERE[..., None], [60, 0, 60], 0).astype(np.uint8), "unlike the support photos"),
+    ],
+)
+def test_a_bad_image_is_named_by_what_is_wrong(image: np.ndarray, reason: str) -> None:
+    """Nothing to see, the wrong direction, the wrong colour; the reason has the numbers and the setting."""
+    found = GATES.judge(_surface(7), image, HERE)
+
+    assert found is not None
+    assert found.startswith(reason)
+    assert "expected" in found
+    assert "quality." in found
+
+
+def test_a_change_at_the_border_alone_is_a_seam() -> None:
+    """A frame around the mask is an artefact of pasting; the same strength inside is a defect."""
+    ring = HERE & ~_disc(30, 60, 8)
+
+    found = GATES.judge(_surface(7), _pitted(7, ring, detail=0), HERE)
+
+    assert found is not None
+    assert found.startswith("seam")
+
+
+def test_a_copy_is_found_mirrored_and_turned() -> None:
+    """The grain of a support defect is recognised on another surface; new grain is not."""
+    photo, mask = SUPPORT[1]
+    change = np.where(mask[..., None], photo.astype(np.int16) - 140, 0)
+    for turned, place in ((change, mask), (np.rot90(change), np.rot90(mask)), (change[:, ::-1], mask[:, ::-1])):
+        image = (_surface(9) + turned).clip(0, 255).astype(np.uint8)
+        found = GATES.judge(_surface(9), image, np.ascontiguousarray(place))
+        assert found is not None
+        assert found.startswith("copy of a support photo")
+
+
+def test_thresholds_follow_the_support() -> None:
+    """What is invisible beside clear defects is visible where the support photos are faint themselves."""
+    faint = [(_pitted(seed, mask, step=-14, detail=2), mask) for seed, mask in enumerate(MASKS)]
+    image = _pitted(7, HERE, step=-13, detail=2)
+
+    assert (GATES.judge(_surface(7), image, HERE) or "").startswith("no visible change")
+    assert Gates.calibrate(faint, QualitySettings()).judge(_surface(7), image, HERE) is None
