@@ -76,3 +76,27 @@ class Comparison(Record):
     arms: tuple[ArmEstimates, ...]
     differences: tuple[ArmEstimates, ...]
     """Every later arm minus every earlier one."""
+
+
+class SetLikeness(Record):
+    """How alike a defect's generated images and its held-out real photos are (see `anogen_core.stages.likeness`)."""
+
+    defect: str
+    num_made: int
+    num_real: int
+    distance: float
+    """1000 x squared MMD between generated and real; 0 is alike."""
+    distance_unaltered: float
+    """The same of the normal photos at the same places: what making nothing would score."""
+    distance_real: float
+    """The same between random halves of the real photos: as good as it gets."""
+    diversity: float
+    """Mean cosine distance between two generated images."""
+    diversity_real: float
+    area: float
+    """Median share of the frame that a generated defect covers."""
+    area_real: float
+    size_coverage: float
+    """Share of real defects whose area lies in the central 95 % of the generated ones."""
+    place_coverage: float
+    """Share of the places (8 x 8 grid) with real defects where there are generated ones."""

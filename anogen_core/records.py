@@ -97,7 +97,7 @@ class ConceptEmbedding(Record):
     num_vectors: int
     support_sha256: tuple[str, ...]
     evidence: EmbeddingEvidence | None = None
-    """None when it was not asked for (`quality.embedding`)."""
+    """None for an embedding that was learned from these photos, and where `quality.embedding` is off."""
 
 
 class Placement(Record):

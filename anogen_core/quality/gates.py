@@ -41,7 +41,7 @@ class QualitySettings(Settings):
     """Copy of a support photo: detail inside the mask correlates with it by more than this share of the way from two
     different support photos to two equal ones."""
     embedding: StrictBool = True
-    """Filter all images of an embedding that describes the support photos no better than random vectors do."""
+    """Filter all images of an imported embedding that describes the support photos no better than random vectors do."""
     replacements: NonNegativeInt = 2
     """A filtered image is replaced by a new request, at another place and with other noise, up to this many times."""
 

@@ -52,17 +52,16 @@ def embedding_key(support: SupportSet, config: RunConfig) -> str:
 
 def result_key(support: SupportSet, config: RunConfig) -> str:
     """Return the content key of what `learn` returns: the embedding, weighed or not."""
-    return f"{embedding_key(support, config)}{f'-weighed-{QUALITY_VERSION}' if config.quality.embedding else ''}"
+    return f"{embedding_key(support, config)}{f'-weighed-{QUALITY_VERSION}' if _is_weighed(support, config) else ''}"
 
 
 def is_learned(support: SupportSet, config: RunConfig) -> bool:
     """Return whether the store holds the embedding of one defect, and its evidence where that is wanted."""
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     learned = artifacts.get(embedding_key(support, config))
-    photos = load_support(support, config)
-    if learned is None or not photos or not config.quality.embedding:
+    if learned is None or not _is_weighed(support, config):
         return learned is not None
-    return artifacts.get(evidence_key(learned.sha256[TENSORS], photos, config)) is not None
+    return artifacts.get(evidence_key(learned.sha256[TENSORS], load_support(support, config), config)) is not None
 
 
 def learn(
@@ -78,9 +77,9 @@ def learn(
     key = embedding_key(support, config)
     artifact = artifacts.get(key) or _learn(support, config, artifacts, key, on_step=on_step)
     about, digest = EmbeddingMetadata.model_validate(artifact.metadata), artifact.sha256[TENSORS]
-    photos, evidence = load_support(support, config), None
-    if photos and config.quality.embedding:
-        evidence = weigh_embedding(read_vectors(artifacts, key), digest, photos, config)
+    evidence = None
+    if _is_weighed(support, config):
+        evidence = weigh_embedding(read_vectors(artifacts, key), digest, load_support(support, config), config)
     return ConceptEmbedding(
         category=support.category,
         defect=support.defect,
@@ -91,6 +90,12 @@ def learn(
         support_sha256=tuple(photo.sha256 for photo in about.support),
         evidence=evidence,
     )
+
+
+def _is_weighed(support: SupportSet, config: RunConfig) -> bool:
+    """Return whether an embedding has to prove itself: one that was brought from elsewhere, where photos can tell."""
+    named = f"{support.category}/{support.defect}" in config.embeddings
+    return named and bool(support.samples) and config.quality.embedding
 
 
 def artifact_name(embedding: ConceptEmbedding) -> str:

@@ -17,23 +17,24 @@ from anogen_core.seeding import derive_seed, torch_generator
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
-RANDOM_VECTORS: Final = 12
-"""Random embeddings that a learned one is compared with."""
-GRID_POINTS: Final = 16
-"""Timesteps at which each support view is noised."""
+RANDOM_VECTORS: Final = 8
+"""Random embeddings that an imported one is compared with."""
+GRID_POINTS: Final = 48
+"""Timesteps at which each support view is noised; with fewer the comparison depends on the noise drawn."""
 MIN_ADVANTAGE: Final = 2.0
 """Standard deviations of random vectors by which a loss has to be lower: about 1 random vector in 40 is."""
 
-_FILE = "evidence.json"
+_FILE = "losses.json"
 
 
 def evidence_key(digest: str, photos: Sequence[tuple[Image, Mask]], config: RunConfig) -> str:
-    """Return the content key of what is known about one embedding on some support photos."""
+    """Return the content key of the masked loss of one embedding on some support photos."""
     return artifact_key(
         "evidence",
         [QUALITY_VERSION, RANDOM_VECTORS, GRID_POINTS],
         digest,
         config.base_model.describe().fingerprint,
+        config.inversion.initializer,
         [[array_digest(photo), array_digest(mask)] for photo, mask in photos],
         config.generation.crop.model_dump(mode="json"),
     )
@@ -42,7 +43,7 @@ def evidence_key(digest: str, photos: Sequence[tuple[Image, Mask]], config: RunC
 def weigh_embedding(
     vectors: torch.Tensor, digest: str, photos: Sequence[tuple[Image, Mask]], config: RunConfig
 ) -> EmbeddingEvidence:
-    """Return the evidence for an embedding (V, D); it is measured once and kept in the artefact store.
+    """Return the evidence for an embedding (V, D); every loss is measured once and kept in the artefact store.
 
     Args:
         vectors: The embedding.
@@ -50,12 +51,9 @@ def weigh_embedding(
         photos: Support photos (H, W, 3) with their masks (H, W).
         config: Names the base model and the store.
     """
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
-    key = evidence_key(digest, photos, config)
-    if artifacts.get(key) is None:
-        evidence = _measure(vectors, photos, config)
-        artifacts.put(key, {_FILE: evidence.model_dump_json().encode()}, {"kind": "evidence", "embedding": digest})
-    return EmbeddingEvidence.model_validate(json.loads(artifacts.read(key, _FILE)))
+    random = _losses(f"random-{len(vectors)}", None, len(vectors), photos, config)
+    (loss,) = _losses(digest, vectors, len(vectors), photos, config)
+    return EmbeddingEvidence(loss=loss, random_mean=statistics.fmean(random), random_std=statistics.stdev(random))
 
 
 def doubt(evidence: EmbeddingEvidence | None) -> str | None:
@@ -70,16 +68,25 @@ def doubt(evidence: EmbeddingEvidence | None) -> str | None:
     )
 
 
-def _measure(vectors: torch.Tensor, photos: Sequence[tuple[Image, Mask]], config: RunConfig) -> EmbeddingEvidence:
-    model = base_model(config)
-    views = encode_views(photos, model, zooms=(1.0,), crop=config.generation.crop)
-    settings = config.inversion.model_copy(update={"validation_points": GRID_POINTS})
-    noise = torch.randn((RANDOM_VECTORS, *vectors.shape), generator=torch_generator(derive_seed(0, "evidence")))
-    norm = vectors.norm(dim=1, keepdim=True)
-    random = noise / noise.norm(dim=2, keepdim=True) * norm
-    losses = [validation_loss(views, model, v, settings, seed=derive_seed(0, "evidence grid")) for v in random]
-    return EmbeddingEvidence(
-        loss=validation_loss(views, model, vectors, settings, seed=derive_seed(0, "evidence grid")),
-        random_mean=statistics.fmean(losses),
-        random_std=statistics.stdev(losses),
+def _losses(
+    name: str, vectors: torch.Tensor | None, count: int, photos: Sequence[tuple[Image, Mask]], config: RunConfig
+) -> list[float]:
+    """Return the masked loss of an embedding, or those of random ones of `count` vectors each."""
+    artifacts, key = ArtifactStore(f"{config.output}/artifacts"), evidence_key(name, photos, config)
+    if artifacts.get(key) is None:
+        model = base_model(config)
+        views = encode_views(photos, model, zooms=(1.0,), crop=config.generation.crop)
+        settings = config.inversion.model_copy(update={"validation_points": GRID_POINTS})
+        tried = _random(model.word_vector(config.inversion.initializer), count) if vectors is None else vectors[None]
+        seed = derive_seed(0, "evidence grid")
+        losses = [validation_loss(views, model, v, settings, seed=seed) for v in tried]
+        artifacts.put(key, {_FILE: json.dumps(losses).encode()}, {"kind": "evidence", "embedding": name})
+    return [float(loss) for loss in json.loads(artifacts.read(key, _FILE))]
+
+
+def _random(word: torch.Tensor, count: int) -> torch.Tensor:
+    """Return random embeddings (R, V, D) whose vectors are as long as that of a word."""
+    noise = torch.randn(
+        (RANDOM_VECTORS, count, len(word)), generator=torch_generator(derive_seed(0, "random embeddings"))
     )
+    return noise / noise.norm(dim=2, keepdim=True) * word.norm().cpu()

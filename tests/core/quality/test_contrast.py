@@ -67,7 +67,7 @@ def test_drawn_contrasts_are_those_of_the_support_photos_within_the_spread() -> 
 
     drawn = np.array([draw_contrast([0.1, 0.4], settings, rng) for _ in range(200)])
 
-    assert ((0.1 / 1.2 - 1e-3 <= drawn) & (drawn <= 0.1 * 1.2 + 1e-3) | (0.4 / 1.2 - 1e-3 <= drawn)).all()
+    assert ((drawn >= 0.1 / 1.2 - 1e-3) & (drawn <= 0.1 * 1.2 + 1e-3) | (drawn >= 0.4 / 1.2 - 1e-3)).all()
     assert drawn.max() <= 0.4 * 1.2 + 1e-3
     assert 0.3 < (drawn < 0.2).mean() < 0.7
     assert draw_contrast([0.1], ContrastSettings(match=False), rng) is None
