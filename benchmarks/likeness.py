@@ -25,6 +25,7 @@ from anogen_core.baselines.perlin_texture import PerlinTextureSettings
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.diffusion.crop import bounding_box
+from anogen_core.quality.likeness import diversity, kernel_distance
 from anogen_core.records import DatasetRef
 from anogen_core.seeding import numpy_generator, torch_generator
 from anogen_core.stages import arms
@@ -58,7 +59,7 @@ def main() -> None:
             for kind, found in features.items():
                 mean, low, high = _kid(found, features["real"], given.replicates)
                 distance = "" if kind == "real" else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
-                print(f"{category.name} | {defect} | {kind} | {len(found)} | {distance} | {_diversity(found):.3f}")
+                print(f"{category.name} | {defect} | {kind} | {len(found)} | {distance} | {diversity(found):.3f}")
 
 
 def _kinds(config: RunConfig, category: Category, ref: DatasetRef) -> dict[str, dict[str, list[tuple[Image, Mask]]]]:
@@ -169,17 +170,9 @@ def _kid(found: np.ndarray, real: np.ndarray, replicates: int) -> tuple[float, f
     values = []
     for _ in range(replicates):
         x, y = (rows[rng.permutation(len(rows))[: max(2, len(rows) // 2)]] for rows in (found, real))
-        xx, yy, xy = ((a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
-        within = sum((k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in (xx, yy))
-        values.append(1000 * float(within - 2 * xy.mean()))
+        values.append(kernel_distance(x, y))
     low, high = np.percentile(values, [2.5, 97.5])
     return float(np.mean(values)), float(low), float(high)
-
-
-def _diversity(found: np.ndarray) -> float:
-    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
-    similar = unit @ unit.T
-    return float(1 - (similar.sum() - len(unit)) / (len(unit) * (len(unit) - 1)))
 
 
 if __name__ == "__main__":

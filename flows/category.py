@@ -8,13 +8,14 @@ from prefect import flow, unmapped
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from anogen_core.config import RunConfig
+from anogen_core.evaluation import SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, ShardReceipt
 from anogen_core.stages import detection, embedding, generation, reporting
 from anogen_core.stages.result import CategoryResult
 from flows.collect import collect, fresh
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
-from tasks.generation import generate_shard, plan_dataset, seal_dataset
+from tasks.generation import generate_shard, measure_dataset, plan_dataset, seal_dataset
 from tasks.inversion import learn_embedding
 
 
@@ -34,6 +35,8 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
     collect(receipts, ShardReceipt, stage=f"{category}: generate")
     dataset = seal_dataset(planned)
     clock.lap("generate")
+    measured = measure_dataset(dataset, config) if config.evaluation.enabled and dataset.num_images else []
+    clock.lap("measure")
     compared = _compare(category, dataset, config) if config.evaluation.enabled else {}
     clock.lap("train and evaluate")
     result = CategoryResult(
@@ -41,6 +44,7 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
         dataset=dataset,
         embeddings=tuple(embeddings),
         seconds=clock.laps,
+        likeness=tuple(SetLikeness.model_validate(m) for m in measured),
         **compared,
     )
     _show(config, result)

@@ -7,7 +7,7 @@ from prefect import task
 from anogen_core.config import RunConfig
 from anogen_core.records import ConceptEmbedding, DatasetRef, Shard
 from anogen_core.settings import fingerprint
-from anogen_core.stages import generation
+from anogen_core.stages import generation, likeness
 from anogen_core.stages.generation import PlannedDataset
 from tasks import policy, progress
 
@@ -35,6 +35,16 @@ def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> 
     """Make and store one shard; returns at once when its receipt exists (a ShardReceipt as plain JSON)."""
     tick = progress.counter(f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests))
     return generation.make_shard(shard, dataset, config, on_image=tick).model_dump(mode="json")
+
+
+@task(
+    name="measure dataset",
+    task_run_name="measure {dataset.category}",
+    **policy.DEVICE_WORK,
+)
+def measure_dataset(dataset: DatasetRef, config: RunConfig) -> list[dict[str, Any]]:
+    """Compare the images of a sealed dataset with held-out real photos (SetLikeness records as plain JSON)."""
+    return [measured.model_dump(mode="json") for measured in likeness.measure(dataset, config)]
 
 
 @task(name="seal dataset", task_run_name="seal {dataset.spec.name}", **policy.LIGHT_WORK)

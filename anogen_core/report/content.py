@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.evaluation import Comparison, Evaluation
+from anogen_core.evaluation import Comparison, Evaluation, SetLikeness
 from anogen_core.records import LedgerRow
 
 Curve = Sequence[tuple[int, float]]
@@ -79,6 +79,8 @@ class CategoryReport:
     predictions: Sequence[PredictionExample] = ()
     ledger: Sequence[LedgerRow] = ()
     comparison: Comparison | None = None
+    likeness: Sequence[SetLikeness] = ()
+    """How alike generated and held-out real defects are."""
 
 
 @dataclass(frozen=True)

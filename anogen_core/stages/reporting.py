@@ -85,6 +85,7 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
         },
         predictions=_predictions(config, category, result),
         ledger=stored.ledger(),
+        likeness=result.likeness,
     )
 
 

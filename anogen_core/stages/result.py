@@ -4,7 +4,7 @@ from pydantic import Field
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import InputError
-from anogen_core.evaluation import Comparison, Evaluation
+from anogen_core.evaluation import Comparison, Evaluation, SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Record
 from anogen_core.storage import open_store
 
@@ -20,6 +20,8 @@ class CategoryResult(Record):
     checkpoints: tuple[CheckpointRef, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
     comparison: Comparison | None = None
+    likeness: tuple[SetLikeness, ...] = ()
+    """How alike generated and held-out real defects are; of defects with enough of both."""
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall-clock time of each stage; near zero for work that was found finished."""
 
