@@ -107,13 +107,17 @@ def _side(masks: Sequence[Mask]) -> int:
 
 
 def _features(pairs: Iterable[tuple[Image, Mask]], config: RunConfig, side: int) -> Features:
-    """Return (N, D) latents of the squares around the masks, averaged to a coarse grid."""
+    """Return (N, D) latents of the squares around the masks, averaged to a coarse grid.
+
+    Each square's own mean is taken away: how bright a photo is says nothing of its defect.
+    """
     model, found = base_model(config), []
     for photo, mask in pairs:
         square = _square(photo, mask, side).astype(np.float32)
         zoomed = cv2.resize(square, (model.resolution, model.resolution), interpolation=cv2.INTER_CUBIC)
         canvas = torch.from_numpy(np.ascontiguousarray(zoomed.transpose(2, 0, 1)))[None] / 127.5 - 1
         latents = model.encode(canvas)
+        latents = latents - latents.mean(dim=(2, 3), keepdim=True)
         found.append(torch.nn.functional.adaptive_avg_pool2d(latents, _CELLS).flatten().cpu().double().numpy())
     return np.stack(found)
 
