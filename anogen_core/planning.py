@@ -49,8 +49,8 @@ class DefectPlanner:
     category: str
     defect: str
     sampler: MaskSampler
-    contrasts: Sequence[float]
-    """Of each support photo."""
+    contrasts: Sequence[float | None]
+    """Of each support photo; None where it cannot be told."""
     settings: PlanSettings
     load: Callable[[Sample], Image]
     """Returns a photo in the frame."""

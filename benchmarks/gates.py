@@ -33,6 +33,9 @@ def main() -> None:
         for support in category.supports:
             photos = load_support(support, config)
             gates = Gates.calibrate(photos, config.quality)
+            if gates is None:
+                print(f"{category.name} {support.defect}: the support photos show no surface to calibrate gates on")
+                continue
             real = _held_out(config, category, support.defect, given.held_out)
             copies = [c for photo, mask in photos for c in _copies(config, category, photo, mask)]
             _report(f"{category.name} {support.defect}: held-out real", gates, real)

@@ -18,6 +18,10 @@ from anogen_core.settings import Settings
 
 _PERCENTILE = 95
 """Contrast is that of the clearest pixels: a mask also holds a margin where the defect fades out."""
+_MARGIN = 12
+"""Pixels around a mask that its measures can depend on."""
+_LARGEST = 0.8
+"""Share of the photo that a mask may cover for its contrast to be known."""
 _CLEARANCE = 5
 """Pixels between a support defect and the places beside it that show the bare surface."""
 _RADIUS = 3.0
@@ -65,11 +69,22 @@ def contrast(before: Image, after: Image, mask: Mask) -> float:
         after: (H, W, 3) with the defect.
         mask: (H, W), True where the defect is; at least one pixel.
     """
+    before, after, mask = around(mask, before, after)
     return float(np.percentile(np.linalg.norm(relative_change(before, after)[mask], axis=1), _PERCENTILE))
 
 
-def support_contrast(photo: Image, mask: Mask) -> float:
+def around(mask: Mask, before: Image, after: Image) -> tuple[Image, Image, Mask]:
+    """Return both images and the mask, cut to the mask and a margin: large frames cost no more than small ones."""
+    box = bounding_box(mask)
+    rows = slice(max(0, box.y - _MARGIN), box.y + box.height + _MARGIN)
+    columns = slice(max(0, box.x - _MARGIN), box.x + box.width + _MARGIN)
+    return before[rows, columns], after[rows, columns], mask[rows, columns]
+
+
+def support_contrast(photo: Image, mask: Mask) -> float | None:
     """Return how much a real defect stands out, as `contrast` does of generated ones.
+
+    None when the mask covers so much of the photo that nothing tells how the surface would look without the defect.
 
     What lies below it is guessed from around it. What the same guess misses at places beside the defect, where
     nothing is wrong, is the surface's own texture and does not count.
@@ -78,6 +93,8 @@ def support_contrast(photo: Image, mask: Mask) -> float:
         photo: (H, W, 3).
         mask: (H, W), True where the defect is; at least one pixel.
     """
+    if mask.mean() > _LARGEST:
+        return None
     raw = _missed(photo, mask)
     beside = [_missed(photo, moved) for moved in _beside(mask)]
     texture = min(float(np.median(beside)), 0.9 * raw) if beside else 0.0
@@ -89,18 +106,24 @@ def gain(reached: float, wanted: float, settings: ContrastSettings) -> float:
     return min(wanted / max(reached, 1e-3), settings.max_gain)
 
 
-def draw_contrast(supports: Sequence[float], settings: ContrastSettings, rng: np.random.Generator) -> float | None:
+def draw_contrast(
+    supports: Sequence[float | None], settings: ContrastSettings, rng: np.random.Generator
+) -> float | None:
     """Return the contrast that one image should have, or None to leave it to the model."""
-    if not settings.match or not supports:
+    known = [value for value in supports if value is not None]
+    if not settings.match or not known:
         return None
-    chosen = supports[int(rng.integers(len(supports)))]
+    chosen = known[int(rng.integers(len(known)))]
     return round(float(chosen * settings.spread ** rng.uniform(-1, 1)), 4)
 
 
 def restore(photo: Image, mask: Mask) -> Image:
     """Return a photo with what a mask covers filled in from around it (Telea, 2004): how it may have looked before."""
-    hole = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(cv2.inpaint(photo, hole, _RADIUS, cv2.INPAINT_TELEA))
+    restored = photo.copy()
+    part, view, hole = around(mask, photo, restored)
+    wide = cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8))
+    view[...] = cv2.inpaint(np.ascontiguousarray(part), wide, _RADIUS, cv2.INPAINT_TELEA)
+    return restored
 
 
 def _missed(photo: Image, mask: Mask) -> float:

@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, StrictBool
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, cut
-from anogen_core.quality.contrast import contrast, relative_change, restore, support_contrast
+from anogen_core.quality.contrast import around, contrast, relative_change, restore, support_contrast
 from anogen_core.settings import Settings
 
 QUALITY_VERSION = 1
@@ -75,15 +75,18 @@ class Gates:
     max_correlation: float
 
     @classmethod
-    def calibrate(cls, support: Sequence[tuple[Image, Mask]], settings: QualitySettings) -> "Gates":
-        """Return the gates for a defect.
+    def calibrate(cls, support: Sequence[tuple[Image, Mask]], settings: QualitySettings) -> "Gates | None":
+        """Return the gates for a defect; None when no support photo shows enough of its surface to calibrate them.
 
         Args:
             support: Support photos (H, W, 3) and their masks (H, W).
             settings: How strict the gates are.
         """
-        found = [(photo, mask, restore(photo, mask)) for photo, mask in support]
-        contrasts = [support_contrast(photo, mask) for photo, mask in support]
+        measured = [(photo, mask, support_contrast(photo, mask)) for photo, mask in support]
+        contrasts = [value for _, _, value in measured if value is not None]
+        if not contrasts:
+            return None
+        found = [(photo, mask, restore(photo, mask)) for photo, mask, value in measured if value is not None]
         looks = [_look(before, photo, mask) for photo, mask, before in found]
         room = settings.slack * max(contrasts)
         details = [_detail(before, photo, mask) for photo, mask, before in found]
@@ -151,6 +154,7 @@ class Gates:
 
 
 def _look(before: Image, after: Image, mask: Mask) -> _Look:
+    before, after, mask = around(mask, before, after)
     change = relative_change(before, after)
     inside = change[mask]
     strength = np.linalg.norm(inside, axis=1)
@@ -169,6 +173,7 @@ def _detail(before: Image, after: Image, mask: Mask) -> Float32[np.ndarray, "d d
     """
     if mask.sum() < _MIN_DETAIL:
         return None
+    before, after, mask = around(mask, before, after)
     box = bounding_box(mask)
     change, inside = cut(relative_change(before, after)[..., 0], box), cut(mask, box)
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]

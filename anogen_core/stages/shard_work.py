@@ -102,7 +102,7 @@ class ShardWork:
     def _gates(self, defect: str) -> Gates | None:
         """Return the gates of a defect; none for one that has an embedding but no photos to calibrate them on."""
         photos = load_support(self._supports[defect], self.config)
-        return Gates.calibrate(photos, self.config.quality) if photos and self.config.quality.gates else None
+        return Gates.calibrate(photos, self.config.quality) if self.config.quality.gates else None
 
     @functools.cache  # noqa: B019
     def _planner(self, defect: str) -> DefectPlanner:

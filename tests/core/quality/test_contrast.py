@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anogen_core.quality.contrast import ContrastSettings, contrast, draw_contrast, gain, support_contrast
+from anogen_core.quality.contrast import ContrastSettings, contrast, draw_contrast, gain, restore, support_contrast
+from anogen_core.quality.gates import Gates, QualitySettings
 from anogen_core.seeding import numpy_generator
 
 MASK = np.zeros((96, 96), bool)
@@ -74,8 +75,23 @@ def test_drawn_contrasts_are_those_of_the_support_photos_within_the_spread() -> 
     assert draw_contrast([], settings, rng) is None
 
 
-def test_a_grey_photo_of_any_size_is_measured() -> None:
-    """A defect that fills its frame has no place beside it; the contrast is still a number."""
+def test_a_defect_that_fills_its_photo_has_no_known_contrast() -> None:
+    """Nothing shows the bare surface; then nothing is matched and nothing filtered, instead of everything."""
     photo = cv2.resize(_defect(0.5, 0.5), (24, 24))
+    everywhere = np.ones((24, 24), bool)
 
-    assert 0 <= support_contrast(photo, np.ones((24, 24), bool)) < 1
+    assert support_contrast(photo, everywhere) is None
+    assert draw_contrast([None], ContrastSettings(), numpy_generator(1)) is None
+    assert Gates.calibrate([(photo, everywhere)], QualitySettings()) is None
+
+
+def test_what_lies_far_away_does_not_matter() -> None:
+    """A large frame gives the numbers of a small one: measures look at the mask and a margin alone."""
+    photo = _defect(0.4, 0.5, 0.1)
+    tall = np.concatenate([photo, np.full((300, 96, 3), 255, np.uint8)])
+    tall_mask = np.concatenate([MASK, np.zeros((300, 96), bool)])
+    hole = cv2.dilate(MASK.astype(np.uint8), np.ones((3, 3), np.uint8))
+
+    assert (restore(tall, tall_mask)[:96] == restore(photo, MASK)).all()
+    assert (restore(photo, MASK) == cv2.inpaint(photo, hole, 3, cv2.INPAINT_TELEA)).all()
+    assert (restore(tall, tall_mask)[96:] == 255).all()

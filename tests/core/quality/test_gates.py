@@ -28,7 +28,15 @@ def _pitted(seed: int, mask: np.ndarray, *, step: float = -50, detail: float = 1
 
 MASKS = [_disc(40, 40, 9), _disc(50, 30, 10), _disc(45, 60, 11)]
 SUPPORT = [(_pitted(seed, mask), mask) for seed, mask in enumerate(MASKS)]
-GATES = Gates.calibrate(SUPPORT, QualitySettings())
+
+
+def _gates(support: list[tuple[np.ndarray, np.ndarray]]) -> Gates:
+    gates = Gates.calibrate(support, QualitySettings())
+    assert gates is not None
+    return gates
+
+
+GATES = _gates(SUPPORT)
 HERE = _disc(30, 60, 10)
 
 
@@ -91,4 +99,4 @@ def test_thresholds_follow_the_support() -> None:
     image = _pitted(7, HERE, step=-13, detail=2)
 
     assert (GATES.judge(_surface(7), image, HERE) or "").startswith("no visible change")
-    assert Gates.calibrate(faint, QualitySettings()).judge(_surface(7), image, HERE) is None
+    assert _gates(faint).judge(_surface(7), image, HERE) is None
