@@ -48,9 +48,11 @@ def test_a_support_photo_shows_the_contrast_without_its_normal_photo(noise: floa
 
 def test_texture_alone_has_hardly_any_contrast() -> None:
     """A mask on a normal surface shows far less than one on a faint defect."""
-    texture = support_contrast(_surface(0.5, 0.1), MASK)
+    texture, defect = (support_contrast(photo, MASK) for photo in (_surface(0.5, 0.1), _defect(0.5, 0.6, 0.1)))
 
-    assert texture < 0.5 * support_contrast(_defect(0.5, 0.6, 0.1), MASK)
+    assert texture is not None
+    assert defect is not None
+    assert texture < 0.5 * defect
 
 
 def test_gain_reaches_what_is_wanted_and_is_bounded() -> None:
