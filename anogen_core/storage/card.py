@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from anogen_core.records import LedgerRow, Outcome
-from anogen_core.storage.manifest import count_made, count_outcomes
+from anogen_core.storage.manifest import count_made, count_outcomes, count_replacements
 from anogen_core.storage.spec import DatasetSpec
 
 NOT_STATED: Final = "not stated"
@@ -98,7 +98,7 @@ def origin(spec: DatasetSpec, rows: Sequence[LedgerRow], digest: str) -> str:
         rows: Of all its planned requests.
         digest: Of the dataset.
     """
-    outcomes = count_outcomes(rows)
+    outcomes, replacements = count_outcomes(rows), count_replacements(rows)
     settings = json.dumps(_without_places(spec.settings), indent=1, sort_keys=True)
     return _ORIGIN.format(
         spec=spec,
@@ -106,6 +106,8 @@ def origin(spec: DatasetSpec, rows: Sequence[LedgerRow], digest: str) -> str:
         licences="\n".join(f"* {what}: {words}" for what, words in licences(spec).items()),
         embeddings="\n".join(_embedding_lines(rows)),
         digest=digest,
+        planned=len(rows),
+        replaced=f" ({replacements} of them in place of filtered ones)" if replacements else "",
         ended=", ".join(f"{outcomes[outcome]} {outcome.value}" for outcome in Outcome),
         versions=", ".join(f"{name} {version}" for name, version in sorted(spec.code_versions.items())) or NOT_STATED,
         limits="\n".join(f"* {limit}" for limit in KNOWN_LIMITS),
@@ -170,7 +172,7 @@ _ORIGIN = """## What it was made from
 ## Which dataset
 
 * `{spec.name}`, digest `{digest}`
-* {spec.height} x {spec.width} pixels (height x width); of {spec.num_requests} planned images: {ended}.
+* {spec.height} x {spec.width} pixels (height x width); of {planned} planned images{replaced}: {ended}.
 * Configuration `{spec.config_fingerprint}`, format `{spec.format_version}`, code versions: {versions}
 
 ## Known limits
