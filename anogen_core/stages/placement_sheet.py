@@ -34,8 +34,8 @@ def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[
         own = [r for r in requests if r.defect == support.defect]
         placed = [r for r in own if r.placement is not None]
         shown = [outline(image, mask, side=_SIDE) for image, mask in load_support(support, config)][: _COLUMNS // 2]
-        free = _COLUMNS - len(shown)
-        chosen = [placed[i * len(placed) // free] for i in range(min(free, len(placed)))]
+        count = min(_COLUMNS - len(shown), len(placed))
+        chosen = [placed[i * len(placed) // count] for i in range(count)]
         title = f"{category.name}: {support.defect} - {len(shown)} support photos, {len(placed)} planned"
         blocked = f", {len(own) - len(placed)} blocked" if len(placed) < len(own) else ""
         yield title + blocked, shown + [_planned(request, config, category) for request in chosen]

@@ -24,3 +24,20 @@ def test_each_defect_has_a_row_with_supports_and_planned_boxes(photos: Path, tmp
     rows = np.array_split(sheet[..., ::-1], 4)
     for colour in ((0, 214, 255), (255, 176, 0)):
         assert all((row == colour).all(axis=2).any() for row in rows)
+
+
+def test_few_planned_images_are_each_shown_once(photos: Path, tmp_path: Path) -> None:
+    """With fewer requests than free places in a row, no request stands there twice."""
+    run = {
+        "output": str(tmp_path / "out"),
+        "reader": {"kind": "mvtec", "root": str(photos)},
+        "support": {"defects": ["bolt/cut"]},
+        "generation": {"images_per_defect": 4},
+    }
+
+    png = placement_sheet(parse_config(run, source="test"))
+
+    sheet = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert sheet is not None
+    tiles = [sheet[26:186, 166 * column : 166 * column + 160].tobytes() for column in range(3, 7)]
+    assert len(set(tiles)) == 4
