@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from anogen_core.arrays import Image
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.data.frame import load_image, read_photo, to_frame
+from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
-from anogen_core.errors import InputError
+from anogen_core.detectors.training_set import resize_photos
+from anogen_core.errors import AnogenError, InputError
 from anogen_core.metrics.predictions import Predictions
 from anogen_core.records import Arm, CheckpointRef, Record
 from anogen_core.stages.catalogue import read_category
@@ -27,6 +29,7 @@ CALIBRATION_VERSION = 1
 
 _CALIBRATION_IMAGES = 256
 _BATCH = 16
+_TRIED = 8
 
 
 class Calibration(Record):
@@ -66,6 +69,8 @@ class Inspector:
     detector: TrainedDetector
     frame: tuple[int, int]
     white_level: int
+    samples: tuple[Image, ...]
+    """A few photos of the category in its frame, to try things on."""
 
     def inspect(self, path: Path) -> tuple[Prediction, Image, Float[np.ndarray, "H W"]]:
         """Return the answer to one photo, the photo (H, W, 3) as it is, and its anomaly map (H, W) at that size.
@@ -108,7 +113,38 @@ def load_inspector(output: str, *, category: str | None = None, arm: str | None 
         detector=detector,
         frame=(dataset.spec.height, dataset.spec.width),
         white_level=config.frame.white_level,
+        samples=tuple(sample.image for sample in dataset.read(dataset.made()[:_TRIED])),
     )
+
+
+def deploy_onnx(inspector: Inspector) -> tuple[bytes, float, int]:
+    """Return a detector as an ONNX file, its largest difference from PyTorch, and on how many photos that was seen.
+
+    The file's metadata hold, under `anogen` as JSON, what a photo has to be: resized to `frame`, then to `image_size`
+    (INTER_AREA where a side shrinks, else INTER_CUBIC and INTER_LINEAR), RGB; and the threshold of `score`.
+
+    Raises:
+        InputError: the `onnx` extra is not installed.
+        AnogenError: the answers differ by more than rounding.
+    """
+    trained, side = inspector.detector, inspector.detector.settings.image_size
+    about = {
+        "category": inspector.category,
+        "arm": inspector.arm,
+        "frame": list(inspector.frame),
+        "image_size": side,
+        "white_level": inspector.white_level,
+        "calibration": inspector.calibration.model_dump(mode="json"),
+    }
+    data = to_onnx(trained, about)
+    squares = resize_photos(np.stack(inspector.samples), side)
+    difference = compare_onnx(data, trained, squares)
+    if difference > TOLERANCE:
+        raise AnogenError(
+            f"The ONNX file differs from PyTorch by {difference:.2g}, expected at most {TOLERANCE:g}. "
+            "Nothing was written."
+        )
+    return data, difference, len(squares)
 
 
 def best_threshold(scores: NDArray[np.float32], defective: NDArray[np.bool_]) -> tuple[float, float]:

@@ -112,6 +112,21 @@ def predict(
 
 
 @app.command()
+def onnx(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output of a finished run.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write.", show_default=False)],
+    category: Annotated[str | None, typer.Option(help="Needed when the run has several.", show_default=False)] = None,
+    arm: Annotated[
+        str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a detector that a run trained as ONNX, with its threshold, checked against PyTorch on real photos."""
+    from flows.cli import predicting  # noqa: PLC0415
+
+    predicting.write_onnx(output, file, category=category, arm=arm)
+
+
+@app.command()
 def deploy(
     run_file: RunFile,
     overrides: Overrides = None,

@@ -1,4 +1,4 @@
-"""`anogen predict`: a trained detector's word on photos."""
+"""`anogen predict` and `onnx`: a trained detector's word on photos, here and on machines without PyTorch."""
 
 import json
 import sys
@@ -44,6 +44,21 @@ def predict(
         about = {"category": inspector.category, "arm": inspector.arm, "calibration": calibration}
         sys.stdout.write(json.dumps({**about, "predictions": answers}, indent=1) + "\n")
     return 1 if failed else 0
+
+
+def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None) -> None:
+    """Write a run's detector as ONNX and say how far it is from PyTorch on the run's own photos."""
+    from anogen_core.stages.prediction import deploy_onnx, load_inspector  # noqa: PLC0415
+    from anogen_core.storage.local import explained  # noqa: PLC0415
+
+    inspector = load_inspector(output, category=category, arm=arm)
+    data, difference, count = deploy_onnx(inspector)
+    with explained(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    sys.stderr.write(f"{_explain(inspector.calibration)}\n")
+    sys.stderr.write(f"differs from PyTorch by at most {difference:.1e} on {count} photos (onnxruntime, CPU)\n")
+    sys.stdout.write(f"{file}\n")
 
 
 def _photos(given: Sequence[Path]) -> list[Path]:

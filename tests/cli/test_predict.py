@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import yaml
 from hypothesis import given
@@ -77,6 +78,19 @@ def test_a_finished_run_predicts_new_photos(
     assert len(heat) == len(answer["predictions"])
     photo = next((photos / "felt" / "test").rglob("*.png"))
     assert cv2.imread(str(heat[0])).shape == cv2.imread(str(photo)).shape  # type: ignore[union-attr]
+
+    written = anogen("onnx", output, tmp_path / "line" / "felt.onnx")
+
+    assert written.returncode == 0, written.stderr
+    assert written.stdout.strip() == str(tmp_path / "line" / "felt.onnx")
+    assert "differs from PyTorch by at most" in written.stderr
+    session = onnxruntime.InferenceSession(written.stdout.strip(), providers=["CPUExecutionProvider"])
+    about = json.loads(session.get_modelmeta().custom_metadata_map["anogen"])
+    assert about["calibration"]["threshold"] == threshold
+    rgb = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    assert about["frame"] == [about["image_size"]] * 2 == list(rgb.shape[:2])
+    (score,), _ = session.run(["score", "anomaly_map"], {"photo": rgb[None]})
+    assert score == pytest.approx(scores["/".join(photo.with_suffix("").parts[-4:])], abs=1e-4)
 
 
 def test_wrong_choices_are_named(anogen: Anogen, tmp_path: Path) -> None:
