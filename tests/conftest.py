@@ -11,9 +11,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.model import DiffusionModel
+
+# A test run says the same each time, on a busy machine too. HYPOTHESIS_PROFILE=search looks for new counterexamples.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 @pytest.fixture(scope="session")
