@@ -66,7 +66,7 @@ def test_outlines_lie_in_the_frame_on_the_foreground_and_vary_within_bounds(seed
 
     mask = render(Placement.model_validate_json(placement.model_dump_json()), foreground.shape)
     assert foreground[mask].mean() >= 0.9
-    # At most: both sides stretched by the jitter, and two pixels wider all around (the margin, and the bend's rounding).
+    # At most: both sides stretched by the jitter, and two pixels wider all around (margin, and rounding of the bend).
     widest = cv2.dilate(_ring().astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))).sum()
     assert 0.5 < mask.sum() / _ring().sum() < 1.25**2 * widest / _ring().sum()
     assert max(placement.box.width, placement.box.height) <= 40 * 1.25 * 1.5
