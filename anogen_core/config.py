@@ -152,6 +152,10 @@ class RunConfig(Settings):
         )
 
 
+_RETIRED = (("generation", "min_change"),)
+"""(section, field) of settings that earlier versions stored."""
+
+
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Return the validated settings of a run file, with `a.b=value` overrides applied first.
 
@@ -189,6 +193,21 @@ def parse_config(values: dict[str, Any], *, source: str) -> RunConfig:
     except ValidationError as error:
         lines = [f"  {_field_name(e['loc'])}: {_explain(e)}" for e in error.errors()]
         raise InputError(f"{source}: {len(lines)} field(s) cannot be used:\n" + "\n".join(lines)) from error
+
+
+def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunConfig:
+    """Return the settings that a run left beside its results, for results that may have been moved since.
+
+    Fields that an earlier version had and this one has not are left out: results stay readable.
+
+    Raises:
+        InputError: lists every field that does not validate.
+    """
+    kept = {**values, "output": output}
+    for section, field in _RETIRED:
+        if isinstance(kept.get(section), dict):
+            kept[section] = {name: value for name, value in kept[section].items() if name != field}
+    return parse_config(kept, source=source)
 
 
 def _field_name(location: tuple[int | str, ...]) -> str:

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.baselines.perlin_texture import PerlinTextureSettings
-from anogen_core.config import RunConfig, parse_config
+from anogen_core.config import RunConfig, stored_config
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.diffusion.crop import bounding_box
 from anogen_core.quality.likeness import diversity, kernel_distance
@@ -47,7 +47,7 @@ def main() -> None:
     given = parser.parse_args()
     weights = {name: value.float() for name, value in load_file(given.weights).items()}
     result = read_result(given.output)
-    config = parse_config({**result.settings, "output": given.output}, source=given.output)
+    config = stored_config(result.settings, output=given.output, source=given.output)
     print("category | defect | images | count | KID x 1000 [95 %] | diversity")
     for made in result.categories:
         category = read_category(config, made.category)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from anogen_core.config import RunConfig, parse_config
+from anogen_core.config import RunConfig, stored_config
 from anogen_core.data.frame import load_image
 from anogen_core.report.figures import label_picture
 from anogen_core.stages import detection, reporting
@@ -49,7 +49,7 @@ def main() -> None:
     """Write docs/images/strip.png: normal, box, three generated, anomaly map of a real defect; one row per category."""
     output = str(Path(sys.argv[1]).resolve())
     result = read_result(output)
-    config = parse_config({**result.settings, "output": output}, source=output)
+    config = stored_config(result.settings, output=output, source=output)
     strip = np.vstack([_row(config, category) for category in result.categories])
     target = Path(__file__).parents[1] / "docs" / "images" / "strip.png"
     target.parent.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from anogen_core.arrays import Image
-from anogen_core.config import RunConfig, parse_config
+from anogen_core.config import RunConfig, stored_config
 from anogen_core.data.frame import load_image, read_photo, to_frame
 from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
@@ -101,7 +101,7 @@ def load_inspector(output: str, *, category: str | None = None, arm: str | None 
         InputError: no run has finished there, it trained no detector, or the choice is not one of it.
     """
     result = read_result(output)
-    config = parse_config({**result.settings, "output": output}, source=f"{output}/run.json")
+    config = stored_config(result.settings, output=output, source=f"{output}/run.json")
     chosen = _choose_category(result.categories, category, output)
     checkpoint = _choose_arm(chosen.checkpoints, arm, output)
     detector = load_detector(checkpoint, config)

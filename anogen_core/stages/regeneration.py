@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Image
-from anogen_core.config import parse_config
+from anogen_core.config import stored_config
 from anogen_core.data.frame import load_image
 from anogen_core.errors import InputError
 from anogen_core.generation import Job, generate
@@ -55,7 +55,7 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
     stored = Dataset(uri)
     output = uri.rstrip("/").rsplit("/", 2)[0]
     row = _find(stored, uri, request_id)
-    config = parse_config({**stored.spec.settings["run"], "output": output}, source=f"{uri}: settings")
+    config = stored_config(stored.spec.settings["run"], output=output, source=f"{uri}: settings")
     model = base_model(config)
     if model.info.fingerprint != row.model_fingerprint:
         raise InputError(

@@ -111,7 +111,7 @@ def pull(
 
 def report(source: str) -> None:
     """Write the report of a finished run and print where it is."""
-    from anogen_core.config import load_config, parse_config  # noqa: PLC0415
+    from anogen_core.config import load_config, stored_config  # noqa: PLC0415
     from anogen_core.stages.reporting import write_report  # noqa: PLC0415
     from anogen_core.stages.result import read_result  # noqa: PLC0415
 
@@ -121,5 +121,5 @@ def report(source: str) -> None:
     else:
         output = load_config(Path(source)).output
     result = read_result(output)
-    config = parse_config({**result.settings, "output": output}, source=f"{output}/run.json")
+    config = stored_config(result.settings, output=output, source=f"{output}/run.json")
     sys.stdout.write(f"report: {write_report(config, result)}\n")

@@ -1,8 +1,10 @@
 """Run files: mistakes are named with the field that was meant."""
 
+from pathlib import Path
+
 import pytest
 
-from anogen_core.config import parse_config
+from anogen_core.config import parse_config, stored_config
 from anogen_core.errors import InputError
 
 
@@ -18,3 +20,16 @@ def test_a_misspelt_field_is_met_with_the_one_that_was_meant(field: str, value: 
     """Inside the members of a union too."""
     with pytest.raises(InputError, match=f"did you mean '{meant}'"):
         parse_config({"output": "out", "reader": {"kind": "mvtec", "root": "photos"}, field: value}, source="run.yaml")
+
+
+def test_results_of_an_earlier_version_stay_readable(tmp_path: Path) -> None:
+    """A retired setting that a run stored is left out; in a run file it is an error that names it."""
+    current = parse_config({"output": "out", "reader": {"kind": "mvtec", "root": str(tmp_path)}}, source="test")
+    values = current.model_dump(mode="json")
+    old = {**values, "generation": {**values["generation"], "min_change": 6.0}}
+
+    moved = stored_config(old, output="elsewhere", source="run.json")
+
+    assert moved == current.model_copy(update={"output": "elsewhere"})
+    with pytest.raises(InputError, match=r"generation\.min_change: there is no such field"):
+        parse_config(old, source="run.yaml")
