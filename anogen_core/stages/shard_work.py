@@ -47,6 +47,10 @@ class ShardWork:
         self._artifacts = ArtifactStore(f"{config.output}/artifacts")
         self._embeddings = {e.defect: e for e in embeddings}
         self._supports = {s.defect: s for s in read_category(config, category).supports}
+        # Each of these once for a defect, and gone with the shard.
+        self._vectors = functools.cache(self._read_vectors)
+        self._gates = functools.cache(self._calibrate)
+        self._planner = functools.cache(self._learn_planner)
 
     def run(self, requests: Sequence[GenerationRequest], *, on_image: Callable[[], None] | None = None) -> list[Ending]:
         """Return how every request and every replacement ended, replacements right after what they replace."""
@@ -94,18 +98,15 @@ class ShardWork:
         reason = gates.judge(job.normal, image, job.mask) if gates else None
         return Ending(request, Outcome.MADE if reason is None else Outcome.FILTERED, reason, job, image)
 
-    @functools.cache  # noqa: B019 - an instance lives as long as its shard
-    def _vectors(self, defect: str) -> torch.Tensor:
+    def _read_vectors(self, defect: str) -> torch.Tensor:
         return read_vectors(self._artifacts, artifact_name(self._embeddings[defect]))
 
-    @functools.cache  # noqa: B019
-    def _gates(self, defect: str) -> Gates | None:
+    def _calibrate(self, defect: str) -> Gates | None:
         """Return the gates of a defect; none for one that has an embedding but no photos to calibrate them on."""
         photos = load_support(self._supports[defect], self.config)
         return Gates.calibrate(photos, self.config.quality) if self.config.quality.gates else None
 
-    @functools.cache  # noqa: B019
-    def _planner(self, defect: str) -> DefectPlanner:
+    def _learn_planner(self, defect: str) -> DefectPlanner:
         support = self._supports[defect]
         return DefectPlanner.learn(
             support.category,
