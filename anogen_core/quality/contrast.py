@@ -84,7 +84,7 @@ def around(mask: Mask, before: Image, after: Image) -> tuple[Image, Image, Mask]
 def support_contrast(photo: Image, mask: Mask) -> float | None:
     """Return how much a real defect stands out, as `contrast` does of generated ones.
 
-    None when the mask covers so much of the photo that nothing tells how the surface would look without the defect.
+    None when the mask is empty, or covers so much of the photo that nothing tells how its surface looks without it.
 
     What lies below it is guessed from around it. What the same guess misses at places beside the defect, where
     nothing is wrong, is the surface's own texture and does not count.
@@ -93,7 +93,7 @@ def support_contrast(photo: Image, mask: Mask) -> float | None:
         photo: (H, W, 3).
         mask: (H, W), True where the defect is; at least one pixel.
     """
-    if mask.mean() > _LARGEST:
+    if not mask.any() or mask.mean() > _LARGEST:
         return None
     raw = _missed(photo, mask)
     beside = [_missed(photo, moved) for moved in _beside(mask)]

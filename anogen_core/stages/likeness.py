@@ -66,10 +66,10 @@ def _measure(defect: str, ref: DatasetRef, config: RunConfig, category: Category
     dataset, white = Dataset(ref.uri), config.frame.white_level
     rows = _some([row for row in dataset.made() if row.defect == defect])
     photos = _some([s for s in category.evaluated[0] if s.defect == defect])
-    if min(len(rows), len(photos)) < FEWEST:
-        return None
     real = [(load_image(s, category.frame, white_level=white), load_mask(s, category.frame)) for s in photos]
     real = [(photo, mask) for photo, mask in real if mask.any()]
+    if min(len(rows), len(real)) < FEWEST:
+        return None
     samples = list(dataset.read(rows))
     normals = {s.sample_id: s for s in category.normals}
     masks = [sample.mask > 0 for sample in samples]

@@ -69,8 +69,8 @@ class Inspector:
     detector: TrainedDetector
     frame: tuple[int, int]
     white_level: int
-    samples: tuple[Image, ...]
-    """A few photos of the category in its frame, to try things on."""
+    dataset: Dataset
+    """What the run generated for the category."""
 
     def inspect(self, path: Path) -> tuple[Prediction, Image, Float[np.ndarray, "H W"]]:
         """Return the answer to one photo, the photo (H, W, 3) as it is, and its anomaly map (H, W) at that size.
@@ -113,12 +113,12 @@ def load_inspector(output: str, *, category: str | None = None, arm: str | None 
         detector=detector,
         frame=(dataset.spec.height, dataset.spec.width),
         white_level=config.frame.white_level,
-        samples=tuple(sample.image for sample in dataset.read(dataset.made()[:_TRIED])),
+        dataset=dataset,
     )
 
 
 def deploy_onnx(inspector: Inspector) -> tuple[bytes, float, int]:
-    """Return a detector as an ONNX file, its largest difference from PyTorch, and on how many photos that was seen.
+    """Return a detector as an ONNX file, its largest difference from PyTorch, and on how many images it was seen.
 
     The file's metadata hold, under `anogen` as JSON, what a photo has to be: resized to `frame`, then to `image_size`
     (INTER_AREA where a side shrinks, else INTER_CUBIC and INTER_LINEAR), RGB; and the threshold of `score`.
@@ -137,7 +137,8 @@ def deploy_onnx(inspector: Inspector) -> tuple[bytes, float, int]:
         "calibration": inspector.calibration.model_dump(mode="json"),
     }
     data = to_onnx(trained, about)
-    squares = resize_photos(np.stack(inspector.samples), side)
+    rows = inspector.dataset.made()[:_TRIED]
+    squares = resize_photos(np.stack([sample.image for sample in inspector.dataset.read(rows)]), side)
     difference = compare_onnx(data, trained, squares)
     if difference > TOLERANCE:
         raise AnogenError(

@@ -120,7 +120,7 @@ def onnx(
         str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
     ] = None,
 ) -> None:
-    """Write a detector that a run trained as ONNX, with its threshold, checked against PyTorch on real photos."""
+    """Write a detector that a run trained as ONNX, with its threshold, checked against PyTorch on the run's images."""
     from flows.cli import predicting  # noqa: PLC0415
 
     predicting.write_onnx(output, file, category=category, arm=arm)

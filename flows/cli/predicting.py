@@ -47,7 +47,7 @@ def predict(
 
 
 def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None) -> None:
-    """Write a run's detector as ONNX and say how far it is from PyTorch on the run's own photos."""
+    """Write a run's detector as ONNX and say how far it is from PyTorch on the run's own images."""
     from anogen_core.stages.prediction import deploy_onnx, load_inspector  # noqa: PLC0415
     from anogen_core.storage.local import explained  # noqa: PLC0415
 
@@ -57,7 +57,7 @@ def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     sys.stderr.write(f"{_explain(inspector.calibration)}\n")
-    sys.stderr.write(f"differs from PyTorch by at most {difference:.1e} on {count} photos (onnxruntime, CPU)\n")
+    sys.stderr.write(f"differs from PyTorch by at most {difference:.1e} on {count} images (onnxruntime, CPU)\n")
     sys.stdout.write(f"{file}\n")
 
 

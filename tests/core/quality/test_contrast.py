@@ -83,6 +83,7 @@ def test_a_defect_that_fills_its_photo_has_no_known_contrast() -> None:
     everywhere = np.ones((24, 24), bool)
 
     assert support_contrast(photo, everywhere) is None
+    assert support_contrast(photo, ~everywhere) is None
     assert draw_contrast([None], ContrastSettings(), numpy_generator(1)) is None
     assert Gates.calibrate([(photo, everywhere)], QualitySettings()) is None
 
