@@ -149,6 +149,7 @@ class RunConfig(Settings):
             foreground=self.foreground,
             crop=self.generation.crop,
             contrast=self.generation.contrast,
+            instances=self.generation.instances,
         )
 
 

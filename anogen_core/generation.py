@@ -6,7 +6,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 
 from anogen_core.arrays import Conditioning, Image, Latents, Mask
 from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
@@ -18,7 +18,7 @@ from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 
-GENERATION_VERSION = 3
+GENERATION_VERSION = 4
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 
 
@@ -27,6 +27,8 @@ class GenerationSettings(Settings):
 
     images_per_defect: PositiveInt = 100
     """Planned requests for each (category, defect)."""
+    instances: tuple[PositiveInt, PositiveInt] = (1, 1)
+    """Fewest and most defects of its kind that one image shows. Each is generated in a square of its own."""
     batch_size: PositiveInt = 8
     """Requests that go through the model together; does not change the images."""
     sampler: SamplerSettings = SamplerSettings()
@@ -42,10 +44,17 @@ class GenerationSettings(Settings):
     refinement: RefinementSettings = RefinementSettings()
     """How the pixel mask is found inside the box."""
 
+    @field_validator("instances")
+    @classmethod
+    def _check_instances(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            raise ValueError(f"expected [fewest, most], found {list(value)}")
+        return value
+
 
 @dataclass(frozen=True)
 class Job:
-    """One image to make, with everything loaded."""
+    """One defect to make on a photo, with everything loaded."""
 
     normal: Image
     mask: Mask
@@ -62,7 +71,7 @@ def generate(
     model: DiffusionModel,
     settings: GenerationSettings,
     *,
-    on_image: Callable[[], None] | None = None,
+    on_job: Callable[[Job], None] | None = None,
 ) -> list[Image]:
     """Return one image per job: the normal photo with a generated defect inside the mask.
 
@@ -73,10 +82,10 @@ def generate(
     for start in range(0, len(jobs), settings.batch_size):
         batch = list(jobs[start : start + settings.batch_size])
         filled = batch + [batch[-1]] * (settings.batch_size - len(batch))
-        for image in _generate_batch(filled, model, settings)[: len(batch)]:
+        for job, image in zip(batch, _generate_batch(filled, model, settings), strict=False):
             images.append(image)
-            if on_image is not None:
-                on_image()
+            if on_job is not None:
+                on_job(job)
     return images
 
 
@@ -117,6 +126,14 @@ def _compose(job: Job, square: np.ndarray, *, canvas_side: int, settings: Genera
     factor = gain(contrast(job.normal, image, job.mask), job.contrast, settings.contrast)
     before = cut(job.normal, job.crop)
     return paste(job.normal, before + factor * (generated - before), job.crop, job.mask, settings.feather)
+
+
+def merge(jobs: Sequence[Job], images: Sequence[Image]) -> Image:
+    """Return the one image that shows the defects of several jobs on the same photo; their masks do not touch."""
+    merged = jobs[0].normal.copy()
+    for job, image in zip(jobs, images, strict=True):
+        merged[job.mask] = image[job.mask]
+    return merged
 
 
 def is_grey(photo: Image) -> bool:

@@ -10,21 +10,25 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks import MaskSamplerSettings
-from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.masks.foreground import Background, ForegroundSettings, learn_background
 from anogen_core.masks.regions import find_region
 from anogen_core.masks.sampler import MaskSampler, render
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
-from anogen_core.records import GenerationRequest, Placement, Sample, Shard
+from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample, Shard
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 2
+PLANNING_VERSION = 3
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8
 """Intersection over union from which two masks on one photo are nearly the same."""
 _REDRAWS = 20
 """Places drawn until one is not taken."""
+_BACKGROUND_PHOTOS = 16
+"""Normal photos that the background is learned from."""
+_GAP = 4
+"""Pixels between the boxes of two defects of one image."""
 
 
 class PlanSettings(Settings):
@@ -40,6 +44,8 @@ class PlanSettings(Settings):
     """The square around a mask must fit the frame."""
     contrast: ContrastSettings = ContrastSettings()
     """How strongly defects stand out."""
+    instances: tuple[int, int] = (1, 1)
+    """Fewest and most defects of one image."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class DefectPlanner:
     """Returns a photo in the frame."""
     seed: int
     """The run's seed."""
+    background: Background | None = None
+    """Of the normal photos, where it tells the product from what is around it."""
 
     @classmethod
     def learn(
@@ -67,11 +75,12 @@ class DefectPlanner:
         *,
         load: Callable[[Sample], Image],
         seed: int,
+        background: Background | None = None,
     ) -> "DefectPlanner":
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
         sampler = settings.mask_sampler.build([mask for _, mask in support])
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
-        return cls(category, defect, sampler, contrasts, settings, load, seed)
+        return cls(category, defect, sampler, contrasts, settings, load, seed, background)
 
     def plan(self, normals: Sequence[Sample], *, first: int) -> list[GenerationRequest]:
         """Return the defect's requests; it walks through its own seeded permutation of the normal photos.
@@ -81,7 +90,7 @@ class DefectPlanner:
             first: Index of the first request in the plan of the dataset.
         """
         order = numpy_generator(derive_seed(self.seed, "normals", self.category, self.defect)).permutation(len(normals))
-        taken: dict[int, list[Placement]] = defaultdict(list)
+        taken: dict[int, list[Mask]] = defaultdict(list)
         requests = []
         for number in range(self.settings.images_per_defect):
             photo = int(order[number % len(normals)])
@@ -89,8 +98,8 @@ class DefectPlanner:
                 first + number, f"{self.defect}-{number:06d}", normals[photo], replaces=None, taken=taken[photo]
             )
             requests.append(request)
-            if request.placement is not None:
-                taken[photo].append(request.placement)
+            if request.instances:
+                taken[photo].append(request_mask(request, self.load(normals[photo]).shape[:2]))
         return requests
 
     def replace(self, request: GenerationRequest, attempt: int) -> GenerationRequest:
@@ -106,12 +115,10 @@ class DefectPlanner:
         )
 
     def _request(
-        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, taken: Sequence[Placement]
+        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, taken: Sequence[Mask]
     ) -> GenerationRequest:
-        placement, blocked = self._place(request_id, normal, taken)
-        supports = list(self.contrasts)
-        if placement is not None and placement.source is not None:
-            supports = [self.contrasts[placement.source]]  # small defects are often faint ones
+        placements, blocked = self._place(request_id, normal, taken)
+        seed = derive_seed(self.seed, "noise", self.category, request_id)
         return GenerationRequest(
             index=index,
             request_id=request_id,
@@ -119,36 +126,82 @@ class DefectPlanner:
             category=self.category,
             defect=self.defect,
             normal=normal,
-            placement=placement,
+            instances=tuple(
+                Instance(
+                    placement=placement,
+                    contrast=self._contrast(request_id, placement, number),
+                    seed=derive_seed(seed, "instance", number) if number else seed,
+                )
+                for number, placement in enumerate(placements)
+            ),
             blocked=blocked,
-            contrast=draw_contrast(supports, self.settings.contrast, self._rng("contrast", request_id)),
-            seed=derive_seed(self.seed, "noise", self.category, request_id),
+            seed=seed,
         )
 
-    def _place(
-        self, request_id: str, normal: Sample, taken: Sequence[Placement]
-    ) -> tuple[Placement | None, str | None]:
+    def _contrast(self, request_id: str, placement: Placement, number: int) -> float | None:
+        """Return how strongly a defect stands out: small defects are often faint ones, so it follows their source."""
+        supports = list(self.contrasts) if placement.source is None else [self.contrasts[placement.source]]
+        return draw_contrast(supports, self.settings.contrast, self._rng("contrast", request_id, number))
+
+    def _place(self, request_id: str, normal: Sample, taken: Sequence[Mask]) -> tuple[Sequence[Placement], str | None]:
+        """Return the places of a request's defects, or none and why."""
         image = self.load(normal)
         rng = self._rng("mask", request_id)
-        foreground = find_region(image, self.settings.foreground, self.category, self.defect)
+        foreground = find_region(image, self.settings.foreground, self.category, self.defect, self.background)
+        fewest, most = self.settings.instances
+        wanted = int(self._rng("instances", request_id).integers(fewest, most + 1)) if most > 1 else 1
+        crowded = None
         try:
             for _ in range(_REDRAWS):
-                placement = self.sampler.sample(foreground, rng)
-                mask = render(placement, image.shape[:2])
-                # Any canvas will do here: whether a square fits depends on the frame alone.
-                choose_crop(bounding_box(mask), image.shape[:2], 1, 1, self.settings.crop)
-                if not any(_overlap(mask, render(other, mask.shape)) > _SAME_PLACE for other in taken):
-                    return placement, None
+                placements, problem = self._draw(foreground, rng, wanted)
+                if len(placements) < fewest:
+                    crowded = problem
+                    continue
+                mask = union_of(placements, image.shape[:2])
+                if not any(_overlap(mask, other) > _SAME_PLACE for other in taken):
+                    return placements, None
         except MaskPlacementError as error:
-            return None, str(error)
-        return None, (
+            return (), str(error)
+        if crowded is not None:
+            return (), (
+                f"no room for {fewest} defects: {crowded}; lower `generation.instances` or the size of masks in "
+                "`mask_sampler`"
+            )
+        return (), (
             f"near-duplicate: {_REDRAWS} drawn places were all taken by the {len(taken)} earlier images of this defect "
             f"on the same photo (overlap above {_SAME_PLACE:.0%}); give more normal photos, lower "
             "`generation.images_per_defect`, or widen `mask_sampler`"
         )
 
-    def _rng(self, purpose: str, request_id: str) -> np.random.Generator:
-        return numpy_generator(derive_seed(self.seed, purpose, self.category, request_id))
+    def _draw(self, free: Mask, rng: np.random.Generator, wanted: int) -> tuple[list[Placement], str | None]:
+        """Return places of up to `wanted` defects whose boxes keep a gap, and why there are fewer than that.
+
+        Raises:
+            MaskPlacementError: there is no place for the first one.
+        """
+        placements: list[Placement] = []
+        boxes: list[Box] = []
+        while len(placements) < wanted:
+            try:
+                placement = self.sampler.sample(free, rng)
+                box = bounding_box(render(placement, free.shape))
+                # Any canvas will do here: whether a square fits depends on the frame alone.
+                choose_crop(box, free.shape, 1, 1, self.settings.crop)
+            except MaskPlacementError as error:
+                if not placements:
+                    raise
+                return placements, str(error)
+            if any(_near(box, other) for other in boxes):
+                return placements, "the boxes of two defects touch"
+            placements.append(placement)
+            boxes.append(box)
+            free = free.copy()
+            free[_slices(box, _GAP)] = False
+        return placements, None
+
+    def _rng(self, purpose: str, request_id: str, number: int = 0) -> np.random.Generator:
+        further = (number,) if number else ()
+        return numpy_generator(derive_seed(self.seed, purpose, self.category, request_id, *further))
 
 
 def plan_requests(
@@ -171,17 +224,53 @@ def plan_requests(
         seed: The run's seed.
     """
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
+    background = find_background(normals, settings.foreground, load=load)
     requests: list[GenerationRequest] = []
     for defect in sorted(support):
-        planner = DefectPlanner.learn(ordered[0].category, defect, support[defect], settings, load=load, seed=seed)
+        planner = DefectPlanner.learn(
+            ordered[0].category, defect, support[defect], settings, load=load, seed=seed, background=background
+        )
         requests += planner.plan(ordered, first=len(requests))
     return requests
+
+
+def find_background(
+    normals: Sequence[Sample], settings: ForegroundSettings, *, load: Callable[[Sample], Image]
+) -> Background | None:
+    """Return what surrounds the product in normal photos, where the foreground is found by their statistics."""
+    if settings.method != "statistics":
+        return None
+    ordered = sorted(normals, key=lambda sample: sample.sample_id)
+    count = min(_BACKGROUND_PHOTOS, len(ordered))
+    return learn_background([load(ordered[i * len(ordered) // count]) for i in range(count)])
 
 
 def split_into_shards(requests: Sequence[GenerationRequest], shard_size: int) -> list[Shard]:
     """Return consecutive runs of at most `shard_size` requests; together they hold every request once."""
     starts = range(0, len(requests), shard_size)
     return [Shard(index=i, requests=tuple(requests[s : s + shard_size])) for i, s in enumerate(starts)]
+
+
+def union_of(placements: Sequence[Placement], frame: tuple[int, int]) -> Mask:
+    """Return the (H, W) mask of all defects of one image."""
+    return np.any([np.zeros(frame, bool), *(render(placement, frame) for placement in placements)], axis=0)
+
+
+def request_mask(request: GenerationRequest, frame: tuple[int, int]) -> Mask:
+    """Return the (H, W) mask of all defects of a request; empty when it is blocked."""
+    return union_of([instance.placement for instance in request.instances], frame)
+
+
+def _slices(box: Box, gap: int = 0) -> tuple[slice, slice]:
+    """Return the pixels of a box and of a gap around it."""
+    rows = slice(max(0, box.y - gap), box.y + box.height + gap)
+    return rows, slice(max(0, box.x - gap), box.x + box.width + gap)
+
+
+def _near(first: Box, second: Box) -> bool:
+    """Return whether two boxes are closer than the gap."""
+    across = first.x < second.x + second.width + _GAP and second.x < first.x + first.width + _GAP
+    return across and first.y < second.y + second.height + _GAP and second.y < first.y + first.height + _GAP
 
 
 def _overlap(first: Mask, second: Mask) -> float:

@@ -114,6 +114,16 @@ class Placement(Record):
     """Which of the support photos the size or the outline was taken from."""
 
 
+class Instance(Record):
+    """One planned defect of an image."""
+
+    placement: Placement
+    contrast: float | None = None
+    """How strongly it should stand out (see `anogen_core.quality.contrast`); None as the model makes it."""
+    seed: int
+    """Seed of its noise."""
+
+
 class GenerationRequest(Record):
     """One planned image."""
 
@@ -125,14 +135,12 @@ class GenerationRequest(Record):
     category: str
     defect: str
     normal: Sample
-    placement: Placement | None
-    """None when the request is blocked."""
+    instances: tuple[Instance, ...]
+    """The defects that it will show, in boxes that do not touch; none when the request is blocked."""
     blocked: str | None = None
     """Why no placement was found."""
-    contrast: float | None = None
-    """How strongly the defect should stand out (see `anogen_core.quality.contrast`); None as the model makes it."""
     seed: int
-    """Seed of the noise."""
+    """Seed of the noise of the first defect."""
 
 
 class Shard(Record):
@@ -151,6 +159,18 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+class MadeInstance(Record):
+    """One generated defect of an image, as the ledger holds it."""
+
+    box: list[int]
+    """Bounding box of its mask [x, y, width, height]; those of one image do not touch."""
+    crop: list[int]
+    """The square that was generated for it [x, y, width, height]."""
+    angle: float
+    contrast: float | None
+    seed: int
+
+
 class LedgerRow(Record):
     """How one planned request ended: one row of samples.parquet."""
 
@@ -166,17 +186,30 @@ class LedgerRow(Record):
     """Null when made."""
     seed: int
     box: list[int] | None
-    """Bounding box of the mask [x, y, width, height]; null when blocked."""
+    """Bounding box of the mask of all defects [x, y, width, height]; null when blocked."""
     angle: float | None
+    """Of the first defect, as `crop` and `contrast`."""
     crop: list[int] | None
     """The square that was generated [x, y, width, height], null unless generated."""
     contrast: float | None = None
     """How strongly the defect was to stand out relative to the surface's lightness; null as the model made it."""
+    instances: list[MadeInstance] | None = None
+    """Every defect of the image; null unless generated."""
+    quality: float | None = None
+    """How far inside the gates it is: 1 where all that is measured is as on the support photos, 0 at a threshold."""
+    confidence: float | None = None
+    """Mean of the confidence map over the pixel mask, 0.5 to 1; null unless made."""
     normal_id: str
     normal_uri: str
     normal_sha256: str
     embedding_digest: str
     model_fingerprint: str
+
+    @property
+    def boxes(self) -> list[Box]:
+        """Return the bounding box of each defect's mask; none when nothing was placed."""
+        found = [instance.box for instance in self.instances] if self.instances else [self.box] if self.box else []
+        return [Box(x=x, y=y, width=width, height=height) for x, y, width, height in found]
 
 
 class Decision(StrEnum):

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _report(title: str, gates: Gates, cases: list[tuple[Image, Image, Mask]]) -> None:
-    found = Counter((gates.judge(*case) or "pass").split(":")[0] for case in cases)
+    found = Counter((gates.judge(*case).reason or "pass").split(":")[0] for case in cases)
     print(f"{title} ({len(cases)}):", ", ".join(f"{count} {reason}" for reason, count in found.most_common()))
 
 

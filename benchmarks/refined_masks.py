@@ -39,7 +39,7 @@ def main() -> None:
             found = (
                 box,
                 _otsu(pair.flawless, image, box),
-                refine_mask(pair.flawless, image, box, RefinementSettings()),
+                refine_mask(pair.flawless, image, box, RefinementSettings()).mask,
             )
             rows.append([_iou(mask, pair.mask) for mask in found])
         print(f"{strength:.2f} | " + " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0)))

@@ -1,7 +1,7 @@
 """The layout of COCO (Lin et al., ECCV 2014; cocodataset.org/#format-data).
 
     <dest>/<category>/{train,val}/<request>.png                   the generated images
-    <dest>/<category>/annotations/instances_{train,val}.json      one instance for each defect: box, area, RLE mask
+    <dest>/<category>/annotations/instances_{train,val}.json      box, area and RLE mask of each defect
 
 `val` is there when a part is for validation. Image and annotation ids are the row in the dataset plus one and category
 ids count the dataset's defects from one, so that they stay the same whatever is chosen.
@@ -15,11 +15,14 @@ from pycocotools import mask as coco_mask
 
 from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
-from anogen_core.export.pixels import png
+from anogen_core.export.pixels import instance_masks, png
 from anogen_core.export.selection import Split, SplitSettings
 from anogen_core.settings import canonical_json
 from anogen_core.storage import DatasetSpec, StoredSample
 from anogen_core.storage.croissant import FileGroup
+
+_STRIDE = 10_000_000
+"""Between the annotation ids of the defects of one image; more images than any dataset has."""
 
 
 class CocoExporterSettings(SplitSettings):
@@ -75,13 +78,15 @@ def _image(sample: StoredSample, name: str) -> dict[str, Any]:
 
 
 def _annotations(sample: StoredSample, defects: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the one instance of an image, or none when its mask is empty."""
-    if not sample.mask.any():
-        return []
-    encoded = coco_mask.encode(np.asfortranarray(sample.mask > 0, dtype=np.uint8))
+    """Return an instance for each defect of an image; none for one whose mask is empty.
+
+    The first has the image's id, further ones count on from the largest id that an image can have.
+    """
+    found = [mask for mask in instance_masks(sample) if mask.any()]
+    encodings = [coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in found]
     return [
         {
-            "id": _identifier(sample),
+            "id": _identifier(sample) + number * _STRIDE,
             "image_id": _identifier(sample),
             "category_id": defects.index(sample.row.defect) + 1,
             "iscrowd": 0,
@@ -89,6 +94,7 @@ def _annotations(sample: StoredSample, defects: Sequence[str]) -> list[dict[str,
             "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
             "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")},
         }
+        for number, encoded in enumerate(encodings)
     ]
 
 

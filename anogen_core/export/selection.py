@@ -23,6 +23,12 @@ class SelectionSettings(Settings):
     """`kept`: what reviewers did not reject, with the masks that they fixed. `accepted`: only what they accepted or
     fixed. `all`: every image as it was sealed, whatever reviewers said."""
 
+    min_quality: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Export images of at least this quality: 1 where all that gates measure is as on the support photos, 0 at a
+    gate's threshold. Images that were made without gates have none and pass 0 alone."""
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Export images whose pixel mask is at least this sure on average, from 0.5 (cannot be told) to 1."""
+
     def verdicts(self, dataset: Dataset) -> dict[int, ReviewVerdict]:
         """Return the verdicts that the export honours, by row of the dataset.
 
@@ -47,7 +53,11 @@ class SelectionSettings(Settings):
         if unknown:
             raise InputError(f"--defect {unknown[0]}: {dataset.uri} has no such defect. It has: {', '.join(known)}.")
         kept = [row for number, row in enumerate(rows) if self._is_kept(verdicts.get(number))]
-        return [row for row in kept if not self.defects or row.defect in self.defects]
+        return [row for row in kept if self._is_asked_for(row)]
+
+    def _is_asked_for(self, row: LedgerRow) -> bool:
+        good = (row.quality or 0) >= self.min_quality and (row.confidence or 0) >= self.min_confidence
+        return good and (not self.defects or row.defect in self.defects)
 
     def _is_kept(self, verdict: ReviewVerdict | None) -> bool:
         if verdict is None:

@@ -11,7 +11,7 @@ the image. Outlines run through pixel centres, so filling them as Ultralytics do
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, final
 
 import cv2
@@ -19,10 +19,11 @@ import numpy as np
 import yaml
 from jaxtyping import Float, UInt8
 
+from anogen_core.arrays import Mask
 from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.normals import NormalPhotos
-from anogen_core.export.pixels import png
+from anogen_core.export.pixels import instance_masks, png
 from anogen_core.export.selection import Split, SplitSettings
 from anogen_core.storage.croissant import FileGroup
 
@@ -68,7 +69,9 @@ class YoloExporter(Exporter):
             files[row.request_id] = {"image": f"{own['image']}.png", "label": f"{own['label']}.txt"}
             filled.add(split)
             export.write(f"{own['image']}.png", png(sample.image))
-            export.write(f"{own['label']}.txt", self._label(defects.index(row.defect), sample.mask))
+            export.write(
+                f"{own['label']}.txt", self._label(defects.index(row.defect), sample.mask, instance_masks(sample))
+            )
             if (photo := normals.take(sample)) is not None:
                 name, pixels = photo
                 export.write(f"images/{split}/good/{name}.png", png(pixels))
@@ -78,9 +81,9 @@ class YoloExporter(Exporter):
         about = (*normals.notes(), _GOOD) if self._settings.normals else ()
         return Listing("in the layout of Ultralytics YOLO", files, _GROUPS, about)
 
-    def _label(self, number: int, mask: UInt8[np.ndarray, "H W"]) -> bytes:
+    def _label(self, number: int, mask: UInt8[np.ndarray, "H W"], instances: Sequence[Mask]) -> bytes:
         """Return the lines of one image; none when its mask is empty."""
-        shapes = _outlines(mask) if self._settings.labels == "segments" else _boxes(mask)
+        shapes = _outlines(mask) if self._settings.labels == "segments" else _boxes(instances)
         size = np.array(mask.shape[::-1])
         return "".join(
             f"{number} {' '.join(f'{value:.6f}' for value in (points / size).ravel())}\n" for points in shapes
@@ -99,10 +102,12 @@ def _outlines(mask: UInt8[np.ndarray, "H W"]) -> Iterator[Float[np.ndarray, "poi
             yield np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
-def _boxes(mask: UInt8[np.ndarray, "H W"]) -> Iterator[Float[np.ndarray, "2 2"]]:
-    """Yield the bounding box of a mask: centre and size, (x, y) in pixels."""
-    if mask.any():
-        x, y, width, height = cv2.boundingRect(mask)
+def _boxes(instances: Sequence[Mask]) -> Iterator[Float[np.ndarray, "2 2"]]:
+    """Yield the bounding box of each defect: centre and size, (x, y) in pixels."""
+    for mask in instances:
+        if not mask.any():
+            continue
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
         yield np.array([(x + width / 2, y + height / 2), (width, height)])
 
 

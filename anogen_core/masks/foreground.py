@@ -1,21 +1,36 @@
 """Which pixels of a normal photo show the product: defects are placed there only."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal, NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import Field, NonNegativeInt
+from jaxtyping import Float32
+from pydantic import Field, NonNegativeInt, model_validator
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.quality.contrast import to_lab
 from anogen_core.settings import Settings
+
+_NOISE: Final = np.array([1.0, 0.7, 0.7, 0.7])
+"""Differences of the four features that mean nothing: the background of a rendered photo has no spread at all."""
+_REACH: Final = 3.0
+"""The background reaches this many times as far from its mean as the nearest half of its pixels does."""
+_VISIBLE: Final = 5.0
+"""Colour difference (CIE 1976) from which a photo shows something else."""
 
 
 class ForegroundSettings(Settings):
     """How the product is told from its background, and where on it defects may lie."""
 
-    method: Literal["auto", "full", "otsu"] = "auto"
+    method: Literal["auto", "full", "otsu", "statistics", "template"] = "auto"
     """`full`: the whole frame (textures). `otsu`: grey threshold and closing (a part on a plain background).
-    `auto`: otsu where the photo clearly has a background around a part, the whole frame otherwise."""
+    `auto`: otsu where the photo clearly has a background around a part, the whole frame otherwise.
+    `statistics`: what differs from colour and grain of the background, learned from the borders of the normal photos
+    (a part of several colours). `template`: what differs from a photo of the empty scene, or a drawn mask."""
+    template: str | None = None
+    """For `template`: a photo of the same view without the part, or a mask image (0 and 255 only) of where the part
+    is; `{category}` stands for the name."""
     closing: NonNegativeInt = 15
     """Gaps up to this many pixels in the thresholded foreground are closed."""
     min_separation: Annotated[float, Field(ge=0, le=1)] = 0.72
@@ -26,24 +41,117 @@ class ForegroundSettings(Settings):
     illegal: str | None = None
     """Mask image of a region where no defect may lie: a bore, a printed label, a clamp."""
 
+    @model_validator(mode="after")
+    def _check_template(self) -> "ForegroundSettings":
+        if (self.method == "template") != (self.template is not None):
+            raise ValueError("method `template` and the field `template` go together: give both or neither")
+        return self
 
-def find_foreground(image: Image, settings: ForegroundSettings) -> Mask:
+
+class Background(NamedTuple):
+    """Colour and grain of what surrounds the part: mean and spread of L*, a*, b* and log of the local deviation."""
+
+    mean: Float32[np.ndarray, "4"]
+    whitening: Float32[np.ndarray, "4 4"]
+    """Takes the features to unit variance."""
+    reach: float
+    """Distance from the mean within which nearly all of the background lies."""
+
+
+def learn_background(photos: Sequence[Image]) -> Background:
+    """Return the background of some normal photos (H, W, 3), as their borders show it.
+
+    Half of the border's pixels decide mean and spread (those nearest to the median), so that a part which touches the
+    border in some photos does not count as background.
+    """
+    features = np.concatenate([_features(photo)[_border(photo.shape[:2])] for photo in photos])
+    scale = np.maximum(1.4826 * np.median(np.abs(features - np.median(features, axis=0)), axis=0), _NOISE)
+    far = np.linalg.norm((features - np.median(features, axis=0)) / scale, axis=1)
+    core = features[far <= np.median(far)]
+    values, vectors = np.linalg.eigh(np.cov(core, rowvar=False) + np.diag(np.square(_NOISE)))
+    # The half nearest to the median spans less than the whole: distances are measured, not assumed to be normal.
+    whitening = vectors / np.sqrt(values)
+    mean = core.mean(axis=0)
+    inner = np.linalg.norm((core - mean) @ whitening, axis=1)
+    return Background(mean.astype(np.float32), whitening.astype(np.float32), float(_REACH * np.quantile(inner, 0.95)))
+
+
+def find_foreground(
+    image: Image,
+    settings: ForegroundSettings,
+    *,
+    background: Background | None = None,
+    template: Image | Mask | None = None,
+) -> Mask:
     """Return True where the product is.
 
-    The background is the class (dark or bright) that holds most of the frame's border.
+    For a threshold the background is the class (dark or bright) that holds most of the frame's border.
+
+    Args:
+        image: (H, W, 3) photo in the frame.
+        settings: Which method.
+        background: Of the normal photos, for `statistics`.
+        template: The empty scene (H, W, 3), or where the part is (H, W), for `template`.
     """
     if settings.method == "full":
         return np.ones(image.shape[:2], bool)
+    if background is not None:
+        distance = np.linalg.norm((_features(image) - background.mean) @ background.whitening, axis=-1)
+        # Smoothing carries the part's edge three pixels outwards: cut off after gaps are closed, with specks before.
+        square = np.ones((5, 5), np.uint8)
+        product = cv2.morphologyEx((distance > background.reach).astype(np.uint8), cv2.MORPH_OPEN, square) > 0
+        solid = _solid(product, settings.closing).astype(np.uint8)
+        return cv2.erode(solid, np.ones((7, 7), np.uint8), borderValue=1) > 0
+    if template is not None:
+        return template if template.ndim == 2 else _solid(_differs(image, template), settings.closing)
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (5, 5), 0)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     bright = grey > threshold
     border = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
     if settings.method == "auto" and not _has_background(grey, bright, border, settings.min_separation):
         return np.ones(grey.shape, bool)
-    product = ~bright if border.mean() > 0.5 else bright
-    size = settings.closing
+    return _close(~bright if border.mean() > 0.5 else bright, settings.closing)
+
+
+def _close(product: Mask, size: int) -> Mask:
+    """Return the product with its gaps closed."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)) if size else np.ones((1, 1), np.uint8)
     return np.asarray(cv2.morphologyEx(product.astype(np.uint8), cv2.MORPH_CLOSE, kernel), bool)
+
+
+def _solid(product: Mask, size: int) -> Mask:
+    """Return the product closed and without specks beside it."""
+    closed = _close(product, size).astype(np.uint8)
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(closed)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = [label for label in range(1, len(areas)) if areas[label] >= 0.05 * areas[1:].max()]
+    return np.isin(regions, kept)
+
+
+def _features(image: Image) -> Float32[np.ndarray, "H W 4"]:
+    """Return smoothed L*, a*, b* and the log of the local deviation of L*."""
+    lab = to_lab(image)
+    smooth = cv2.GaussianBlur(lab, (0, 0), 1.0)
+    variance = cv2.GaussianBlur(np.square(lab[..., 0] - smooth[..., 0]), (0, 0), 1.5)
+    return np.dstack([smooth, 4 * np.log(1 + np.sqrt(variance))]).astype(np.float32)
+
+
+def _border(frame: tuple[int, int]) -> Mask:
+    """Return the outermost pixels of a frame."""
+    width = max(2, round(0.03 * min(frame)))
+    border = np.ones(frame, bool)
+    border[width:-width, width:-width] = False
+    return border
+
+
+def _differs(image: Image, scene: Image) -> Mask:
+    """Return where a photo shows something else than the empty scene."""
+    before, after = (cv2.GaussianBlur(to_lab(photo), (0, 0), 1.5) for photo in (scene, image))
+    change = np.linalg.norm(after - before, axis=2)
+    levels = np.clip(4 * change, 0, 255).astype(np.uint8)
+    threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    # Otsu looks for the middle between two classes; what is half as different is no longer the empty scene.
+    return np.asarray(levels > max(4 * _VISIBLE, threshold / 2), bool)
 
 
 def _has_background(grey: np.ndarray, bright: Mask, border: np.ndarray, min_separation: float) -> bool:

@@ -8,34 +8,50 @@ from pathlib import Path
 import numpy as np
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.data.frame import read_mask, resize_mask
+from anogen_core.data.frame import read_mask, read_photo, resize_mask, to_frame
 from anogen_core.errors import InputError
-from anogen_core.masks.foreground import ForegroundSettings, find_foreground
+from anogen_core.masks.foreground import Background, ForegroundSettings, find_foreground
 
 
-def find_region(image: Image, settings: ForegroundSettings, category: str, defect: str) -> Mask:
+def find_region(
+    image: Image, settings: ForegroundSettings, category: str, defect: str, background: Background | None = None
+) -> Mask:
     """Return (H, W) True where a defect may lie on a photo.
 
+    Args:
+        image: (H, W, 3) photo in the frame.
+        settings: How the product is found, and what people drew.
+        category: Stands for `{category}` in paths.
+        defect: Stands for `{defect}` in paths.
+        background: Of the normal photos, for the method `statistics`.
+
     Raises:
-        InputError: a mask image of `foreground.legal` or `foreground.illegal` is missing, not binary or empty, or the
-            two leave nothing.
+        InputError: an image of `foreground.template`, `foreground.legal` or `foreground.illegal` is missing, not
+            usable or empty.
     """
-    region, frame = find_foreground(image, settings), image.shape[:2]
-    for name, path in _files(settings, category, defect):
-        drawn = _read(name, path, hashlib.sha256(_bytes(name, path)).hexdigest(), frame)
+    files, frame = dict(_files(settings, category, defect)), image.shape[:2]
+    template = files.pop("template", None)
+    scene = None if template is None else _read_template(template, _digest("template", template), frame)
+    region = find_foreground(image, settings, background=background, template=scene)
+    for name, path in files.items():
+        drawn = _read(name, path, _digest(name, path), frame)
         region = region & (drawn if name == "legal" else ~drawn)
     return region
 
 
 def region_digests(settings: ForegroundSettings, category: str, defect: str) -> list[str]:
-    """Return the sha256 of the mask images that restrict a defect's places; raises as `find_region`."""
-    return [hashlib.sha256(_bytes(name, path)).hexdigest() for name, path in _files(settings, category, defect)]
+    """Return the sha256 of the images that decide a defect's places; raises as `find_region`."""
+    return [_digest(name, path) for name, path in _files(settings, category, defect)]
 
 
 def _files(settings: ForegroundSettings, category: str, defect: str) -> Iterator[tuple[str, Path]]:
-    for name, pattern in (("legal", settings.legal), ("illegal", settings.illegal)):
+    for name, pattern in (("template", settings.template), ("legal", settings.legal), ("illegal", settings.illegal)):
         if pattern is not None:
             yield name, Path(pattern.replace("{category}", category).replace("{defect}", defect))
+
+
+def _digest(name: str, path: Path) -> str:
+    return hashlib.sha256(_bytes(name, path)).hexdigest()
 
 
 def _bytes(name: str, path: Path) -> bytes:
@@ -43,9 +59,25 @@ def _bytes(name: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"foreground.{name}: {path} cannot be read ({error.strerror}). Expected a mask image, 255 where the region "
-            "is; `{category}` and `{defect}` in the path stand for their names."
+            f"foreground.{name}: {path} cannot be read ({error.strerror}). Expected {_EXPECTED[name]}; "
+            "`{category}` and `{defect}` in the path stand for their names."
         ) from error
+
+
+_EXPECTED = {
+    "template": "a photo of the empty scene, or a mask image, 255 where the part is",
+    "legal": "a mask image, 255 where the region is",
+    "illegal": "a mask image, 255 where the region is",
+}
+
+
+@functools.lru_cache(maxsize=64)
+def _read_template(path: Path, digest: str, frame: tuple[int, int]) -> Image | Mask:
+    del digest  # a file that was replaced is read anew
+    photo = read_photo(path)
+    if set(np.unique(photo)) <= {0, 255}:
+        return np.asarray(resize_mask(photo[..., 0] > 0, frame), bool)
+    return to_frame(photo, frame)
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 An image that fails is filtered with the measured value, what the support photos show, and what was expected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, NamedTuple
@@ -46,6 +46,20 @@ class QualitySettings(Settings):
     """A filtered image is replaced by a new request, at another place and with other noise, up to this many times."""
 
 
+class Verdict(NamedTuple):
+    """What the gates say of one defect."""
+
+    reason: str | None
+    """Why it is filtered; None when it passes every gate."""
+    quality: float
+    """How far inside the gates it is: 1 where all that is measured is as on the support photos, 0 at or beyond a
+    threshold."""
+
+
+_Margin = tuple[float, str]
+"""How far inside a gate a defect is, below 0 outside, and the reason to give then."""
+
+
 class _Look(NamedTuple):
     """What is measured on one defect."""
 
@@ -62,16 +76,22 @@ class Gates:
 
     Example:
         >>> gates = Gates.calibrate(support, settings)
-        >>> gates.judge(normal, image, mask)
+        >>> gates.judge(normal, image, mask).reason
         'no visible change: contrast 0.01; the faintest support photo has 0.21, expected at least 0.08 ...'
     """
 
     settings: QualitySettings
     faintest: float
+    room: float
+    """By how much a shift may leave the range of the support photos."""
     lowest: Float32[np.ndarray, "3"]
     highest: Float32[np.ndarray, "3"]
+    likest_seam: float
+    """The strongest of the support photos."""
     max_seam: float
     details: tuple[Float32[np.ndarray, "d d"], ...]
+    likest: float
+    """The highest correlation of two support photos."""
     max_correlation: float
 
     @classmethod
@@ -95,15 +115,18 @@ class Gates:
         return cls(
             settings=settings,
             faintest=min(contrasts),
+            room=room,
             lowest=np.min([np.zeros(3), *(look.shift for look in looks)], axis=0).astype(np.float32) - room,
             highest=np.max([np.zeros(3), *(look.shift for look in looks)], axis=0).astype(np.float32) + room,
+            likest_seam=max(look.seam for look in looks),
             max_seam=(1 + max(look.seam for look in looks)) / 2,
             details=tuple(known),
+            likest=likest,
             max_correlation=likest + settings.max_likeness * (1 - likest),
         )
 
-    def judge(self, before: Image, after: Image, mask: Mask) -> str | None:
-        """Return why an image is filtered, or None when it passes every gate.
+    def judge(self, before: Image, after: Image, mask: Mask) -> Verdict:
+        """Return whether a generated defect is kept, and how well it does.
 
         Args:
             before: (H, W, 3) normal photo.
@@ -111,46 +134,46 @@ class Gates:
             mask: (H, W), True where the defect may be.
         """
         look = _look(before, after, mask)
-        return self._too_faint(look) or self._unlike(look) or self._seam(look) or self._copy(before, after, mask)
+        judged = [self._visible(look), *self._alike(look), self._seamless(look), self._new(before, after, mask)]
+        reason = next((reason for margin, reason in judged if margin < 0), None)
+        return Verdict(reason, float(np.clip(min(margin for margin, _ in judged), 0, 1)))
 
-    def _too_faint(self, look: _Look) -> str | None:
+    def _visible(self, look: _Look) -> _Margin:
         least = self.settings.min_contrast * self.faintest
-        if look.contrast >= least:
-            return None
-        return (
+        return _margin(look.contrast - least, self.faintest - least), (
             f"no visible change: contrast {look.contrast:.3f}, the faintest support photo has {self.faintest:.3f}; "
             f"expected at least {least:.3f} (`quality.min_contrast`)"
         )
 
-    def _unlike(self, look: _Look) -> str | None:
+    def _alike(self, look: _Look) -> Iterator[_Margin]:
         for axis, name in enumerate(("lightness", "red-green", "yellow-blue")):
             low, value, high = float(self.lowest[axis]), float(look.shift[axis]), float(self.highest[axis])
-            if not low <= value <= high:
-                return (
+            yield (
+                _margin(min(value - low, high - value), self.room),
+                (
                     f"unlike the support photos: {name} changed by {value:+.2f} of the surface's lightness, expected "
                     f"{low:+.2f} to {high:+.2f} (`quality.slack`)"
-                )
-        return None
+                ),
+            )
 
-    def _seam(self, look: _Look) -> str | None:
-        if look.seam <= self.max_seam:
-            return None
-        return (
+    def _seamless(self, look: _Look) -> _Margin:
+        return _margin(self.max_seam - look.seam, self.max_seam - self.likest_seam), (
             f"seam: the change at the mask's border is {look.seam:.2f} of the contrast, expected at most "
             f"{self.max_seam:.2f} as seen on the support photos (`generation.feather`)"
         )
 
-    def _copy(self, before: Image, after: Image, mask: Mask) -> str | None:
+    def _new(self, before: Image, after: Image, mask: Mask) -> _Margin:
         detail = _detail(before, after, mask)
-        if detail is None:
-            return None
-        nearest = max((_likeness(detail, known) for known in self.details), default=0.0)
-        if nearest <= self.max_correlation:
-            return None
-        return (
+        nearest = max((_likeness(detail, known) for known in self.details), default=0.0) if detail is not None else 0.0
+        return _margin(self.max_correlation - nearest, self.max_correlation - self.likest), (
             f"copy of a support photo: detail inside the mask correlates with it by {nearest:.2f}, expected at most "
             f"{self.max_correlation:.2f} (`quality.max_likeness`)"
         )
+
+
+def _margin(inside: float, room: float) -> float:
+    """Return how far inside a limit a value is: 1 at the support photos' own range and beyond, below 0 outside."""
+    return inside / room if room > 0 else (1.0 if inside >= 0 else -1.0)
 
 
 def _look(before: Image, after: Image, mask: Mask) -> _Look:

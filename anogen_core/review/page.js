@@ -64,6 +64,8 @@ function draw() {
 
 function facts(current) {
   const parts = [`defect ${current.defect}`, `on ${current.normal_id}`];
+  if (current.quality !== null) parts.push(`quality ${current.quality.toFixed(2)}`);
+  if (current.confidence !== null) parts.push(`mask sure to ${Math.round(100 * current.confidence)} %`);
   if (current.pixels !== undefined) parts.push(`mask ${current.pixels.toLocaleString("en")} px`);
   if (current.who) parts.push(`by ${current.who}, ${new Date(current.when).toLocaleString()}`);
   return parts.join("  \u00b7  ");

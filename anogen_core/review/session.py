@@ -157,7 +157,7 @@ class Review:
         dataset = self._dataset
         image, box_mask = dataset.image(row), dataset.box_mask(row)
         # Whether the photo is the right one shows outside the box mask; the pixel mask plays no part.
-        photo = self._normal_photos.load(StoredSample(self._row(row), image, box_mask, box_mask))
+        photo = self._normal_photos.load(StoredSample(self._row(row), image, box_mask, box_mask, box_mask))
         return None if photo is None else pictures.png(photo)
 
     @functools.cached_property
@@ -190,13 +190,15 @@ class Review:
             "request_id": ledger_row.request_id,
             "defect": ledger_row.defect,
             "normal_id": ledger_row.normal_id,
+            "quality": ledger_row.quality,
+            "confidence": ledger_row.confidence,
             "decision": self._decision(row),
             "who": verdict.who if verdict else None,
             "when": verdict.when.isoformat() if verdict else None,
         }
         try:
             box_mask, mask = self._dataset.box_mask(row), self._dataset.mask(row)
-            sample = StoredSample(ledger_row, np.empty((0, 0, 3), np.uint8), box_mask, mask)
+            sample = StoredSample(ledger_row, np.empty((0, 0, 3), np.uint8), box_mask, mask, mask)
             fixed = sample.judged(verdict) or sample
         except StorageError as error:
             return {**known, "error": str(error)}

@@ -10,7 +10,7 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
-from anogen_core.records import Arm, Box, DatasetRef, Decision, LedgerRow
+from anogen_core.records import Arm, DatasetRef, Decision, LedgerRow
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
@@ -88,12 +88,15 @@ def _pasted(
     support = {s.defect: load_support(s, config) for s in category.supports}
     pasted = []
     for row, normal in zip(made, normals, strict=True):
-        if row.box is None:
+        if not row.boxes:
             raise InputError(f"{row.request_id}: was made without a place; the dataset's ledger is damaged.")
         rng = numpy_generator(derive_seed(config.seed, "cutpaste", category.name, row.request_id))
-        photo, mask = support[row.defect][int(rng.integers(len(support[row.defect])))]
-        x, y, width, height = row.box
-        pasted.append(paste_defect(normal, Box(x=x, y=y, width=width, height=height), photo, mask, rng=rng))
+        image, label = normal, np.zeros(normal.shape[:2], bool)
+        for box in row.boxes:
+            photo, mask = support[row.defect][int(rng.integers(len(support[row.defect])))]
+            image, where = paste_defect(image, box, photo, mask, rng=rng)
+            label |= where
+        pasted.append((image, label))
     return pasted
 
 

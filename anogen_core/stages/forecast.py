@@ -23,6 +23,8 @@ class DefectForecast(Record):
     """Ids of the photos it would be learned from."""
     planned: int
     blocked: int
+    instances: int
+    """Defects that would be shown, more than images where images show several."""
     reasons: dict[str, int]
     """Why requests are blocked, with counts."""
 
@@ -77,7 +79,7 @@ def forecast(config: RunConfig) -> Forecast:
     """Return the plan of a run, with times from one measured step of the base model."""
     catalogue = read_catalogue(config)
     categories = [_category(config, category) for category in catalogue]
-    images = sum(d.planned - d.blocked for c in categories for d in c.defects)
+    defects_made = sum(d.instances for c in categories for d in c.defects)
     pixels = sum((d.planned - d.blocked) * c.frame[0] * c.frame[1] for c in categories for d in c.defects)
     forward = _seconds_per_forward(config)
     sampler = config.generation.sampler
@@ -85,7 +87,7 @@ def forecast(config: RunConfig) -> Forecast:
     return Forecast(
         categories=categories,
         # Two forwards for guidance; a training step costs about three forwards.
-        generation_seconds=images * 2 * sampler.num_inference_steps * sampler.strength * forward,
+        generation_seconds=defects_made * 2 * sampler.num_inference_steps * sampler.strength * forward,
         inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
         storage_mb=pixels * 3 / _COMPRESSION / 1e6,
     )
@@ -110,7 +112,12 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
 def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) -> DefectForecast:
     reasons = Counter(r.blocked for r in requests if r.blocked is not None)
     return DefectForecast(
-        defect=defect, support=support, planned=len(requests), blocked=sum(reasons.values()), reasons=dict(reasons)
+        defect=defect,
+        support=support,
+        planned=len(requests),
+        blocked=sum(reasons.values()),
+        instances=sum(len(r.instances) for r in requests),
+        reasons=dict(reasons),
     )
 
 

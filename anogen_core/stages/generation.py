@@ -10,8 +10,8 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import bounding_box
-from anogen_core.generation import GENERATION_VERSION, Job
-from anogen_core.masks.refinement import refine_mask
+from anogen_core.generation import GENERATION_VERSION
+from anogen_core.masks.refinement import RefinedMask, refine_mask
 from anogen_core.masks.regions import region_digests
 from anogen_core.planning import PLANNING_VERSION, plan_requests, split_into_shards
 from anogen_core.quality.gates import QUALITY_VERSION
@@ -21,6 +21,7 @@ from anogen_core.records import (
     DatasetRef,
     GenerationRequest,
     LedgerRow,
+    MadeInstance,
     Outcome,
     Record,
     Shard,
@@ -48,7 +49,7 @@ class _Made:
 
     image: Image
     box: Mask
-    mask: Mask
+    label: RefinedMask
 
 
 def plan_category(config: RunConfig, category: Category) -> list[GenerationRequest]:
@@ -93,18 +94,19 @@ def make_shard(
     work = ShardWork(spec.category, (spec.height, spec.width), dataset.embeddings, config)
     endings = work.run(shard.requests, on_image=on_image)
     digests = {e.defect: e.digest for e in dataset.embeddings}
-    samples = [
-        _label(e.job, e.image, config)
-        for e in endings
-        if e.outcome is Outcome.MADE and e.job is not None and e.image is not None
-    ]
+    labels = [_label(e, config) for e in endings]
+    samples = [label for label in labels if label is not None]
     size = (len(samples), dataset.spec.height, dataset.spec.width)
     return writer.write_shard(
         shard.index,
-        [_row(e, digests[e.request.defect], dataset.spec.base_model) for e in endings],
+        [
+            _row(e, label, embedding=digests[e.request.defect], model=dataset.spec.base_model)
+            for e, label in zip(endings, labels, strict=True)
+        ],
         np.array([sample.image for sample in samples], np.uint8).reshape(*size, 3),
         box_masks=np.array([sample.box for sample in samples], np.uint8).reshape(size) * 255,
-        masks=np.array([sample.mask for sample in samples], np.uint8).reshape(size) * 255,
+        masks=np.array([sample.label.mask for sample in samples], np.uint8).reshape(size) * 255,
+        confidences=np.array([sample.label.confidence for sample in samples], np.uint8).reshape(size),
         seconds=time.monotonic() - started,
         filtered=draw_filtered(endings),
     )
@@ -115,12 +117,22 @@ def seal_dataset(dataset: PlannedDataset) -> DatasetRef:
     return DatasetWriter(dataset.uri, dataset.spec).seal()
 
 
-def _label(job: Job, image: Image, config: RunConfig) -> _Made:
-    return _Made(image, job.mask, refine_mask(job.normal, image, job.mask, config.generation.refinement))
+def _label(ending: Ending, config: RunConfig) -> _Made | None:
+    """Return the labels of an image that was made; those of each defect follow its own strength."""
+    image, jobs = ending.image, ending.jobs
+    if ending.outcome is not Outcome.MADE or image is None:
+        return None
+    found = [refine_mask(job.normal, image, job.mask, config.generation.refinement) for job in jobs]
+    label = RefinedMask(
+        np.logical_or.reduce([one.mask for one in found]), np.maximum.reduce([one.confidence for one in found])
+    )
+    return _Made(image, ending.mask, label)
 
 
-def _row(ending: Ending, embedding: str, model: BaseModelInfo) -> LedgerRow:
-    request, job = ending.request, ending.job
+def _row(ending: Ending, made: _Made | None, *, embedding: str, model: BaseModelInfo) -> LedgerRow:
+    request, jobs = ending.request, ending.jobs
+    first = jobs[0] if jobs else None
+    planned = request.instances[: len(jobs)]
     return LedgerRow(
         request_id=request.request_id,
         replaces=request.replaces,
@@ -130,10 +142,23 @@ def _row(ending: Ending, embedding: str, model: BaseModelInfo) -> LedgerRow:
         outcome=ending.outcome,
         reason=ending.reason,
         seed=request.seed,
-        box=bounding_box(job.mask).as_list() if job else None,
-        angle=request.placement.angle if request.placement else None,
-        crop=job.crop.as_list() if job else None,
-        contrast=job.contrast if job else None,
+        box=bounding_box(ending.mask).as_list() if jobs else None,
+        angle=request.instances[0].placement.angle if request.instances else None,
+        crop=first.crop.as_list() if first else None,
+        contrast=first.contrast if first else None,
+        instances=[
+            MadeInstance(
+                box=bounding_box(job.mask).as_list(),
+                crop=job.crop.as_list(),
+                angle=instance.placement.angle,
+                contrast=job.contrast,
+                seed=job.seed,
+            )
+            for job, instance in zip(jobs, planned, strict=True)
+        ]
+        or None,
+        quality=ending.quality,
+        confidence=float(made.label.confidence[made.label.mask].mean() / 255) if made else None,
         normal_id=request.normal.sample_id,
         normal_uri=request.normal.image_uri,
         normal_sha256=request.normal.sha256,

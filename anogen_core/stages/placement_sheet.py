@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from anogen_core.arrays import Image, Mask
+from anogen_core.arrays import Image
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
+from anogen_core.masks.foreground import Background
 from anogen_core.masks.regions import find_region
-from anogen_core.masks.sampler import render
-from anogen_core.records import GenerationRequest
+from anogen_core.planning import find_background, request_mask
+from anogen_core.records import GenerationRequest, Sample
 from anogen_core.report.figures import BOX_COLOUR, encode_png, outline
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.embedding import load_support
@@ -30,23 +31,29 @@ def placement_sheet(config: RunConfig) -> bytes:
 
 def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[Image]]]:
     requests = plan_category(config, category)
+    background = find_background(
+        category.normals, config.foreground, load=lambda sample: _photo(sample, config, category)
+    )
     for support in category.supports:
         own = [r for r in requests if r.defect == support.defect]
-        placed = [r for r in own if r.placement is not None]
+        placed = [r for r in own if r.instances]
         shown = [outline(image, mask, side=_SIDE) for image, mask in load_support(support, config)][: _COLUMNS // 2]
         count = min(_COLUMNS - len(shown), len(placed))
         chosen = [placed[i * len(placed) // count] for i in range(count)]
         title = f"{category.name}: {support.defect} - {len(shown)} support photos, {len(placed)} planned"
         blocked = f", {len(own) - len(placed)} blocked" if len(placed) < len(own) else ""
-        yield title + blocked, shown + [_planned(request, config, category) for request in chosen]
+        yield title + blocked, shown + [_planned(request, config, category, background) for request in chosen]
 
 
-def _planned(request: GenerationRequest, config: RunConfig, category: Category) -> Image:
-    photo = load_image(request.normal, category.frame, white_level=config.frame.white_level)
-    foreground: Mask = find_region(photo, config.foreground, request.category, request.defect)
+def _photo(sample: Sample, config: RunConfig, category: Category) -> Image:
+    return load_image(sample, category.frame, white_level=config.frame.white_level)
+
+
+def _planned(request: GenerationRequest, config: RunConfig, category: Category, background: Background | None) -> Image:
+    photo = _photo(request.normal, config, category)
+    foreground = find_region(photo, config.foreground, request.category, request.defect, background)
     shaded = np.where(foreground[..., None], photo, photo // 3)
-    box = render(request.placement, category.frame) if request.placement else np.zeros(category.frame, bool)
-    return outline(shaded, box, side=_SIDE, colour=BOX_COLOUR)
+    return outline(shaded, request_mask(request, category.frame), side=_SIDE, colour=BOX_COLOUR)
 
 
 def _row(title: str, tiles: list[Image]) -> Image:

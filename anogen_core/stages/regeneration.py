@@ -1,17 +1,19 @@
 """Make one sample of a sealed dataset again, alone, and compare."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from anogen_core.arrays import Image
+from anogen_core.arrays import Image, Mask
 from anogen_core.config import stored_config
 from anogen_core.data.frame import load_image
+from anogen_core.diffusion.crop import cut
 from anogen_core.errors import InputError
-from anogen_core.generation import Job, generate
+from anogen_core.generation import Job, generate, merge
 from anogen_core.records import LedgerRow, Outcome, Sample
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.runtime import base_model
@@ -63,11 +65,26 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
             "Install that version."
         )
     index = row.row if row.row is not None else -1
-    mask = stored.box_mask(index) > 0
+    placed = stored.box_mask(index) > 0
     normal = load_image(_photo(row), (stored.spec.height, stored.spec.width), white_level=config.frame.white_level)
     vectors = read_vectors(ArtifactStore(f"{output}/artifacts"), stored.spec.settings["embedding_keys"][row.defect])
-    job = Job(normal, mask, request_crop(mask, config), vectors, row.seed, row.contrast)
-    return Regenerated(image=generate([job], model, config.generation)[0], stored=stored.image(index))
+    jobs = [
+        Job(normal, mask, request_crop(mask, config), vectors, seed, contrast)
+        for mask, seed, contrast in _defects(row, placed)
+    ]
+    made = merge(jobs, generate(jobs, model, config.generation))
+    return Regenerated(image=made, stored=stored.image(index))
+
+
+def _defects(row: LedgerRow, placed: Mask) -> Iterator[tuple[Mask, int, float | None]]:
+    """Yield mask, seed and contrast of each defect of an image."""
+    if not row.instances:
+        yield placed, row.seed, row.contrast
+        return
+    for instance, box in zip(row.instances, row.boxes, strict=True):
+        mask = np.zeros_like(placed)
+        mask[box.y : box.y + box.height, box.x : box.x + box.width] = cut(placed, box)
+        yield mask, instance.seed, instance.contrast
 
 
 def _find(stored: Dataset, uri: str, request_id: str) -> LedgerRow:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from anogen_core.arrays import Image, Mask
@@ -11,11 +12,11 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.diffusion.crop import bounding_box, choose_crop
-from anogen_core.generation import Job, generate
+from anogen_core.generation import Job, generate, merge
 from anogen_core.masks.sampler import render
-from anogen_core.planning import DefectPlanner
+from anogen_core.planning import DefectPlanner, find_background
 from anogen_core.quality.gates import Gates
-from anogen_core.records import Box, ConceptEmbedding, GenerationRequest, Outcome
+from anogen_core.records import Box, ConceptEmbedding, GenerationRequest, Outcome, Sample
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import artifact_name, load_support
 from anogen_core.stages.embedding_store import read_vectors
@@ -27,13 +28,20 @@ from anogen_core.storage.artifacts import ArtifactStore
 
 @dataclass(frozen=True)
 class Ending:
-    """How one request ended; a request that was not generated has no job, and one that was not made no image."""
+    """How one request ended; a request that was not generated has no jobs, and one that was not made no image."""
 
     request: GenerationRequest
     outcome: Outcome
     reason: str | None = None
-    job: Job | None = None
+    jobs: tuple[Job, ...] = ()
+    """One for each of its defects."""
     image: Image | None = None
+    quality: float | None = None
+
+    @property
+    def mask(self) -> Mask:
+        """Return (H, W) where its defects may be."""
+        return np.logical_or.reduce([job.mask for job in self.jobs])
 
 
 class ShardWork:
@@ -63,40 +71,52 @@ class ShardWork:
             pending = [
                 (place, self._planner(e.request.defect).replace(e.request, attempt + 1))
                 for (place, _), e in zip(pending, endings, strict=True)
-                if e.outcome is Outcome.FILTERED and e.job is not None
+                if e.outcome is Outcome.FILTERED and e.jobs
             ]
         return [ending for chain in chains for ending in chain]
 
     def _attempt(self, requests: Sequence[GenerationRequest], *, on_image: Callable[[], None] | None) -> list[Ending]:
         begun = [self._begin(request) for request in requests]
-        jobs = [job for job in begun if isinstance(job, Job)]
-        images = iter(generate(jobs, base_model(self.config), self.config.generation, on_image=on_image))
+        jobs = [job for b in begun if not isinstance(b, Ending) for job in b]
+        last = {id(b[-1]) for b in begun if not isinstance(b, Ending)}
+
+        def on_job(job: Job) -> None:
+            if on_image is not None and id(job) in last:
+                on_image()
+
+        images = iter(generate(jobs, base_model(self.config), self.config.generation, on_job=on_job))
         return [
-            b if isinstance(b, Ending) else self._judge(request, b, next(images))
+            b if isinstance(b, Ending) else self._judge(request, b, [next(images) for _ in b])
             for request, b in zip(requests, begun, strict=True)
         ]
 
-    def _begin(self, request: GenerationRequest) -> Job | Ending:
+    def _begin(self, request: GenerationRequest) -> tuple[Job, ...] | Ending:
         """Return what to generate for a request, or its ending when there is nothing to generate."""
-        if request.placement is None:
+        if not request.instances:
             return Ending(request, Outcome.BLOCKED, request.blocked)
         doubted = doubt(self._embeddings[request.defect].evidence)
         if doubted is not None:
             return Ending(request, Outcome.FILTERED, doubted)
         try:
-            normal = load_image(request.normal, self.frame, white_level=self.config.frame.white_level)
+            normal = self._load(request.normal)
         except UnusableFileError as error:
             # Reasons are part of the dataset's digest, so they name the photo by its id, not by where it lies.
             return Ending(request, Outcome.FAILED, f"{request.normal.sample_id}: {error.problem.what}")
-        mask = render(request.placement, self.frame)
-        return Job(
-            normal, mask, request_crop(mask, self.config), self._vectors(request.defect), request.seed, request.contrast
+        vectors = self._vectors(request.defect)
+        masks = [render(instance.placement, self.frame) for instance in request.instances]
+        return tuple(
+            Job(normal, mask, request_crop(mask, self.config), vectors, instance.seed, instance.contrast)
+            for instance, mask in zip(request.instances, masks, strict=True)
         )
 
-    def _judge(self, request: GenerationRequest, job: Job, image: Image) -> Ending:
-        gates = self._gates(request.defect)
-        reason = gates.judge(job.normal, image, job.mask) if gates else None
-        return Ending(request, Outcome.MADE if reason is None else Outcome.FILTERED, reason, job, image)
+    def _judge(self, request: GenerationRequest, jobs: tuple[Job, ...], images: Sequence[Image]) -> Ending:
+        gates, image = self._gates(request.defect), merge(jobs, images)
+        if gates is None:
+            return Ending(request, Outcome.MADE, None, jobs, image)
+        verdicts = [gates.judge(job.normal, one, job.mask) for job, one in zip(jobs, images, strict=True)]
+        worst = min(verdicts, key=lambda verdict: (verdict.reason is None, verdict.quality))
+        outcome = Outcome.MADE if worst.reason is None else Outcome.FILTERED
+        return Ending(request, outcome, worst.reason, jobs, image, worst.quality)
 
     def _read_vectors(self, defect: str) -> torch.Tensor:
         return read_vectors(self._artifacts, artifact_name(self._embeddings[defect]))
@@ -108,14 +128,19 @@ class ShardWork:
 
     def _learn_planner(self, defect: str) -> DefectPlanner:
         support = self._supports[defect]
+        normals, load = read_category(self.config, support.category).normals, self._load
         return DefectPlanner.learn(
             support.category,
             defect,
             load_support(support, self.config),
             self.config.plan,
-            load=lambda sample: load_image(sample, self.frame, white_level=self.config.frame.white_level),
+            load=load,
             seed=self.config.seed,
+            background=find_background(normals, self.config.foreground, load=load),
         )
+
+    def _load(self, sample: Sample) -> Image:
+        return load_image(sample, self.frame, white_level=self.config.frame.white_level)
 
 
 def request_crop(mask: Mask, config: RunConfig) -> Box:
@@ -128,8 +153,8 @@ def request_crop(mask: Mask, config: RunConfig) -> Box:
 def draw_filtered(endings: Sequence[Ending]) -> bytes | None:
     """Return a picture of the filtered images; None when there are none."""
     filtered = [
-        FilteredImage(e.request.request_id, e.reason or "", e.job.normal, e.image, e.job.mask)
+        FilteredImage(e.request.request_id, e.reason or "", e.jobs[0].normal, e.image, e.mask)
         for e in endings
-        if e.outcome is Outcome.FILTERED and e.job is not None and e.image is not None
+        if e.outcome is Outcome.FILTERED and e.image is not None
     ]
     return filtered_sheet(filtered) if filtered else None

@@ -139,7 +139,7 @@ def _without_places(value: Any) -> Any:
 _CARD = """# {spec.name}
 
 {warnings}Synthetic images of defects in the category `{spec.category}`, made with AnoGen:
-real photos of good parts, each with one generated defect. Outside `box_mask` every pixel is the real photo's.
+real photos of good parts with generated defects. Outside `box_mask` every pixel is the real photo's.
 
 {table}
 
@@ -155,7 +155,8 @@ image, mask, label = group["image"][0], group["mask"][0], group["label"][0]
 ledger = pq.read_table("PATH/samples.parquet").to_pylist()
 ```
 
-`image` is RGB, `mask` and `box_mask` are 0 or 255 (255 is defective), `label` counts in the table above.
+`image` is RGB, `mask` and `box_mask` are 0 or 255 (255 is defective), `label` counts in the table above. `confidence`
+says from 0 to 255 how sure each pixel of `mask` is.
 `samples.parquet` has one row for every planned image, also for those that were not made, with the reason; its column
 `row` is the index into the arrays. `manifest.json` lists every object with its sha256; `croissant.json` describes the
 dataset for machines (Croissant, mlcommons.org/croissant).

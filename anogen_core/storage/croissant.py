@@ -86,16 +86,20 @@ LEDGER_TYPES: Final = dict.fromkeys(LedgerRow.model_fields, "sc:Text") | {
     "row": "sc:Integer",
     "seed": "sc:Integer",
     "angle": "sc:Float",
+    "contrast": "sc:Float",
+    "quality": "sc:Float",
+    "confidence": "sc:Float",
 }
 """Type of each column of the ledger."""
 
-_NOT_PLAIN = {"row", "box", "crop"}
+_NOT_PLAIN = {"row", "box", "crop", "instances"}
 """Columns of samples.parquet that are lists, or null where nothing was made: readers of Croissant stumble over them."""
 
 _ARRAYS = (
     FileGroup("image", "image/c/**", "application/octet-stream", "shards of the Zarr array of images (RGB)."),
     FileGroup("box_mask", "box_mask/c/**", "application/octet-stream", "shards of the array of box masks."),
     FileGroup("mask", "mask/c/**", "application/octet-stream", "shards of the array of pixel labels."),
+    FileGroup("confidence", "confidence/c/**", "application/octet-stream", "shards of the array of confidence maps."),
 )
 
 

@@ -62,9 +62,10 @@ class Dataset:
         for number, group in itertools.groupby(rows, key=lambda row: _place(row) // size):
             wanted = list(group)
             slots = [_place(row) % size for row in wanted]
-            arrays = [self._read_shard(name, number, slots) for name in layout.PIXEL_ARRAYS]
-            for row, *pixels in zip(wanted, *arrays, strict=True):
-                yield StoredSample(row, *pixels)
+            arrays = {name: self._read_shard(name, number, slots) for name in self.spec.pixel_arrays}
+            arrays.setdefault("confidence", arrays["mask"])
+            for place, row in enumerate(wanted):
+                yield StoredSample(row, **{name: array[place] for name, array in arrays.items()})
 
     @property
     def uri(self) -> str:
@@ -162,6 +163,13 @@ class Dataset:
     def mask(self, row: int) -> UInt8[np.ndarray, "H W"]:
         """Return the pixel label, 0 or 255; raises as `image`."""
         return self._read_chunk("mask", row)
+
+    def confidence(self, row: int) -> UInt8[np.ndarray, "H W"]:
+        """Return how sure it is that each pixel shows the defect, 0 to 255; raises as `image`.
+
+        A dataset of the format `anods/1` has no such map: its mask is returned.
+        """
+        return self._read_chunk("confidence" if "confidence" in self.spec.pixel_arrays else "mask", row)
 
     def verdicts(self) -> dict[int, ReviewVerdict]:
         """Return the latest verdict on each image that has one, by row; read anew at every call.

@@ -8,11 +8,12 @@ from typing import Any, Union, get_args, get_origin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from anogen_core.errors import CorruptDatasetError
 from anogen_core.records import LedgerRow
 from anogen_core.settings import canonical_json
+from anogen_core.storage.spec import DatasetSpec
 
 _ROWS = TypeAdapter(list[LedgerRow])
 
@@ -32,9 +33,7 @@ def from_json(data: bytes, *, where: str) -> list[LedgerRow]:
 
 def to_parquet(rows: Sequence[LedgerRow]) -> bytes:
     """Return the ledger of a sealed dataset."""
-    schema = pa.schema(
-        [pa.field(name, _arrow_type(field.annotation)) for name, field in LedgerRow.model_fields.items()]
-    )
+    schema = pa.schema(_fields(LedgerRow))
     table = pa.Table.from_pylist([row.model_dump(mode="json") for row in rows], schema=schema)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -63,19 +62,36 @@ def from_parquet(data: bytes, *, where: str) -> list[LedgerRow]:
     return to_rows(read_table(data, where=where), where=where)
 
 
-def ledger_digest(rows: Sequence[LedgerRow]) -> str:
-    """Return the sha256 of all rows without the places of the normal photos, which differ between machines."""
+def ledger_digest(rows: Sequence[LedgerRow], spec: DatasetSpec) -> str:
+    """Return the sha256 of all rows without the places of the normal photos, which differ between machines.
+
+    Nulls are left out, so that a column which a later version adds changes no digest. Those of `anods/1` hold the nulls
+    of every column that their version had.
+    """
+    first = spec.format_version == "anods/1"
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(canonical_json(row.model_dump(mode="json", exclude={"normal_uri"})).encode() + b"\n")
+        digest.update(
+            canonical_json(
+                row.model_dump(mode="json", exclude={"normal_uri"}, exclude_unset=first, exclude_none=not first)
+            ).encode()
+            + b"\n"
+        )
     return digest.hexdigest()
+
+
+def _fields(record: type[BaseModel]) -> list[pa.Field]:
+    return [pa.field(name, _arrow_type(field.annotation)) for name, field in record.model_fields.items()]
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(member for member in get_args(annotation) if member is not type(None))
     if get_origin(annotation) is list:
-        return pa.list_(pa.int32())
+        (member,) = get_args(annotation)
+        return pa.list_(pa.int32() if member is int else _arrow_type(member))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return pa.struct(_fields(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return pa.string()
     return {str: pa.string(), int: pa.int64(), float: pa.float64()}[annotation]

@@ -8,7 +8,6 @@ from anogen_core.errors import CorruptDatasetError
 from anogen_core.records import LedgerRow, Outcome, Record, ShardReceipt
 from anogen_core.settings import canonical_json
 from anogen_core.storage.commit import StoredObject, parse
-from anogen_core.storage.layout import PIXEL_ARRAYS
 from anogen_core.storage.spec import DatasetSpec
 
 
@@ -58,7 +57,7 @@ class Manifest(Record):
 
 def dataset_digest(spec: DatasetSpec, files: dict[str, StoredObject], ledger_sha256: str) -> str:
     """Return the digest of identity, pixels and ledger."""
-    prefixes = tuple(f"{name}/c/" for name in PIXEL_ARRAYS)
+    prefixes = tuple(f"{name}/c/" for name in spec.pixel_arrays)
     objects = {key: stored.sha256 for key, stored in files.items() if key.startswith(prefixes)}
     return _sha256({"spec": spec.identity(), "objects": objects, "ledger": ledger_sha256})
 

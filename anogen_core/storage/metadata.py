@@ -26,7 +26,7 @@ SEED_TYPE: Final = np.dtype("<i8")
 
 def array_documents(spec: DatasetSpec, num_images: int) -> dict[str, dict[str, Any]]:
     """Return the metadata of every array by name."""
-    documents = {name: _pixel_array(name, spec, num_images) for name in PIXEL_ARRAYS}
+    documents = {name: _pixel_array(name, spec, num_images) for name in spec.pixel_arrays}
     documents["label"] = _small_array("uint16", num_images, fill_value=65535)
     documents["seed"] = _small_array("int64", num_images, fill_value=-1)
     return documents

@@ -40,7 +40,7 @@ def seal(store: Store, parts: Parts, spec: DatasetSpec) -> Manifest:
     commits = _all_commits(parts, spec)
     rows = _number_rows(itertools.chain.from_iterable(_guarded(parts, c, parts.rows) for c in commits))
     files: _Files = {}
-    for name in layout.PIXEL_ARRAYS:
+    for name in spec.pixel_arrays:
         _write_pixels(store, name, _chunks(parts, commits, name), size=spec.shard_size, files=files)
     _write_small(store, rows, spec, files=files)
     _write_pictures(store, parts, commits, files=files)
@@ -117,7 +117,7 @@ def _write_documents(
 ) -> Manifest:
     outcomes, made = count_outcomes(rows), count_made(rows, spec.defects)
     num_images = outcomes[Outcome.MADE]
-    ledger_sha256 = ledger_digest(rows)
+    ledger_sha256 = ledger_digest(rows, spec)
     digest = dataset_digest(spec, files, ledger_sha256)
     for name, document in metadata.array_documents(spec, num_images).items():
         _write(store, f"{name}/{layout.ROOT}", metadata.to_bytes(document), files=files)

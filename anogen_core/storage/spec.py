@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from anogen_core.records import BaseModelInfo, Record
 from anogen_core.settings import fingerprint
+from anogen_core.storage.layout import PIXEL_ARRAYS
 
 _IDENTITY = {
     "format_version",
@@ -24,7 +25,8 @@ _IDENTITY = {
 class DatasetSpec(Record):
     """The immutable description of one dataset."""
 
-    format_version: Literal["anods/1"] = "anods/1"
+    format_version: Literal["anods/1", "anods/2"] = "anods/2"
+    """`anods/1` has no confidence maps."""
     name: Annotated[str, Field(min_length=1)]
     category: str
     height: PositiveInt
@@ -58,6 +60,11 @@ class DatasetSpec(Record):
                 f"found {self.num_shards}"
             )
         return self
+
+    @property
+    def pixel_arrays(self) -> tuple[str, ...]:
+        """Return the names of the arrays of pixels."""
+        return tuple(name for name in PIXEL_ARRAYS if self.format_version != "anods/1" or name != "confidence")
 
     def identity(self) -> dict[str, Any]:
         """Return the values that make two datasets the same one, wherever their photos and settings files are."""

@@ -54,7 +54,7 @@ def _check_unsealed(dataset: Dataset) -> list[str]:
 
 def _check_objects(store: Store, manifest: Manifest, *, on_object: Progress | None) -> Iterator[str]:
     shards = -(-manifest.num_images // manifest.spec.shard_size)
-    expected = [layout.chunk_key(name, number) for name in layout.PIXEL_ARRAYS for number in range(shards)]
+    expected = [layout.chunk_key(name, number) for name in manifest.spec.pixel_arrays for number in range(shards)]
     for key in expected:
         if key not in manifest.files:
             yield f"{store.uri}/{layout.MANIFEST}: does not name {key}, which {manifest.num_images} images need."
@@ -77,13 +77,13 @@ def _check_shard(key: str, data: bytes, manifest: Manifest, *, where: str) -> No
     shape = (spec.height, spec.width, 3) if name == "image" else (spec.height, spec.width)
     for chunk in split_shard(data, slots=spec.shard_size, count=count, where=where):
         pixels = decode_chunk(chunk, shape, where=where)
-        if name != "image" and not np.isin(pixels, (0, 255)).all():
+        if name in layout.MASKS and not np.isin(pixels, (0, 255)).all():
             raise CorruptDatasetError(f"{where}: has mask values other than 0 and 255.")
 
 
 def _check_ledger(rows: list[LedgerRow], manifest: Manifest, *, where: str) -> Iterator[str]:
     spec, outcomes = manifest.spec, count_outcomes(rows)
-    if ledger_digest(rows) != manifest.ledger_sha256:
+    if ledger_digest(rows, spec) != manifest.ledger_sha256:
         yield f"{where}/{layout.SAMPLES}: the rows are not those of the manifest (their digest differs)."
     if outcomes != manifest.outcomes or count_made(rows, spec.defects) != manifest.made:
         yield f"{where}/{layout.MANIFEST}: the counts are not those of the ledger."
@@ -96,5 +96,5 @@ def _check_ledger(rows: list[LedgerRow], manifest: Manifest, *, where: str) -> I
         yield f"{where}: {strays[0]} replaces a request that was not filtered ({len(strays)} such rows)."
     if [row.row for row in rows if row.outcome is Outcome.MADE] != list(range(manifest.num_images)):
         yield f"{where}/{layout.SAMPLES}: column row does not count the {manifest.num_images} images in order."
-    if dataset_digest(spec, manifest.files, ledger_digest(rows)) != manifest.digest:
+    if dataset_digest(spec, manifest.files, ledger_digest(rows, spec)) != manifest.digest:
         yield f"{where}/{layout.MANIFEST}: the digest does not follow from the objects and the ledger."

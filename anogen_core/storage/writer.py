@@ -44,7 +44,8 @@ class DatasetWriter:
     Example:
         >>> writer = DatasetWriter("runs/demo/bottle.zarr", spec)
         >>> writer.create()
-        >>> receipt = writer.committed(0) or writer.write_shard(0, rows, images, box_masks=b, masks=m, seconds=1.0)
+        >>> if writer.committed(0) is None:
+        ...     writer.write_shard(0, rows, images, box_masks=b, masks=m, confidences=c, seconds=1.0)
         >>> writer.seal()
     """
 
@@ -105,6 +106,7 @@ class DatasetWriter:
         *,
         box_masks: UInt8[np.ndarray, "n H W"],
         masks: UInt8[np.ndarray, "n H W"],
+        confidences: UInt8[np.ndarray, "n H W"],
         seconds: float,
         filtered: bytes | None = None,
     ) -> ShardReceipt:
@@ -117,6 +119,7 @@ class DatasetWriter:
             images: The made images, in the order of their rows.
             box_masks: 0 or 255.
             masks: 0 or 255.
+            confidences: How sure it is that a pixel shows the defect, 0 to 255.
             seconds: How long the shard took to make.
             filtered: Picture (PNG) of the filtered images, where there are any.
 
@@ -124,14 +127,14 @@ class DatasetWriter:
             ValueError: shapes, counts or values do not fit the spec.
             StorageError: the shard could not be stored.
         """
-        arrays = {"image": images, "box_mask": box_masks, "mask": masks}
+        arrays = {"image": images, "box_mask": box_masks, "mask": masks, "confidence": confidences}
         self._check(shard, rows, arrays)
         attempt = uuid.uuid4().hex[:16]
         objects = {name: self._put_pixels(shard, attempt, name, array) for name, array in arrays.items()}
         objects[layout.LEDGER_PART] = self._put(shard, attempt, layout.LEDGER_PART, ledger.to_json(rows))
         if filtered is not None:
             objects[layout.FILTERED_PART] = self._put(shard, attempt, layout.FILTERED_PART, filtered)
-        receipt = _receipt(shard, attempt, rows, objects, seconds=seconds)
+        receipt = _receipt(self._spec, shard, attempt, rows, objects, seconds=seconds)
         commit = Commit(spec=self._spec.fingerprint(), attempt=attempt, receipt=receipt, objects=objects)
         if self._parts.store.create(layout.commit_key(shard), commit.model_dump_json(indent=1).encode()):
             log.info("shard %d stored: %d made of %d in %.1f s", shard, receipt.made, len(rows), seconds)
@@ -189,7 +192,7 @@ class DatasetWriter:
             expected = (made, *frame, 3) if name == "image" else (made, *frame)
             if array.shape != expected or array.dtype != np.uint8:
                 raise ValueError(f"{name}: expected uint8 {expected}, got {array.dtype} {array.shape}.")
-            if name != "image" and not np.isin(array, (0, 255)).all():
+            if name in layout.MASKS and not np.isin(array, (0, 255)).all():
                 raise ValueError(f"{name}: expected values 0 and 255 only.")
         unknown = {row.defect for row in rows} - set(self._spec.defects)
         if unknown or any(row.row is not None for row in rows):
@@ -199,9 +202,15 @@ class DatasetWriter:
 
 
 def _receipt(
-    shard: int, attempt: str, rows: Sequence[LedgerRow], objects: dict[str, StoredObject], *, seconds: float
+    spec: DatasetSpec,
+    shard: int,
+    attempt: str,
+    rows: Sequence[LedgerRow],
+    objects: dict[str, StoredObject],
+    *,
+    seconds: float,
 ) -> ShardReceipt:
-    content = {name: objects[name].sha256 for name in layout.PIXEL_ARRAYS} | {"ledger": ledger.ledger_digest(rows)}
+    content = {name: objects[name].sha256 for name in spec.pixel_arrays} | {"ledger": ledger.ledger_digest(rows, spec)}
     counts = count_outcomes(rows)
     return ShardReceipt(
         shard=shard,

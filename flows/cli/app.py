@@ -218,13 +218,21 @@ def pull(
             help="kept: what reviewers did not reject; accepted: only what they accepted or fixed; all: everything.",
         ),
     ] = "kept",
+    quality: Annotated[
+        float,
+        typer.Option(
+            "--min-quality", min=0, max=1, help="How far inside the gates: 1 as the support photos, 0 barely."
+        ),
+    ] = 0.0,
     validation: Annotated[
         float | None,
         typer.Option("--val", metavar="FRACTION", help="Share of normal photos whose images go to validation."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="A setting of the layout, e.g. labels=boxes."),
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="A setting of the layout, e.g. labels=boxes or min_confidence=0.8."
+        ),
     ] = None,
 ) -> None:
     """Write a dataset as files that other tools read. Run again to complete."""
@@ -236,6 +244,7 @@ def pull(
         layout,
         defects=defects or [],
         review=review,
+        quality=quality,
         validation=validation,
         overrides=overrides or [],
     )

@@ -87,6 +87,7 @@ def pull(
     *,
     defects: list[str],
     review: str = "kept",
+    quality: float = 0.0,
     validation: float | None,
     overrides: list[str],
 ) -> None:
@@ -97,7 +98,12 @@ def pull(
     from anogen_core.storage import Dataset  # noqa: PLC0415
     from tasks.progress import counting  # noqa: PLC0415
 
-    values: dict[str, Any] = {"kind": layout, "defects": tuple(defects), "review": review}
+    values: dict[str, Any] = {
+        "kind": layout,
+        "defects": tuple(defects),
+        "review": review,
+        "min_quality": quality,
+    }
     if validation is not None:
         values["validation_fraction"] = validation
     for override in overrides:

@@ -93,5 +93,6 @@ def _dataset(root: Path) -> str:
     mask[:, :4, :4] = 255
     writer = DatasetWriter(str(root / "bolt-0001.zarr"), spec)
     writer.create()
-    writer.write_shard(0, [row], np.zeros((1, 16, 16, 3), np.uint8), box_masks=mask, masks=mask, seconds=1.0)
+    image = np.zeros((1, 16, 16, 3), np.uint8)
+    writer.write_shard(0, [row], image, box_masks=mask, masks=mask, confidences=mask, seconds=1.0)
     return writer.seal().uri

@@ -79,7 +79,7 @@ def test_request_without_a_place_is_blocked_with_its_reason() -> None:
     requests = plan_requests(NORMALS, {"crack": [_support()]}, settings, load=wide, seed=0)
 
     assert len(requests) == 12
-    assert all(r.placement is None and r.blocked is not None and "largest square" in r.blocked for r in requests)
+    assert all(not r.instances and r.blocked is not None and "largest square" in r.blocked for r in requests)
 
 
 @given(st.integers(1, 30))
@@ -92,3 +92,44 @@ def test_shards_hold_every_request_once_and_in_order(size: int) -> None:
     assert [r for shard in shards for r in shard.requests] == requests
     assert all(len(shard.requests) == size for shard in shards[:-1])
     assert [shard.index for shard in shards] == list(range(len(shards)))
+
+
+def _free(requests: list[GenerationRequest]) -> None:
+    """Assert that the boxes of the defects of each image keep their gap."""
+    for request in requests:
+        boxes = [i.placement.box for i in request.instances]
+        for number, a in enumerate(boxes):
+            for b in boxes[:number]:
+                gap_x = max(a.x - b.x - b.width, b.x - a.x - a.width)
+                gap_y = max(a.y - b.y - b.height, b.y - a.y - a.height)
+                assert max(gap_x, gap_y) >= 4, request.request_id
+
+
+def test_an_image_may_show_several_defects_that_do_not_touch() -> None:
+    """Counts are drawn from the whole range, boxes keep their gap, every defect has noise of its own."""
+    several = SETTINGS.model_copy(update={"instances": (1, 3), "images_per_defect": 40})
+
+    requests = _plan(several, defects=("crack",))
+
+    assert {len(r.instances) for r in requests} == {1, 2, 3}
+    _free(requests)
+    seeds = [i.seed for r in requests for i in r.instances]
+    assert len(set(seeds)) == len(seeds)
+    assert _plan(several, defects=("crack",)) == requests
+
+
+def test_the_first_defect_does_not_depend_on_how_many_there_are() -> None:
+    """One defect for each image is planned as it was before there could be several."""
+    one = _plan(SETTINGS.model_copy(update={"instances": (1, 1)}))
+
+    assert all(r.instances[0].seed == r.seed for r in one)
+    assert one == _plan()
+
+
+def test_more_defects_than_there_is_room_for_are_blocked_in_words() -> None:
+    """The fewest must fit; the message says what to lower."""
+    requests = _plan(SETTINGS.model_copy(update={"instances": (200, 200), "images_per_defect": 2}), defects=("crack",))
+
+    assert all(not r.instances for r in requests)
+    assert all("no room for 200 defects" in (r.blocked or "") for r in requests)
+    assert all("generation.instances" in (r.blocked or "") for r in requests)

@@ -64,7 +64,7 @@ def dataset(config: RunConfig, tmp_path: Path) -> DatasetRef:
     masks[:, 8:20, 8:12] = 255
     writer = DatasetWriter(str(tmp_path / "bolt-0001.zarr"), spec)
     writer.create()
-    writer.write_shard(0, rows, images, box_masks=box_masks, masks=masks, seconds=1.0)
+    writer.write_shard(0, rows, images, box_masks=box_masks, masks=masks, confidences=masks, seconds=1.0)
     return writer.seal()
 
 

@@ -47,7 +47,7 @@ def uri(tmp_path: Path) -> str:
             )
         refined = masks.copy()
         refined[:, 2, 1] = 0
-        writer.write_shard(shard, rows, images, box_masks=masks, masks=refined, seconds=1.0)
+        writer.write_shard(shard, rows, images, box_masks=masks, masks=refined, confidences=refined, seconds=1.0)
     Image.new("RGB", (24, 16)).save(tmp_path / "002.png")
     return writer.seal().uri
 

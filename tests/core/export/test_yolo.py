@@ -89,7 +89,7 @@ def test_outlines_keep_ragged_masks(seed: int) -> None:
     outer, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     without_holes = cv2.drawContours(np.zeros_like(mask), outer, -1, 255, cv2.FILLED)
 
-    label = YoloExporter(YoloExporterSettings())._label(0, mask).decode()
+    label = YoloExporter(YoloExporterSettings())._label(0, mask, [mask > 0]).decode()
 
     lines = [[float(value) for value in line.split()] for line in label.splitlines()]
     np.testing.assert_array_equal(fill(lines, 61, 47), without_holes)

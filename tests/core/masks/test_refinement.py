@@ -37,7 +37,7 @@ def test_a_dark_disc_is_found_at_any_strength(depth: int) -> None:
     truth = cv2.circle(np.zeros((64, 64), np.uint8), (32, 30), 9, 1, -1) > 0
     image = np.where(truth[..., None], normal.clip(depth) - depth, normal).astype(np.uint8)
 
-    assert iou(refine_mask(normal, image, box_of(truth), SETTINGS), truth) > 0.9
+    assert iou(refine_mask(normal, image, box_of(truth), SETTINGS).mask, truth) > 0.9
 
 
 def test_texture_that_was_painted_anew_is_not_the_defect() -> None:
@@ -48,7 +48,7 @@ def test_texture_that_was_painted_anew_is_not_the_defect() -> None:
     image = np.where(box[..., None], other, normal)
     image[truth] -= 90
 
-    assert iou(refine_mask(normal, image, box, SETTINGS), truth) > 0.8
+    assert iou(refine_mask(normal, image, box, SETTINGS).mask, truth) > 0.8
 
 
 def test_only_colour_may_change() -> None:
@@ -59,7 +59,7 @@ def test_only_colour_may_change() -> None:
     truth = np.zeros((40, 40), bool)
     truth[10:20, 12:25] = True
 
-    assert iou(refine_mask(normal, image, box_of(truth), SETTINGS), truth) > 0.8
+    assert iou(refine_mask(normal, image, box_of(truth), SETTINGS).mask, truth) > 0.8
 
 
 def test_the_mask_stays_in_the_box_and_is_never_empty() -> None:
@@ -70,9 +70,9 @@ def test_the_mask_stays_in_the_box_and_is_never_empty() -> None:
     image = normal.copy()
     image[25:50, 25:50] //= 2
 
-    assert not refine_mask(normal, image, box, SETTINGS)[~box].any()
-    assert np.array_equal(refine_mask(normal, normal, box, SETTINGS), box)
-    assert np.array_equal(refine_mask(normal, image, box, RefinementSettings(enabled=False)), box)
+    assert not refine_mask(normal, image, box, SETTINGS).mask[~box].any()
+    assert np.array_equal(refine_mask(normal, normal, box, SETTINGS).mask, box)
+    assert np.array_equal(refine_mask(normal, image, box, RefinementSettings(enabled=False)).mask, box)
 
 
 def test_rendered_defects_are_outlined_far_better_than_by_their_box() -> None:
@@ -82,8 +82,46 @@ def test_rendered_defects_are_outlined_far_better_than_by_their_box() -> None:
         pair = render_scene(numpy_generator(derive_seed(31, "pair", index)), size=96, defect=defect)
         box = box_of(pair.mask)
         image = np.where(box[..., None], pair.image, pair.flawless)
-        refined.append(iou(refine_mask(pair.flawless, image, box, SETTINGS), pair.mask))
+        refined.append(iou(refine_mask(pair.flawless, image, box, SETTINGS).mask, pair.mask))
         boxes.append(iou(box, pair.mask))
 
     assert np.mean(refined) > 2 * np.mean(boxes)
     assert np.mean(refined) > 0.55
+
+
+def test_confidence_says_how_far_a_mask_can_be_trusted() -> None:
+    """It agrees with the mask, is high in a clear defect, low in one that hardly shows, and zero outside the box."""
+    normal = grainy(5)
+    truth = cv2.circle(np.zeros((64, 64), np.uint8), (32, 30), 9, 1, -1) > 0
+    box = box_of(truth)
+    repainted = np.where(box[..., None], grainy(6), normal)
+
+    def sure(depth: int) -> float:
+        image = np.where(truth[..., None], repainted.clip(depth) - depth, repainted).astype(np.uint8)
+        found = refine_mask(normal, image, box, SETTINGS)
+        assert np.array_equal(found.confidence > 127, found.mask)
+        assert not found.confidence[~box].any()
+        return float(found.confidence[found.mask].mean() / 255)
+
+    assert sure(110) > sure(20) > 0.5
+    assert sure(110) > 0.75
+    nothing = refine_mask(normal, normal, box, SETTINGS)
+    assert np.array_equal(nothing.confidence, np.where(box, 128, 0))
+
+
+def test_confidence_is_a_probability_on_rendered_defects() -> None:
+    """Of the pixels of a confidence around p, about the share p is truly defective."""
+    said, true = [], []
+    for index, defect in enumerate(DEFECTS * 4):
+        pair = render_scene(numpy_generator(derive_seed(32, "pair", index)), size=96, defect=defect)
+        box = box_of(pair.mask)
+        image = np.where(box[..., None], pair.image, pair.flawless)
+        said.append(refine_mask(pair.flawless, image, box, SETTINGS).confidence[box] / 255)
+        true.append(pair.mask[box])
+    said_all, true_all = np.concatenate(said), np.concatenate(true)
+    bins = np.minimum((said_all * 5).astype(int), 4)
+    shares = np.array([true_all[bins == b].mean() for b in range(5)])
+    means = np.array([said_all[bins == b].mean() for b in range(5)])
+
+    assert (np.diff(shares) > 0).all()
+    assert np.average(np.abs(shares - means), weights=np.bincount(bins)) < 0.12

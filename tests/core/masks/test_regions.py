@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anogen_core.errors import InputError
-from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.masks.foreground import ForegroundSettings, find_foreground, learn_background
 from anogen_core.masks.regions import find_region, region_digests
 from anogen_core.masks.sampler import render
 from anogen_core.masks.transplant import TransplantSamplerSettings
@@ -66,3 +66,59 @@ def test_a_bad_region_is_one_message_with_its_file(tmp_path: Path, fault: str) -
         find_region(PHOTO, ForegroundSettings(legal=str(path)), "tile", "crack")
 
     assert {"missing": "cannot be read", "empty": "is empty", "grey": "not binary"}[fault] in str(error.value)
+
+
+def _scene(seed: int, *, part: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return a photo of a part that is bright, dark and as grey as the tray below it, and where the part is."""
+    noise = numpy_generator(seed)
+    rows, columns = np.indices((160, 200))
+    photo = np.stack([120 + 6 * np.sin(columns / 9), np.full(rows.shape, 125.0), np.full(rows.shape, 130.0)], axis=-1)
+    shown = ((rows - 80) / 45) ** 2 + ((columns - 95 - 3 * (seed % 5)) / 60) ** 2 < 1
+    if part:
+        photo[shown] = 40
+        photo[shown & (columns < 95)] = 215
+        photo[shown & (rows > 95)] = (120, 124, 131)
+        photo[shown & (rows > 95) & (columns // 3 % 2 == 0)] = (100, 110, 140)
+    return (photo + noise.normal(0, 4, photo.shape)).clip(0, 255).astype(np.uint8), shown
+
+
+def _iou(found: np.ndarray, truth: np.ndarray) -> float:
+    return float((found & truth).sum() / (found | truth).sum())
+
+
+def test_a_part_of_several_colours_is_found_where_a_threshold_fails(tmp_path: Path) -> None:
+    """By the statistics of the normal photos, and by a photo of the empty tray."""
+    normals = [_scene(seed)[0] for seed in range(8)]
+    cv2.imwrite(str(tmp_path / "tray.png"), _scene(99, part=False)[0][..., ::-1])
+    template = ForegroundSettings(method="template", template=str(tmp_path / "{category}.png"))
+
+    for seed in range(20, 24):
+        photo, truth = _scene(seed)
+        by_threshold = find_foreground(photo, ForegroundSettings(method="otsu"))
+        by_statistics = find_foreground(
+            photo, ForegroundSettings(method="statistics"), background=learn_background(normals)
+        )
+        by_template = find_region(photo, template, "tray", "crack")
+        assert _iou(by_threshold, truth) < 0.6
+        assert _iou(by_statistics, truth) > 0.85
+        assert _iou(by_template, truth) > 0.9
+
+
+def test_a_drawn_template_is_taken_as_it_is(tmp_path: Path) -> None:
+    """An image of 0 and 255 alone is where the part is, at any size; its content is part of the dataset's identity."""
+    drawn = _draw(tmp_path / "part.png", slice(0, 64), slice(96, 192), shape=(128, 192))
+    settings = ForegroundSettings(method="template", template=drawn)
+
+    region = find_region(PHOTO, settings, "tile", "crack")
+
+    expected = np.zeros((64, 96), bool)
+    expected[:32, 48:] = True
+    assert (region == expected).all()
+    assert len(region_digests(settings, "tile", "crack")) == 1
+
+
+@pytest.mark.parametrize("values", [{"method": "template"}, {"method": "otsu", "template": "a.png"}])
+def test_a_template_needs_its_method_and_the_method_a_template(values: dict[str, str]) -> None:
+    """A forgotten half is refused instead of ignored."""
+    with pytest.raises(ValueError, match="go together"):
+        ForegroundSettings.model_validate(values)

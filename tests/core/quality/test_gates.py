@@ -43,14 +43,14 @@ HERE = _disc(30, 60, 10)
 def test_an_image_like_the_support_passes() -> None:
     """New grain at another place, somewhat darker or fainter, is what generation is for."""
     for seed in range(10, 20):
-        assert GATES.judge(_surface(seed), _pitted(seed, HERE, step=-40 - 3 * (seed - 10)), HERE) is None
+        assert GATES.judge(_surface(seed), _pitted(seed, HERE, step=-40 - 3 * (seed - 10)), HERE).reason is None
 
 
 def test_the_support_of_another_seed_passes_its_own_gates_but_for_copies() -> None:
     """Real defects of the kind are not filtered: each of six is judged by three others."""
     for seed in range(30, 36):
         mask = _disc(30 + seed % 7, 40, 8 + seed % 4)
-        assert GATES.judge(_surface(seed), _pitted(seed, mask), mask) is None
+        assert GATES.judge(_surface(seed), _pitted(seed, mask), mask).reason is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_support_of_another_seed_passes_its_own_gates_but_for_copies() -> No
 )
 def test_a_bad_image_is_named_by_what_is_wrong(image: np.ndarray, reason: str) -> None:
     """Nothing to see, the wrong direction, the wrong colour; the reason has the numbers and the setting."""
-    found = GATES.judge(_surface(7), image, HERE)
+    found = GATES.judge(_surface(7), image, HERE).reason
 
     assert found is not None
     assert found.startswith(reason)
@@ -76,7 +76,7 @@ def test_a_change_at_the_border_alone_is_a_seam() -> None:
     """A frame around the mask is an artefact of pasting; the same strength inside is a defect."""
     ring = HERE & ~_disc(30, 60, 8)
 
-    found = GATES.judge(_surface(7), _pitted(7, ring, detail=0), HERE)
+    found = GATES.judge(_surface(7), _pitted(7, ring, detail=0), HERE).reason
 
     assert found is not None
     assert found.startswith("seam")
@@ -88,7 +88,7 @@ def test_a_copy_is_found_mirrored_and_turned() -> None:
     change = np.where(mask[..., None], photo.astype(np.int16) - 140, 0)
     for turned, place in ((change, mask), (np.rot90(change), np.rot90(mask)), (change[:, ::-1], mask[:, ::-1])):
         image = (_surface(9) + turned).clip(0, 255).astype(np.uint8)
-        found = GATES.judge(_surface(9), image, np.ascontiguousarray(place))
+        found = GATES.judge(_surface(9), image, np.ascontiguousarray(place)).reason
         assert found is not None
         assert found.startswith("copy of a support photo")
 
@@ -98,5 +98,17 @@ def test_thresholds_follow_the_support() -> None:
     faint = [(_pitted(seed, mask, step=-14, detail=2), mask) for seed, mask in enumerate(MASKS)]
     image = _pitted(7, HERE, step=-13, detail=2)
 
-    assert (GATES.judge(_surface(7), image, HERE) or "").startswith("no visible change")
-    assert _gates(faint).judge(_surface(7), image, HERE) is None
+    assert (GATES.judge(_surface(7), image, HERE).reason or "").startswith("no visible change")
+    assert _gates(faint).judge(_surface(7), image, HERE).reason is None
+
+
+def test_quality_falls_from_the_support_photos_own_range_to_a_threshold() -> None:
+    """Images like the support have quality 1 or nearly so, fainter ones less, and what is filtered has 0."""
+    steps = (-50, -32, -26, -20, -2)
+    verdicts = [GATES.judge(_surface(7), _pitted(7, HERE, step=step), HERE) for step in steps]
+
+    qualities = [verdict.quality for verdict in verdicts]
+    assert qualities == sorted(qualities, reverse=True)
+    assert qualities[0] > 0.8
+    assert all((verdict.quality > 0) == (verdict.reason is None) for verdict in verdicts)
+    assert qualities[-1] == 0

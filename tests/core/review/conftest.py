@@ -157,7 +157,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         box_masks[:, 8:20, 8:24] = 255
         masks[:, 8:20, 8:16] = 255
         images[masks > 0] = 0
-        writer.write_shard(shard, rows, images, box_masks=box_masks, masks=masks, seconds=1.0)
+        writer.write_shard(shard, rows, images, box_masks=box_masks, masks=masks, confidences=masks, seconds=1.0)
     writer.seal()
     return root / "bolt-0001.zarr"
 

@@ -17,6 +17,11 @@ class ShardContent(NamedTuple):
     images: np.ndarray[Any, Any]
     masks: np.ndarray[Any, Any]
 
+    @property
+    def confidences(self) -> np.ndarray[Any, Any]:
+        """Return maps that differ from the masks."""
+        return self.masks // 255 * 200
+
 
 class Making:
     """Makes a small dataset, the same at every call."""
@@ -87,7 +92,13 @@ class Making:
         """Return the receipt of a shard, as a task of generation gets it."""
         content = cls.shard(spec, shard)
         return writer.committed(shard) or writer.write_shard(
-            shard, content.rows, content.images, box_masks=content.masks, masks=content.masks, seconds=1.0
+            shard,
+            content.rows,
+            content.images,
+            box_masks=content.masks,
+            masks=content.masks,
+            confidences=content.confidences,
+            seconds=1.0,
         )
 
     @classmethod

@@ -189,7 +189,13 @@ def test_of_two_writers_of_a_shard_one_wins_with_all_of_its_objects(uri: str, ma
 
     def write(_: int) -> Any:
         return DatasetWriter(uri, spec).write_shard(
-            0, content.rows, content.images, box_masks=content.masks, masks=content.masks, seconds=1.0
+            0,
+            content.rows,
+            content.images,
+            box_masks=content.masks,
+            masks=content.masks,
+            confidences=content.confidences,
+            seconds=1.0,
         )
 
     with ThreadPoolExecutor(4) as pool:
@@ -262,7 +268,9 @@ def test_the_digest_is_of_the_content_alone(location: str, making: Any) -> None:
             rows, images, masks = making.shard(spec, shard, uri=photos)
             images[0, 0, 0, 0] ^= pixel
             rows[0] = rows[0].model_copy(update={"seed": rows[0].seed + seed})
-            writer.write_shard(shard, rows, images, box_masks=masks, masks=masks, seconds=float(shard))
+            writer.write_shard(
+                shard, rows, images, box_masks=masks, masks=masks, confidences=masks, seconds=float(shard)
+            )
         return writer.seal().digest
 
     first = digest("a", order=[0, 1, 2], photos="/here")
@@ -348,5 +356,21 @@ def test_a_shard_that_does_not_fit_its_spec_is_refused(tmp_path: Path, making: A
     writer = DatasetWriter(f"{tmp_path}/d.zarr", spec)
 
     with pytest.raises(ValueError, match=r"expected|not in the plan|must have"):
-        writer.write_shard(shard, rows, images, box_masks=masks, masks=masks, seconds=0.0)
+        writer.write_shard(shard, rows, images, box_masks=masks, masks=masks, confidences=masks, seconds=0.0)
     assert list(open_store(tmp_path).list()) == []
+
+
+def test_datasets_of_the_first_format_are_read_and_verified() -> None:
+    """They have no confidence maps and fewer columns; a map is the mask there, and every digest still follows."""
+    uri = str(Path(__file__).parents[2] / "golden" / "anods-1.zarr")
+
+    dataset = Dataset(uri)
+
+    assert verify(uri) == []
+    assert dataset.manifest.spec.format_version == "anods/1"
+    assert [row.contrast for row in dataset.ledger()] == [None, 0.25, None, 0.25]
+    assert {(row.quality, row.confidence, row.instances) for row in dataset.ledger()} == {(None, None, None)}
+    for index, sample in enumerate(dataset):
+        np.testing.assert_array_equal(sample.confidence, sample.mask)
+        np.testing.assert_array_equal(dataset.confidence(index), sample.mask)
+        assert [box.as_list() for box in sample.row.boxes] == [[1, 2, 3, 4]]
