@@ -63,14 +63,24 @@ def counter(stage: str, unit: str, total: int) -> Callable[[], None]:
     return counting(_Everyone(), stage, total, unit=unit)
 
 
-def counting(listener: Listener, stage: str, total: int, *, unit: str = "") -> Callable[[], None]:
-    """Return a callback that tells one listener of one more each time it is called."""
-    done = 0
+def counting(
+    listener: Listener, stage: str, total: int, *, unit: str = "", size: int | None = None
+) -> Callable[[], None]:
+    """Return a callback that tells one listener of one more each time it is called.
+
+    Args:
+        listener: Who is told.
+        stage: Of what.
+        total: How often it will be called.
+        unit: Part of the stage.
+        size: Count up to this (bytes, say) in equal steps instead of to `total`.
+    """
+    done, whole = 0, total if size is None else size
 
     def tick() -> None:
         nonlocal done
         done += 1
-        listener.update(stage, unit, done, total)
+        listener.update(stage, unit, whole * done // total, whole)
 
     return tick
 

@@ -67,6 +67,12 @@ class Dataset:
             for place, row in enumerate(wanted):
                 yield StoredSample(row, **{name: array[place] for name, array in arrays.items()})
 
+    def stored_bytes(self, rows: Sequence[LedgerRow]) -> int:
+        """Return how many bytes `read` reads for some made rows."""
+        spec, files = self.spec, self.manifest.files
+        shards = {_place(row) // spec.shard_size for row in rows}
+        return sum(files[layout.chunk_key(name, number)].size for name in spec.pixel_arrays for number in shards)
+
     @property
     def uri(self) -> str:
         """Return where the dataset is."""
@@ -165,10 +171,7 @@ class Dataset:
         return self._read_chunk("mask", row)
 
     def confidence(self, row: int) -> UInt8[np.ndarray, "H W"]:
-        """Return how sure it is that each pixel shows the defect, 0 to 255; raises as `image`.
-
-        A dataset of the format `anods/1` has no such map: its mask is returned.
-        """
+        """Return how sure it is that a pixel shows the defect, 0 to 255 (`anods/1`: the mask); raises as `image`."""
         return self._read_chunk("confidence" if "confidence" in self.spec.pixel_arrays else "mask", row)
 
     def verdicts(self) -> dict[int, ReviewVerdict]:

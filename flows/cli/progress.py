@@ -9,12 +9,14 @@ from typing import Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 _LINE_EVERY = 10.0
@@ -27,10 +29,14 @@ class ProgressDisplay:
     Example:
         >>> with ProgressDisplay() as display:
         ...     display.update("bottle: generate", "0", 3, 64)
+
+    Args:
+        in_bytes: What is counted are bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_bytes: bool = False) -> None:
         self._console = Console(stderr=True)
+        self._in_bytes = in_bytes
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._units: dict[str, dict[str, tuple[int, int]]] = {}
@@ -42,7 +48,7 @@ class ProgressDisplay:
             self._bars = Progress(
                 TextColumn("{task.description:<32}"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                *((DownloadColumn(), TransferSpeedColumn()) if self._in_bytes else (MofNCompleteColumn(),)),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
@@ -82,5 +88,6 @@ class ProgressDisplay:
         if done < total and now - self._last_line.get(stage, 0.0) < _LINE_EVERY:
             return
         self._last_line[stage] = now
-        sys.stderr.write(f"{stage} {done}/{total}\n")
+        shown = f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if self._in_bytes else f"{done}/{total}"
+        sys.stderr.write(f"{stage} {shown}\n")
         sys.stderr.flush()

@@ -109,9 +109,12 @@ def pull(
     for override in overrides:
         apply_override(values, override)
     settings, dataset = parse_exporter(values), Dataset(uri)
-    images = len(settings.choose(dataset, settings.verdicts(dataset)))
-    with ProgressDisplay() as display:
-        pull_dataset(dataset, dest, settings=settings, on_image=counting(display, "pull", images))
+    rows = settings.choose(dataset, settings.verdicts(dataset))
+    stored = dataset.stored_bytes(rows)
+    with ProgressDisplay(in_bytes=True) as display:
+        tick = counting(display, "pull", len(rows), size=stored)
+        pull_dataset(dataset, dest, settings=settings, on_image=tick)
+    sys.stderr.write(f"{len(rows)} of {len(dataset)} images, {stored / 1e6:.1f} MB read\n")
     sys.stdout.write(f"{dest}\n")
 
 

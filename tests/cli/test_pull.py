@@ -32,7 +32,7 @@ def test_choices_reach_the_layout(anogen: Anogen, dataset: str, tmp_path: Path) 
 
     assert said.returncode == 0, said.stderr
     assert said.stdout == f"{out}\n"
-    assert "pull 2/2" in said.stderr
+    assert "2 of 6 images" in said.stderr
     labels = [p.read_text().split() for p in (out / "bottle/labels").rglob("*.txt")]
     assert [(line[0], len(line)) for line in labels] == [("1", 5), ("1", 5)]
 
