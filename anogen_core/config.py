@@ -1,5 +1,6 @@
 """The settings of one whole run, read from a YAML file."""
 
+import copy
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -153,8 +154,8 @@ class RunConfig(Settings):
         )
 
 
-_RETIRED = (("generation", "min_change"),)
-"""(section, field) of settings that earlier versions stored."""
+_RETIRED = (("generation", "min_change"), ("generation", "refinement", "peak_share"))
+"""Paths of settings that earlier versions stored."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -204,10 +205,13 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
     Raises:
         InputError: lists every field that does not validate.
     """
-    kept = {**values, "output": output}
-    for section, field in _RETIRED:
-        if isinstance(kept.get(section), dict):
-            kept[section] = {name: value for name, value in kept[section].items() if name != field}
+    kept = {**copy.deepcopy(values), "output": output}
+    for *sections, field in _RETIRED:
+        holder: Any = kept
+        for section in sections:
+            holder = holder.get(section) if isinstance(holder, dict) else None
+        if isinstance(holder, dict):
+            holder.pop(field, None)
     return parse_config(kept, source=source)
 
 
@@ -253,6 +257,7 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         (model, "directory"),
         (model, "cache"),
         (values.get("detector"), "teacher_directory"),
+        (values.get("foreground"), "template"),
         (values.get("foreground"), "legal"),
         (values.get("foreground"), "illegal"),
     ):

@@ -85,7 +85,11 @@ def _pasted(root: Path, count: int) -> list[Scene]:
             for start, length, side in zip((around.y, around.x), (around.height, around.width), FRAME, strict=True)
         )
         square = np.s_[top : top + SIDE, left : left + SIDE]
-        pairs.append(Scene(image=image[square], mask=where[square], flawless=scene[square], material="photo", defect=flawed.defect))
+        pairs.append(
+            Scene(
+                image=image[square], mask=where[square], flawless=scene[square], material="photo", defect=flawed.defect
+            )
+        )
         if len(pairs) == count:
             break
     return pairs

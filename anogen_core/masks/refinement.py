@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.quality.contrast import colour_change
+from anogen_core.quality.contrast import to_lab
 from anogen_core.settings import Settings
 
 _STEEPNESS: Final = 2.0
@@ -20,9 +20,9 @@ class RefinementSettings(Settings):
 
     enabled: bool = True
     """Find the pixels that show the defect; otherwise `mask` equals `box_mask`."""
-    peak_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """A pixel belongs to the defect when it changed by this share of the strongest change in the box..."""
-    floor_ratio: Annotated[float, Field(ge=0)] = 2.5
+    otsu_share: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """A pixel belongs to the defect when it changed by this share of the threshold that best parts the box in two..."""
+    floor_ratio: Annotated[float, Field(ge=0)] = 2.0
     """... and by this multiple of what changes in the whole box: texture that was only painted anew."""
     seed_ratio: Annotated[float, Field(ge=1)] = 1.6
     """A region counts when it holds a pixel that changed by this multiple of the threshold."""
@@ -40,19 +40,22 @@ class RefinedMask(NamedTuple):
 def refine_mask(normal: Image, image: Image, box: Mask, settings: RefinementSettings) -> RefinedMask:
     """Return which pixels inside the box show the defect, and how sure that is.
 
-    The change is measured as colours differ to the eye (CIE 1976 L*a*b*). Its threshold adapts to the image, so a faint
-    stain and a black hole are both found; regions are grown from certain pixels (hysteresis, Canny 1986), small gaps
-    are closed and holes are filled. Where nothing changed the box is returned: its label is still true.
+    The change is measured as colours differ to the eye (CIE 1976 L*a*b*). Its threshold (Otsu, 1979) adapts to the
+    image, so a faint stain and a black hole are both found; regions are grown from certain pixels (hysteresis, Canny
+    1986), small gaps are closed and holes are filled. Where nothing changed the box is returned: its label is still
+    true.
 
     Confidence grows with the ratio of a pixel's change to the threshold, where it is one half. How fast was fitted to
     defects whose true mask is known (`benchmarks/refined_masks.py`).
     """
     if not settings.enabled:
         return RefinedMask(box, _to_bytes(box, box.astype(float)))
-    change = np.where(box, cv2.GaussianBlur(colour_change(normal, image), (0, 0), 0.7), 0)
+    # Smoothed as colours, not as distances: noise averages out, what changed stays.
+    colours = cv2.GaussianBlur(to_lab(image) - to_lab(normal), (0, 0), 0.5)
+    change = np.where(box, np.linalg.norm(colours, axis=2), 0)
     inside = change[box]
     peak, floor = np.percentile(inside, 98), np.percentile(inside, 40)
-    threshold = max(settings.peak_share * peak, min(settings.floor_ratio * floor, 0.6 * peak))
+    threshold = max(settings.otsu_share * _otsu(inside), min(settings.floor_ratio * floor, 0.5 * peak))
     found = _grow(change > threshold, change > min(settings.seed_ratio * threshold, 0.9 * peak))
     solid = _fill(cv2.morphologyEx(found, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))))
     refined = (solid > 0) & box
@@ -60,6 +63,16 @@ def refine_mask(normal: Image, image: Image, box: Mask, settings: RefinementSett
         return RefinedMask(box, _to_bytes(box, np.where(box, 0.5, 0)))
     ratio = (change / threshold) ** _STEEPNESS
     return RefinedMask(refined, _to_bytes(refined, ratio / (1 + ratio)))
+
+
+def _otsu(change: np.ndarray) -> float:
+    """Return the threshold that parts values into two classes with the largest variance between them."""
+    scale = 255 / max(1e-6, float(np.percentile(change, 99.5)))
+    levels = np.clip(change * scale, 0, 255).astype(np.uint8).reshape(-1, 1)
+    high = levels > cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0]
+    # Where nothing lies between the classes every threshold there is as good: the middle is meant.
+    middles = [float(levels[part].mean()) for part in (high, ~high) if part.any()]
+    return sum(middles) / len(middles) / scale
 
 
 def _to_bytes(mask: Mask, sure: np.ndarray) -> UInt8[np.ndarray, "H W"]:

@@ -44,11 +44,6 @@ def to_lab(photo: Image) -> Float32[np.ndarray, "H W 3"]:
     return np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
-def colour_change(before: Image, after: Image) -> Float32[np.ndarray, "H W"]:
-    """Return the distance of each pixel's colours in L*a*b* (CIE 1976 colour difference)."""
-    return np.linalg.norm(to_lab(after) - to_lab(before), axis=2).astype(np.float32)
-
-
 def relative_change(before: Image, after: Image) -> Float32[np.ndarray, "H W 3"]:
     """Return how much lightness and the two colour axes changed, relative to the surface's lightness.
 

@@ -27,6 +27,7 @@ def test_results_of_an_earlier_version_stay_readable(tmp_path: Path) -> None:
     current = parse_config({"output": "out", "reader": {"kind": "mvtec", "root": str(tmp_path)}}, source="test")
     values = current.model_dump(mode="json")
     old = {**values, "generation": {**values["generation"], "min_change": 6.0}}
+    old["generation"]["refinement"] = {**values["generation"]["refinement"], "peak_share": 0.25}
 
     moved = stored_config(old, output="elsewhere", source="run.json")
 
