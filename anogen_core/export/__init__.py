@@ -74,8 +74,9 @@ def pull(
     verdicts = settings.verdicts(dataset)
     rows = settings.choose(dataset, verdicts)
     folder = claim_folder(dest, dataset, settings.model_dump(mode="json"), _reviewed(rows, verdicts))
-    export = Export(dataset, folder, rows, verdicts, on_image=on_image)
-    write_documents(export, settings.build().write(export))
+    with Export(dataset, folder, rows, verdicts, on_image=on_image) as export:
+        listing = settings.build().write(export)
+    write_documents(export, listing)
     for split in settings.empty_splits(rows) if isinstance(settings, SplitSettings) else ():
         log.warning("%s: no image is in %s; there are too few normal photos for this share", folder, split)
     for warning in licence_warnings(dataset.spec):

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
-from anogen_core.export.pixels import instance_masks, png
+from anogen_core.export.pixels import instance_masks
 from anogen_core.export.selection import Split, SplitSettings
 from anogen_core.settings import canonical_json
 from anogen_core.storage import DatasetSpec, StoredSample
@@ -52,7 +52,7 @@ class CocoExporter(Exporter):
             row = sample.row
             split, name = self._settings.split(row), f"{names[row.request_id]}.png"
             files[row.request_id] = {"image": f"{split}/{name}"}
-            export.write(f"{split}/{name}", png(sample.image))
+            export.write_png(f"{split}/{name}", sample.image)
             documents[split]["images"].append(_image(sample, name))
             documents[split]["annotations"] += _annotations(sample, spec.defects)
         for split, document in documents.items():

@@ -1,11 +1,19 @@
 """What every exporter is given, does and returns."""
 
+import os
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, final
+from types import TracebackType
+from typing import NamedTuple, Self, final
+
+import numpy as np
+from jaxtyping import UInt8
 
 from anogen_core.export.folder import write_once
+from anogen_core.export.pixels import png
 from anogen_core.records import LedgerRow, ReviewVerdict
 from anogen_core.storage import Dataset, StoredSample
 from anogen_core.storage.croissant import FileGroup
@@ -15,7 +23,10 @@ OnImage = Callable[[], None]
 
 @final
 class Export:
-    """One dataset on its way into one folder: the chosen images, and a way to write files that are whole or absent."""
+    """One dataset on its way into one folder: the chosen images, and ways to write files that are whole or absent.
+
+    Pictures are compressed and written by as many threads as there are cores; leaving the block waits for them.
+    """
 
     def __init__(
         self,
@@ -32,6 +43,22 @@ class Export:
         """Of the chosen images, in the order of the plan."""
         self._verdicts = verdicts
         self._on_image = on_image
+        cores = os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(cores, thread_name_prefix="export")
+        self._pending: deque[Future[None]] = deque()
+        self._most_pending = 4 * cores
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while kind is None and self._pending:
+                self._pending.popleft().result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[StoredSample]:
         """Yield the chosen images with the masks that reviewers left; each is done when the next one is asked for."""
@@ -53,6 +80,16 @@ class Export:
             StorageError: it could not be written.
         """
         write_once(self.folder / path, data)
+
+    def write_png(self, path: str, pixels: UInt8[np.ndarray, "..."]) -> None:
+        """Make sure that a file of the folder holds an image (H, W, 3) or a mask (H, W); done by the block's end.
+
+        Raises:
+            StorageError: one of the pictures could not be written.
+        """
+        if len(self._pending) >= self._most_pending:
+            self._pending.popleft().result()
+        self._pending.append(self._pool.submit(lambda: write_once(self.folder / path, png(pixels))))
 
 
 class Listing(NamedTuple):

@@ -14,7 +14,6 @@ from typing import Literal, final
 from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.normals import NormalPhotos
-from anogen_core.export.pixels import png
 from anogen_core.export.selection import SelectionSettings
 from anogen_core.records import GOOD, LedgerRow
 from anogen_core.storage.croissant import FileGroup
@@ -45,11 +44,11 @@ class MvtecExporter(Exporter):
         normals = NormalPhotos(export.dataset, export.rows if self._settings.normals else ())
         for sample in export:
             own = files[sample.row.request_id]
-            export.write(own["image"], png(sample.image))
-            export.write(own["mask"], png(sample.mask))
+            export.write_png(own["image"], sample.image)
+            export.write_png(own["mask"], sample.mask)
             if (photo := normals.take(sample)) is not None:
                 name, pixels = photo
-                export.write(f"train/good/{name}.png", png(pixels))
+                export.write_png(f"train/good/{name}.png", pixels)
         normals.warn(export.folder)
         groups = _GROUPS if self._settings.normals else _GROUPS[:2]
         return Listing("in the layout of MVTec AD", files, groups, normals.notes())

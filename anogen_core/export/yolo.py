@@ -23,7 +23,7 @@ from anogen_core.arrays import Mask
 from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.normals import NormalPhotos
-from anogen_core.export.pixels import instance_masks, png
+from anogen_core.export.pixels import instance_masks
 from anogen_core.export.selection import Split, SplitSettings
 from anogen_core.storage.croissant import FileGroup
 
@@ -68,13 +68,13 @@ class YoloExporter(Exporter):
             own = {kind: f"{kind}s/{split}/{names[row.request_id]}" for kind in ("image", "label")}
             files[row.request_id] = {"image": f"{own['image']}.png", "label": f"{own['label']}.txt"}
             filled.add(split)
-            export.write(f"{own['image']}.png", png(sample.image))
+            export.write_png(f"{own['image']}.png", sample.image)
             export.write(
                 f"{own['label']}.txt", self._label(defects.index(row.defect), sample.mask, instance_masks(sample))
             )
             if (photo := normals.take(sample)) is not None:
                 name, pixels = photo
-                export.write(f"images/{split}/good/{name}.png", png(pixels))
+                export.write_png(f"images/{split}/good/{name}.png", pixels)
                 export.write(f"labels/{split}/good/{name}.txt", b"")
         normals.warn(export.folder)
         export.write("data.yaml", _description(defects, validates="val" in filled).encode())
