@@ -1,7 +1,8 @@
-"""`anogen predict` as a person meets it: photos in, scores and verdicts out, with the threshold's own error."""
+"""What a finished run's detectors are for: `anogen predict`, `anogen onnx`, `anogen evaluate`."""
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anogen_core.metrics.predictions import Predictions
+from anogen_core.evaluation import Comparison, Evaluation
+from anogen_core.metrics.predictions import METRICS, Predictions
 from anogen_core.stages.prediction import best_threshold
 from anogen_core.stages.result import read_result
 from anogen_core.storage.artifacts import ArtifactStore
@@ -41,16 +43,31 @@ def test_threshold_has_the_best_f1_of_all(pairs: list[tuple[int, bool]]) -> None
     assert stated == pytest.approx(max(f1(float(score)) for score in scores))
 
 
+@pytest.fixture(scope="module")
+def finished(small_run: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return run file and output of a finished run of one category with detectors."""
+    folder = tmp_path_factory.mktemp("finished")
+    run_file, output = folder / "run.yaml", folder / "out"
+    settings = {**small_run, "output": str(output), "support": {"shots": 2, "defects": ["felt/cut", "felt/spot"]}}
+    run_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    said = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main()", "run", str(run_file)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    return run_file, output
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_finished_run_predicts_new_photos(
-    small_run: dict[str, object], photos: Path, anogen: Anogen, tmp_path: Path
+    finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
 ) -> None:
     """Photos get the scores that the evaluation stored; heat maps have the photo's size; a bad file fails alone."""
-    run_file, output = tmp_path / "run.yaml", tmp_path / "out"
-    settings = {**small_run, "output": str(output), "support": {"shots": 2, "defects": ["felt/cut", "felt/spot"]}}
-    run_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    assert anogen("run", run_file).returncode == 0
+    output = finished[1]
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no photo")
 
@@ -91,6 +108,42 @@ def test_a_finished_run_predicts_new_photos(
     assert about["frame"] == [about["image_size"]] * 2 == list(rgb.shape[:2])
     (score,), _ = session.run(["score", "anomaly_map"], {"photo": rgb[None]})
     assert score == pytest.approx(scores["/".join(photo.with_suffix("").parts[-4:])], abs=1e-4)
+
+
+def _detectors(output: Path) -> dict[str, int]:
+    """Return when each detector's record was written."""
+    return {p.parent.name: p.stat().st_mtime_ns for p in (output / "artifacts").glob("detector-*/artifact.json")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Path], anogen: Anogen) -> None:
+    """A run's detectors are reused; JSON is the whole answer; the report shows the same numbers."""
+    run_file, output = finished
+    from_run = _detectors(output)
+
+    said = anogen("evaluate", run_file, "--seeds", "2", "--json", "--set", "evaluation.replicates=100")
+
+    assert said.returncode == 0, said.stderr
+    answer = json.loads(said.stdout)
+    (comparison,) = (Comparison.model_validate(c) for c in answer["comparisons"])
+    evaluations = [Evaluation.model_validate(e) for e in answer["evaluations"]]
+    after = _detectors(output)
+    assert len(from_run) == 2
+    assert {key: after[key] for key in from_run} == from_run
+    assert len(after) == 8
+    assert [a.arm for a in comparison.arms] == ["perlin", "support_only", "cutpaste", "generated"]
+    assert comparison.seeds == (0, 1)
+    assert len({e.predictions for e in evaluations}) == 8
+    for evaluation in evaluations:
+        stored = ArtifactStore(f"{output}/artifacts").read(str(evaluation.predictions), "predictions.npz")
+        again = Predictions.from_bytes(stored)
+        assert again.metrics() == {name: getattr(evaluation, name) for name in METRICS}
+        assert not set(again.sample_id.tolist()) & set(evaluation.excluded_ids)
+    value = comparison.arms[3].metrics["pixel_ap"]
+    assert value is not None
+    shown = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    assert shown in (output / "report.html").read_text(encoding="utf-8")
 
 
 def test_wrong_choices_are_named(anogen: Anogen, tmp_path: Path) -> None:
