@@ -25,6 +25,7 @@ from anogen_core.records import (
     Record,
     Shard,
     ShardReceipt,
+    SupportSet,
 )
 from anogen_core.settings import fingerprint
 from anogen_core.stages.catalogue import Category, read_category
@@ -35,11 +36,12 @@ from anogen_core.storage import DatasetSpec, DatasetWriter
 
 
 class PlannedDataset(Record):
-    """Where a dataset goes, what it will hold, and the embeddings it is made with."""
+    """Where a dataset goes, what it will hold, and what it is made with."""
 
     uri: str
     spec: DatasetSpec
     embeddings: tuple[ConceptEmbedding, ...]
+    supports: tuple[SupportSet, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def plan_dataset(
     spec = _spec(config, category, requests, embeddings)
     uri = f"{config.output}/datasets/{spec.name}.zarr"
     DatasetWriter(uri, spec).create()
-    return PlannedDataset(uri=uri, spec=spec, embeddings=tuple(embeddings)), shards
+    planned = PlannedDataset(uri=uri, spec=spec, embeddings=tuple(embeddings), supports=category.supports)
+    return planned, shards
 
 
 def is_made(shard: Shard, dataset: PlannedDataset) -> bool:
@@ -90,7 +93,7 @@ def make_shard(
         return receipt
     started = time.monotonic()
     spec = dataset.spec
-    work = ShardWork(spec.category, (spec.height, spec.width), dataset.embeddings, config)
+    work = ShardWork(dataset.supports, (spec.height, spec.width), dataset.embeddings, config)
     endings = work.run(shard.requests, on_image=on_image)
     digests = {e.defect: e.digest for e in dataset.embeddings}
     samples = [

@@ -26,6 +26,7 @@ def execute(run_file: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Run a run file and return what it made: `datasets` and `report`."""
     home = _home(run_file, overrides)
     os.environ.update(quiet_environment(home))
+    home.mkdir(parents=True, exist_ok=True)
     api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:
