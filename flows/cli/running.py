@@ -53,6 +53,7 @@ def demo(out: Path, overrides: Sequence[str]) -> None:
 
 def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display: ProgressDisplay) -> dict[str, Any]:
     from anogen_core.config import load_config  # noqa: PLC0415
+    from anogen_core.errors import AnogenError  # noqa: PLC0415
     from flows.cli.starting import audit_or_stop, require_places  # noqa: PLC0415
     from tasks import progress  # noqa: PLC0415
 
@@ -63,7 +64,9 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
     if api is not None:
         api.wait()
         os.environ["PREFECT_API_URL"] = api.url
+    import httpx  # noqa: PLC0415
     from prefect.events.worker import EventsWorker  # noqa: PLC0415
+    from prefect.exceptions import PrefectHTTPStatusError  # noqa: PLC0415
     from prefect.logging.handlers import APILogHandler  # noqa: PLC0415
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
 
@@ -75,6 +78,11 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
         # A local run needs no heartbeat; joining its thread costs a second for each flow.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             return run_fleet(config, warnings)
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise AnogenError(
+            f"{os.environ['PREFECT_API_URL']}: the Prefect server does not answer ({error}). Finished work is kept; start"
+            " the server, or unset PREFECT_API_URL to have one of the run's own, and run again."
+        ) from error
     finally:
         silence()
         # What is still on its way to the flow page must arrive before the server stops.

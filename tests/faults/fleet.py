@@ -20,7 +20,7 @@ from deployments.native import free_ports
 COMMAND = "from flows.cli import main; main()"
 Begin = Callable[..., Path]
 """Writes a run file: `begin(output, **settings)`."""
-_PATIENCE = 240.0
+_PATIENCE = 500.0
 
 
 class Undisturbed(NamedTuple):
@@ -78,9 +78,10 @@ class Fleet:
 
     def busy(self) -> dict[str, tuple[str, ...]]:
         """Return the names of the workers and what each works on."""
-        with Client(self.address, timeout=30, set_as_default=False) as client:
-            names = {address: about["id"] for address, about in client.scheduler_info(n_workers=-1)["workers"].items()}
-            return {names[address]: tuple(map(str, keys)) for address, keys in client.processing().items()}
+        with Client(self.address, timeout=_PATIENCE, set_as_default=False) as client:
+            work = client.processing()
+            workers = client.scheduler_info(n_workers=-1)["workers"]
+            return {about["id"]: tuple(map(str, work.get(address, ()))) for address, about in workers.items()}
 
     def generating(self) -> list[str]:
         """Return the workers that make a shard now."""

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 Fault = Literal["refuse", "503", "hang"]
 
 _WRITES_A_SHARD: Final = re.compile(rb"^PUT \S*\.parts/data/")
+_BODY: Final = b"<Error><Code>ServiceUnavailable</Code><Message>Please reduce your request rate.</Message></Error>"
 _BUSY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/xml\r\nContent-Length: 88\r\n\r\n"
-    b"<Error><Code>ServiceUnavailable</Code><Message>Please reduce your rate</Message></Error>"
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/xml\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 )
 
 

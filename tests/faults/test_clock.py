@@ -9,7 +9,7 @@ from distributed import Client
 
 from tests.faults.fleet import Begin, Fleet, Undisturbed, sealed
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 _LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
@@ -24,7 +24,7 @@ def test_workers_whose_clocks_disagree(
     fleet.worker("ahead", FAKETIME="+3h", **fake)
     fleet.worker("behind", FAKETIME="-2d", **fake)
     fleet.until(lambda: len(fleet.busy()) == 2, "both workers")
-    with Client(address, set_as_default=False) as client:
+    with Client(address, timeout=120, set_as_default=False) as client:
         clocks = sorted(now - time.time() for now in client.run(time.time).values())
     assert clocks[0] < -24 * 3600
     assert clocks[1] > 3600

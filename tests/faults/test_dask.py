@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.fleet import Begin, Fleet, Undisturbed, commits, sealed
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -52,7 +52,6 @@ def test_a_flow_that_is_asked_to_stop_while_workers_generate(
     fault_is_now()
 
     assert fleet.ended() != 0
-    print(fleet.said())
     assert "Traceback" not in fleet.said()
     assert sealed(generating.with_name("out")) == {}
 
@@ -70,7 +69,7 @@ def test_a_scheduler_killed_while_workers_generate(
     fault_is_now()
 
     assert fleet.ended() == 1
-    print(fleet.said())
+    assert "tasks failed (the Dask scheduler went away). Run again" in fleet.said()
     assert "Traceback" not in fleet.said()
     for worker in ("worker-1", "worker-2"):
         fleet.kill(worker)
@@ -84,7 +83,7 @@ def test_a_scheduler_killed_while_workers_generate(
 def test_a_worker_that_hangs_in_the_middle_of_a_shard(
     fleet: Fleet, begin: Begin, undisturbed: Undisturbed, tmp_path: Path, fault_is_now: Callable[[], None]
 ) -> None:
-    """After the scheduler's worker-ttl its shard is made by the other worker; what it makes later counts for nothing."""
+    """After the scheduler's worker-ttl the other worker makes its shard; what it makes later counts for nothing."""
     address = fleet.dask(workers=2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="20s")
     run_file = begin(tmp_path / "out", runner={"kind": "dask", "address": address})
     fleet.run(run_file)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.fleet import COMMAND, Begin, Undisturbed, sealed
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 # In a mount namespace of its own, so that the file system is gone with its last process.
 _SCRIPT = """
@@ -72,7 +72,6 @@ def test_a_disk_that_is_full(
         check=False,
     )
 
-    print(said.stdout, said.stderr, log.read_text())
     assert said.stdout.split("\n")[:2] == ["full: 1", "freed: 0"], said.stderr
     assert "the disk is full" in log.read_text()
     assert "Traceback" not in log.read_text()

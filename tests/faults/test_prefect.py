@@ -8,7 +8,7 @@ import pytest
 from deployments.native import free_ports
 from tests.faults.fleet import Begin, Fleet, Undisturbed, commits, sealed
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 
 def test_a_prefect_server_killed_and_started_again(
@@ -26,7 +26,6 @@ def test_a_prefect_server_killed_and_started_again(
         fault_is_now()
         fleet.prefect(port, tmp_path / "prefect")
 
-        print(fleet.said())
         assert fleet.ended() == 0, fleet.said()
         assert sealed(tmp_path / "out") == undisturbed.digests
 
@@ -44,7 +43,6 @@ def test_a_prefect_server_that_does_not_come_back(
         fault_is_now()
 
         code = fleet.ended()
-        print(fleet.said())
         assert code == 1
         assert "Traceback" not in fleet.said()
         assert url in fleet.said()

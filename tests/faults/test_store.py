@@ -9,7 +9,7 @@ import pytest
 from tests.faults.fleet import Begin, Fleet, Undisturbed, commits, sealed
 from tests.faults.proxy import Fault, FaultyEndpoint
 
-pytestmark = pytest.mark.fleet
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
 
 @pytest.mark.timeout(900)
