@@ -15,7 +15,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.futures import PrefectFuture, as_completed
 from pydantic import BaseModel
 
-from anogen_core.errors import AnogenError, InterruptedRunError
+from anogen_core.errors import AnogenError, FullStoreError, InterruptedRunError
 from tasks import progress
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,9 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
                 with _unless_the_server_is_away():
                     update_progress_artifact(bar, progress=100 * count / len(futures))
     if failures:
-        reasons = "; ".join([*dict.fromkeys(map(_describe, failures))][:3])
+        count, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)
         raise AnogenError(
-            f"{stage}: {len(failures)} of {len(futures)} tasks failed ({reasons}). Run again: finished work is kept."
+            f"{stage}: {count} tasks failed ({reasons}). Run again: finished work is kept."
         ) from failures[0]
     return [results[f.task_run_id] for f in futures]
 
@@ -98,6 +98,15 @@ def _stopping_at_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _reasons(failures: Sequence[BaseException]) -> str:
+    """Return the first different reasons; a full disk is one, whatever could not be written to it."""
+    told: dict[object, str] = {}
+    for failure in failures:
+        text = _describe(failure)
+        told.setdefault(FullStoreError if isinstance(failure, FullStoreError) else text, text)
+    return "; ".join([*told.values()][:3])
 
 
 def _describe(error: BaseException) -> str:

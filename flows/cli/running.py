@@ -80,8 +80,8 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
             return run_fleet(config, warnings)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         raise AnogenError(
-            f"{os.environ['PREFECT_API_URL']}: the Prefect server does not answer ({error}). Finished work is kept; start"
-            " the server, or unset PREFECT_API_URL to have one of the run's own, and run again."
+            f"{os.environ['PREFECT_API_URL']}: the Prefect server does not answer ({error}). Finished work is kept;"
+            " start the server, or unset PREFECT_API_URL to have one of the run's own, and run again."
         ) from error
     finally:
         silence()
