@@ -61,9 +61,9 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
                 with _unless_the_server_is_away():
                     update_progress_artifact(bar, progress=100 * count / len(futures))
     if failures:
-        count, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)
+        share, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)
         raise AnogenError(
-            f"{stage}: {count} tasks failed ({reasons}). Run again: finished work is kept."
+            f"{stage}: {share} tasks failed ({reasons}). Run again: finished work is kept."
         ) from failures[0]
     return [results[f.task_run_id] for f in futures]
 

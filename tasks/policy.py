@@ -14,7 +14,7 @@ _PERMANENT = (InputError, TrainingError, CorruptDatasetError, FullStoreError, In
 
 
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether trying again can help: not for wrong input, diverged training, corrupt data, a full disk or a stop."""
+    """Return whether trying again can help; it cannot with wrong input, diverged training, a full disk or a stop."""
     try:
         state.result()
     except _PERMANENT:
