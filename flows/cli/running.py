@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from anogen_core.errors import AnogenError
 from flows.cli.progress import ProgressDisplay
 from flows.local_api import LocalApi, quiet_environment
 
@@ -53,7 +54,6 @@ def demo(out: Path, overrides: Sequence[str]) -> None:
 
 def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display: ProgressDisplay) -> dict[str, Any]:
     from anogen_core.config import load_config  # noqa: PLC0415
-    from anogen_core.errors import AnogenError  # noqa: PLC0415
     from flows.cli.starting import audit_or_stop, require_places  # noqa: PLC0415
     from tasks import progress  # noqa: PLC0415
 
@@ -79,15 +79,19 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             return run_fleet(config, warnings)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        raise AnogenError(
-            f"{os.environ['PREFECT_API_URL']}: the Prefect server does not answer ({error}). Finished work is kept;"
-            " start the server, or unset PREFECT_API_URL to have one of the run's own, and run again."
-        ) from error
+        raise (_lost(error) if api is None else api.explain(error)) from error
     finally:
         silence()
         # What is still on its way to the flow page must arrive before the server stops.
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=10)
+
+
+def _lost(error: Exception) -> AnogenError:
+    return AnogenError(
+        f"{os.environ['PREFECT_API_URL']}: the Prefect server does not answer ({error}). Finished work is kept;"
+        " start the server, or unset PREFECT_API_URL to have one of the run's own, and run again."
+    )
 
 
 def _stop_once(*_: object) -> None:
