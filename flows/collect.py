@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.futures import PrefectFuture, as_completed
 from pydantic import BaseModel
@@ -39,6 +40,7 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
     Raises:
         AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored.
         InterruptedRunError: a person asked the run to stop.
+        ConcurrencySlotAcquisitionError: the Prefect server has gone away.
     """
     bar: Any = None
     with _unless_the_server_is_away():
@@ -49,7 +51,8 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
         for count, future in enumerate(as_completed(list(futures)), 1):
             try:
                 results[future.task_run_id] = record.model_validate(future.result())
-            except InterruptedRunError:
+            except (InterruptedRunError, ConcurrencySlotAcquisitionError, httpx.HTTPError):
+                # Without the Prefect server no task begins: each would wait a minute for it, one after the other.
                 raise
             except Exception as error:  # noqa: BLE001 - every failure is reported below
                 failures.append(error)

@@ -30,6 +30,7 @@ def quiet_environment(home: Path) -> dict[str, str]:
         # Everything goes to the flow page; the terminal gets one message in the end.
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
