@@ -14,10 +14,12 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-# The services of docker-compose.yml as plain processes, a run of two categories on them, one worker killed on the way.
+# The services of docker-compose.yml as plain processes, a run of two categories on them, one worker killed on the way;
+# then every fault of docs/reliability.md, about 25 minutes.
 test-fleet: $(VENV)/.installed-fleet
 	$(BIN)/python -m deployments.native_fleet
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/deployments tests/flows
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m fleet tests/faults
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -43,8 +45,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-fleet: $(VENV)/.installed-dev
 	@{ ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; } >/dev/null 2>&1 && command -v redis-server >/dev/null \
-		|| { echo "PostgreSQL or Redis is missing; installing both"; apt-get update -q \
-		&& apt-get install -y --no-install-recommends postgresql redis-server; }
+		&& command -v faketime >/dev/null \
+		|| { echo "PostgreSQL, Redis or faketime is missing; installing them"; apt-get update -q \
+		&& apt-get install -y --no-install-recommends postgresql redis-server faketime; }
 	$(BIN)/python -m pip install --quiet -e '.[dev,fleet]'
 	@touch $@
 

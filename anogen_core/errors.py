@@ -17,6 +17,10 @@ class StorageError(AnogenError, OSError):
     """The object store did not do what was asked, after all retries."""
 
 
+class FullStoreError(StorageError):
+    """There is no space left; trying again does not help before somebody makes some."""
+
+
 class CorruptDatasetError(StorageError):
     """Stored bytes differ from what their commit record or manifest promises."""
 

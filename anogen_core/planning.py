@@ -211,6 +211,7 @@ def plan_requests(
     *,
     load: Callable[[Sample], Image],
     seed: int,
+    background: Background | None = None,
 ) -> list[GenerationRequest]:
     """Return every request of one category, blocked ones included, in a fixed order.
 
@@ -222,9 +223,9 @@ def plan_requests(
         settings: Counts, sizes and places.
         load: Returns a photo in the frame.
         seed: The run's seed.
+        background: Of the normal photos, where their statistics tell the product from what is around it.
     """
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
-    background = find_background(normals, settings.foreground, load=load)
     requests: list[GenerationRequest] = []
     for defect in sorted(support):
         planner = DefectPlanner.learn(

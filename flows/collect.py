@@ -1,5 +1,6 @@
 """Wait for mapped tasks: progress for the flow page, one clear error when some of them fail."""
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -7,13 +8,18 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.futures import PrefectFuture, as_completed
 from pydantic import BaseModel
 
-from anogen_core.errors import AnogenError, InterruptedRunError
+from anogen_core.errors import AnogenError, FullStoreError, InterruptedRunError
 from tasks import progress
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
@@ -34,15 +40,19 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
     Raises:
         AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored.
         InterruptedRunError: a person asked the run to stop.
+        ConcurrencySlotAcquisitionError: the Prefect server has gone away.
     """
-    bar = create_progress_artifact(progress=0.0, key=_slug(stage), description=stage)
+    bar: Any = None
+    with _unless_the_server_is_away():
+        bar = create_progress_artifact(progress=0.0, key=_slug(stage), description=stage)
     results: dict[UUID, T] = {}
     failures: list[BaseException] = []
     with _stopping_at_sigterm():
         for count, future in enumerate(as_completed(list(futures)), 1):
             try:
                 results[future.task_run_id] = record.model_validate(future.result())
-            except InterruptedRunError:
+            except (InterruptedRunError, ConcurrencySlotAcquisitionError, httpx.HTTPError):
+                # Without the Prefect server no task begins: each would wait a minute for it, one after the other.
                 raise
             except Exception as error:  # noqa: BLE001 - every failure is reported below
                 failures.append(error)
@@ -51,13 +61,23 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
                 release()
             progress.stop_if_asked()
             if isinstance(bar, UUID):
-                update_progress_artifact(bar, progress=100 * count / len(futures))
+                with _unless_the_server_is_away():
+                    update_progress_artifact(bar, progress=100 * count / len(futures))
     if failures:
-        reasons = "; ".join(dict.fromkeys(_describe(f) for f in failures[:3]))
+        share, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)
         raise AnogenError(
-            f"{stage}: {len(failures)} of {len(futures)} tasks failed ({reasons}). Run again: finished work is kept."
+            f"{stage}: {share} tasks failed ({reasons}). Run again: finished work is kept."
         ) from failures[0]
     return [results[f.task_run_id] for f in futures]
+
+
+@contextmanager
+def _unless_the_server_is_away() -> Iterator[None]:
+    """Go on without the flow page when the Prefect server does not answer, after the retries of Prefect's client."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        log.warning("The flow page does not show the progress: the Prefect server does not answer (%s)", error)
 
 
 @contextmanager
@@ -83,10 +103,27 @@ def _stopping_at_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _reasons(failures: Sequence[BaseException]) -> str:
+    """Return the first different reasons; a full disk is one, whatever could not be written to it."""
+    told: dict[object, str] = {}
+    for failure in failures:
+        text = _describe(failure)
+        told.setdefault(FullStoreError if isinstance(failure, FullStoreError) else text, text)
+    return "; ".join([*told.values()][:3])
+
+
 def _describe(error: BaseException) -> str:
-    if type(error).__name__ == "KilledWorker":
-        return "a Dask worker died, probably out of memory"
-    return f"{error}" if isinstance(error, AnogenError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, AnogenError):
+        return str(error)
+    # By name, because threads run without Dask.
+    return _DASK.get(type(error).__name__, f"{type(error).__name__}: {error}")
+
+
+_DASK = {
+    "KilledWorker": "the Dask workers that tried died, probably out of memory",
+    "FutureCancelledError": "the Dask scheduler went away",
+    "CommClosedError": "the Dask scheduler went away",
+}
 
 
 def _slug(text: str) -> str:

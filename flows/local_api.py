@@ -1,6 +1,7 @@
 """A Prefect API server that lives as long as one run, so that nobody has to start one by hand."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from anogen_core.errors import AnogenError
+from anogen_core.errors import AnogenError, FullStoreError
 
 _START_TIMEOUT = 180.0
+_ROOM = 1 << 20
+"""Bytes without which a database cannot work."""
 
 
 def quiet_environment(home: Path) -> dict[str, str]:
@@ -27,6 +30,7 @@ def quiet_environment(home: Path) -> dict[str, str]:
         # Everything goes to the flow page; the terminal gets one message in the end.
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -86,6 +90,15 @@ class LocalApi:
         self.stop()
         raise AnogenError(
             f"The local Prefect server did not start; its log is {self._log}. Delete {self._log.parent} and try again."
+        )
+
+    def explain(self, error: Exception) -> AnogenError:
+        """Return in one sentence why the server failed: mostly because its disk, which is the output's, is full."""
+        home = self._log.parent
+        if shutil.disk_usage(home).free < _ROOM:
+            return FullStoreError(f"{home}: the disk is full. Free some space and run again; finished work is kept.")
+        return AnogenError(
+            f"The run's own Prefect server failed ({error}); its log is {self._log}. Finished work is kept; run again."
         )
 
     def stop(self) -> None:

@@ -32,8 +32,9 @@ def task_runners(settings: RunnerSettings) -> Iterator[NewRunner]:
     arithmetic = {
         f"distributed.nanny.pre-spawn-environ.{library}_NUM_THREADS": torch.get_num_threads() for library in libraries
     }
+    patience = {"distributed.scheduler.worker-ttl": f"{settings.worker_ttl}s"}
     with (
-        dask.config.set(arithmetic),
+        dask.config.set(arithmetic | patience),
         LocalCluster(
             n_workers=settings.workers,
             threads_per_worker=settings.threads_per_worker,

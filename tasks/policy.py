@@ -3,23 +3,27 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.context import TaskRunContext
 from prefect.tasks import Task, exponential_backoff
 
-from anogen_core.errors import CorruptDatasetError, InputError, InterruptedRunError, TrainingError
+from anogen_core.errors import CorruptDatasetError, FullStoreError, InputError, InterruptedRunError, TrainingError
 from anogen_core.settings import fingerprint
 
-_PERMANENT = (InputError, TrainingError, CorruptDatasetError, InterruptedRunError)
+_PERMANENT = (InputError, TrainingError, CorruptDatasetError, FullStoreError, InterruptedRunError)
+# Prefect's client has already tried for a minute to reach its server.
+_UNREACHABLE = (ConcurrencySlotAcquisitionError, httpx.HTTPError)
 
 
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether trying again can help: not for wrong input, diverged training, corrupt data or a person's stop."""
+    """Return whether trying again can help; it cannot with wrong input, diverged training, a full disk or a stop."""
     try:
         state.result()
-    except _PERMANENT:
+    except (*_PERMANENT, *_UNREACHABLE):
         return False
-    except Exception:  # noqa: BLE001 - the network, a full disk, a killed worker: anything else may pass
+    except Exception:  # noqa: BLE001 - the network, a killed worker: anything else may pass
         return True
     return False
 

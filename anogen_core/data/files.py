@@ -1,5 +1,6 @@
 """Safe reading of image files: the header before the pixels, and one clear message for every bad file."""
 
+import hashlib
 import stat
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,16 +60,21 @@ def verify(path: Path, *, max_pixels: int = PIXEL_LIMIT) -> tuple[Header, list[P
     return _examine(path, max_pixels=max_pixels, warnings=warnings), warnings
 
 
-def decode(path: Path) -> np.ndarray[Any, Any]:
+def decode(path: Path, *, sha256: str | None = None) -> np.ndarray[Any, Any]:
     """Return the pixels as stored: (H, W) or (H, W, 3 or 4) in OpenCV's BGR order, uint8 or uint16.
 
     EXIF orientation is ignored; the orientation tag of TIFF itself is obeyed, as every TIFF decoder does.
 
     Raises:
-        UnusableFileError: OpenCV cannot decode the file, or its pixels are not whole numbers of 8 or 16 bits.
+        UnusableFileError: OpenCV cannot decode the file, its pixels are not whole numbers of 8 or 16 bits, or it is
+            not the file that has this digest.
     """
     try:
-        pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        data = path.read_bytes()
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            fix = "Put the original file back, or begin another run with the new one."
+            raise UnusableFileError(error(path, "has changed since it was read first.", fix=fix))
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except (cv2.error, OSError) as failure:
         raise UnusableFileError(error(path, f"cannot be decoded ({_reason(failure)}).", fix=_COPY_AGAIN)) from failure
     if pixels is None:

@@ -61,9 +61,10 @@ def load_image(sample: Sample, frame_size: tuple[int, int], *, white_level: int 
     otherwise. The aspect ratio is not kept. Whoever repeats these steps gets the same bytes.
 
     Raises:
-        UnusableFileError: the file cannot be decoded.
+        UnusableFileError: the file cannot be decoded, or is another than when the data was read.
     """
-    return to_frame(read_photo(Path(sample.image_uri), white_level=white_level), frame_size)
+    pixels = decode(Path(sample.image_uri), sha256=sample.sha256)
+    return to_frame(to_rgb(pixels, white_level=white_level), frame_size)
 
 
 def to_frame(rgb: Image, frame_size: tuple[int, int]) -> Image:

@@ -1,7 +1,7 @@
 """Which pixels of a normal photo show the product: defects are placed there only."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.quality.contrast import to_lab
+from anogen_core.records import Record
 from anogen_core.settings import Settings
 
 _NOISE: Final = np.array([1.0, 0.7, 0.7, 0.7])
@@ -48,12 +49,13 @@ class ForegroundSettings(Settings):
         return self
 
 
-class Background(NamedTuple):
+class Background(Record):
     """Colour and grain of what surrounds the part: mean and spread of L*, a*, b* and log of the local deviation."""
 
-    mean: Float32[np.ndarray, "4"]
-    whitening: Float32[np.ndarray, "4 4"]
-    """Takes the features to unit variance."""
+    mean: tuple[float, ...]
+    """(4,)"""
+    whitening: tuple[tuple[float, ...], ...]
+    """(4, 4): takes the features to unit variance."""
     reach: float
     """Distance from the mean within which nearly all of the background lies."""
 
@@ -73,7 +75,11 @@ def learn_background(photos: Sequence[Image]) -> Background:
     whitening = vectors / np.sqrt(values)
     mean = core.mean(axis=0)
     inner = np.linalg.norm((core - mean) @ whitening, axis=1)
-    return Background(mean.astype(np.float32), whitening.astype(np.float32), float(_REACH * np.quantile(inner, 0.95)))
+    return Background(
+        mean=tuple(mean.tolist()),
+        whitening=tuple(map(tuple, whitening.tolist())),
+        reach=float(_REACH * np.quantile(inner, 0.95)),
+    )
 
 
 def find_foreground(
@@ -96,7 +102,9 @@ def find_foreground(
     if settings.method == "full":
         return np.ones(image.shape[:2], bool)
     if background is not None:
-        distance = np.linalg.norm((_features(image) - background.mean) @ background.whitening, axis=-1)
+        distance = np.linalg.norm(
+            (_features(image) - np.array(background.mean)) @ np.array(background.whitening), axis=-1
+        )
         # Smoothing carries the part's edge three pixels outwards: cut off after gaps are closed, with specks before.
         square = np.ones((5, 5), np.uint8)
         product = cv2.morphologyEx((distance > background.reach).astype(np.uint8), cv2.MORPH_OPEN, square) > 0

@@ -24,9 +24,11 @@ from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import Artifact, ArtifactStore, artifact_key
 
 
-def load_support(support: SupportSet, config: RunConfig) -> list[tuple[Image, Mask]]:
-    """Return the support photos with their masks, in the category's frame."""
-    frame = read_category(config, support.category).frame
+def load_support(
+    support: SupportSet, config: RunConfig, frame: tuple[int, int] | None = None
+) -> list[tuple[Image, Mask]]:
+    """Return the support photos with their masks in the category's frame; unless given, it is read from the data."""
+    frame = frame or read_category(config, support.category).frame
     return [(load_image(s, frame, white_level=config.frame.white_level), load_mask(s, frame)) for s in support.samples]
 
 

@@ -11,9 +11,10 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import bounding_box
 from anogen_core.generation import GENERATION_VERSION
+from anogen_core.masks.foreground import Background
 from anogen_core.masks.refinement import RefinedMask, refine_mask
 from anogen_core.masks.regions import region_digests
-from anogen_core.planning import PLANNING_VERSION, plan_requests, split_into_shards
+from anogen_core.planning import PLANNING_VERSION, find_background, plan_requests, split_into_shards
 from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import (
     BaseModelInfo,
@@ -24,8 +25,10 @@ from anogen_core.records import (
     MadeInstance,
     Outcome,
     Record,
+    Sample,
     Shard,
     ShardReceipt,
+    SupportSet,
 )
 from anogen_core.settings import fingerprint
 from anogen_core.stages.catalogue import Category, read_category
@@ -36,11 +39,14 @@ from anogen_core.storage import DatasetSpec, DatasetWriter
 
 
 class PlannedDataset(Record):
-    """Where a dataset goes, what it will hold, and the embeddings it is made with."""
+    """Where a dataset goes, what it will hold, and what it is made with."""
 
     uri: str
     spec: DatasetSpec
     embeddings: tuple[ConceptEmbedding, ...]
+    supports: tuple[SupportSet, ...]
+    background: Background | None = None
+    """Of the normal photos, where their statistics tell the product from what is around it."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +58,25 @@ class _Made:
     label: RefinedMask
 
 
+def background_of(config: RunConfig, category: Category) -> Background | None:
+    """Return what surrounds the product in the normal photos, where the foreground is found by their statistics."""
+    return find_background(category.normals, config.foreground, load=_loader(config, category))
+
+
 def plan_category(config: RunConfig, category: Category) -> list[GenerationRequest]:
     """Return every request of a category; needs no model."""
     return plan_requests(
         category.normals,
         {s.defect: load_support(s, config) for s in category.supports},
         config.plan,
-        load=lambda sample: load_image(sample, category.frame, white_level=config.frame.white_level),
+        load=_loader(config, category),
         seed=config.seed,
+        background=background_of(config, category),
     )
+
+
+def _loader(config: RunConfig, category: Category) -> Callable[[Sample], Image]:
+    return lambda sample: load_image(sample, category.frame, white_level=config.frame.white_level)
 
 
 def plan_dataset(
@@ -73,7 +89,14 @@ def plan_dataset(
     spec = _spec(config, category, requests, embeddings)
     uri = f"{config.output}/datasets/{spec.name}.zarr"
     DatasetWriter(uri, spec).create()
-    return PlannedDataset(uri=uri, spec=spec, embeddings=tuple(embeddings)), shards
+    planned = PlannedDataset(
+        uri=uri,
+        spec=spec,
+        embeddings=tuple(embeddings),
+        supports=category.supports,
+        background=background_of(config, category),
+    )
+    return planned, shards
 
 
 def is_made(shard: Shard, dataset: PlannedDataset) -> bool:
@@ -91,7 +114,7 @@ def make_shard(
         return receipt
     started = time.monotonic()
     spec = dataset.spec
-    work = ShardWork(spec.category, (spec.height, spec.width), dataset.embeddings, config)
+    work = ShardWork(dataset.supports, (spec.height, spec.width), dataset.embeddings, config, dataset.background)
     endings = work.run(shard.requests, on_image=on_image)
     digests = {e.defect: e.digest for e in dataset.embeddings}
     labels = [_label(e, config) for e in endings]

@@ -10,12 +10,12 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.masks.foreground import Background
 from anogen_core.masks.regions import find_region
-from anogen_core.planning import find_background, request_mask
+from anogen_core.planning import request_mask
 from anogen_core.records import GenerationRequest, Sample
 from anogen_core.report.figures import BOX_COLOUR, encode_png, outline
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.embedding import load_support
-from anogen_core.stages.generation import plan_category
+from anogen_core.stages.generation import background_of, plan_category
 
 _COLUMNS, _SIDE, _GAP, _TITLE = 10, 160, 6, 26
 
@@ -31,9 +31,7 @@ def placement_sheet(config: RunConfig) -> bytes:
 
 def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[Image]]]:
     requests = plan_category(config, category)
-    background = find_background(
-        category.normals, config.foreground, load=lambda sample: _photo(sample, config, category)
-    )
+    background = background_of(config, category)
     for support in category.supports:
         own = [r for r in requests if r.defect == support.defect]
         placed = [r for r in own if r.instances]

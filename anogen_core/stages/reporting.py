@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
+from anogen_core.data.problems import UnusableFileError
 from anogen_core.records import CheckpointRef, LedgerRow, Outcome, Sample
 from anogen_core.report import (
     CategoryReport,
@@ -53,10 +55,16 @@ def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str
 
 
 def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, count: int) -> list[GeneratedExample]:
-    """Return the first few made images of one defect, beside their normal photos."""
+    """Return the first few made images of one defect, beside their normal photos as far as these are still there."""
     category, stored = read_category(config, result.category), Dataset(result.dataset.uri)
     made = [row for row in stored.ledger() if row.outcome is Outcome.MADE and row.defect == defect]
-    return [_example(config, category, stored, row) for row in made[:count]]
+    examples: list[GeneratedExample] = []
+    for row in made:
+        if len(examples) == count:
+            break
+        with suppress(UnusableFileError):
+            examples.append(_example(config, category, stored, row))
+    return examples
 
 
 def picture(config: RunConfig, result: CategoryResult) -> bytes:

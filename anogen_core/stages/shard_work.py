@@ -13,11 +13,11 @@ from anogen_core.data.frame import load_image
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.diffusion.crop import bounding_box, choose_crop
 from anogen_core.generation import Job, generate, merge
+from anogen_core.masks.foreground import Background
 from anogen_core.masks.sampler import render
-from anogen_core.planning import DefectPlanner, find_background
+from anogen_core.planning import DefectPlanner
 from anogen_core.quality.gates import Gates
-from anogen_core.records import Box, ConceptEmbedding, GenerationRequest, Outcome, Sample
-from anogen_core.stages.catalogue import read_category
+from anogen_core.records import Box, ConceptEmbedding, GenerationRequest, Outcome, Sample, SupportSet
 from anogen_core.stages.embedding import artifact_name, load_support
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.evidence import doubt
@@ -45,16 +45,25 @@ class Ending:
 
 
 class ShardWork:
-    """Makes the requests of a shard and, in place of those that gates filter, their replacements."""
+    """Makes the requests of a shard and, in place of those that gates filter, their replacements.
+
+    It reads the photos that the plan names and never the data as a whole, which may have changed since.
+    """
 
     def __init__(
-        self, category: str, frame: tuple[int, int], embeddings: Sequence[ConceptEmbedding], config: RunConfig
+        self,
+        supports: Sequence[SupportSet],
+        frame: tuple[int, int],
+        embeddings: Sequence[ConceptEmbedding],
+        config: RunConfig,
+        background: Background | None = None,
     ) -> None:
         self.config = config
+        self._background = background
         self.frame = frame
         self._artifacts = ArtifactStore(f"{config.output}/artifacts")
         self._embeddings = {e.defect: e for e in embeddings}
-        self._supports = {s.defect: s for s in read_category(config, category).supports}
+        self._supports = {s.defect: s for s in supports}
         # Each of these once for a defect, and gone with the shard.
         self._vectors = functools.cache(self._read_vectors)
         self._gates = functools.cache(self._calibrate)
@@ -123,20 +132,19 @@ class ShardWork:
 
     def _calibrate(self, defect: str) -> Gates | None:
         """Return the gates of a defect; none for one that has an embedding but no photos to calibrate them on."""
-        photos = load_support(self._supports[defect], self.config)
+        photos = load_support(self._supports[defect], self.config, self.frame)
         return Gates.calibrate(photos, self.config.quality) if self.config.quality.gates else None
 
     def _learn_planner(self, defect: str) -> DefectPlanner:
         support = self._supports[defect]
-        normals, load = read_category(self.config, support.category).normals, self._load
         return DefectPlanner.learn(
             support.category,
             defect,
-            load_support(support, self.config),
+            load_support(support, self.config, self.frame),
             self.config.plan,
-            load=load,
+            load=self._load,
             seed=self.config.seed,
-            background=find_background(normals, self.config.foreground, load=load),
+            background=self._background,
         )
 
     def _load(self, sample: Sample) -> Image:

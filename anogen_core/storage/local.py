@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
-from anogen_core.errors import CorruptDatasetError, MissingObjectError, StorageError
+from anogen_core.errors import CorruptDatasetError, FullStoreError, MissingObjectError, StorageError
 from anogen_core.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -166,12 +166,15 @@ def explained(path: Path) -> Iterator[None]:
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         raise StorageError(f"{path}: a file and a directory have the same name. Move one of them.") from error
     except OSError as error:
+        if error.errno in _FULL:
+            raise FullStoreError(
+                f"{path}: {_FULL[error.errno]}. Free some space and run again; finished shards are kept."
+            ) from error
         raise StorageError(f"{path}: {_REASONS.get(error.errno or 0, error.strerror or str(error))}") from error
 
 
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _REASONS = {
-    errno.ENOSPC: "the disk is full. Free some space and run again; finished shards are kept.",
-    errno.EDQUOT: "the disk quota is used up. Free some space and run again; finished shards are kept.",
     errno.EROFS: "the file system is read-only. Choose another directory.",
     errno.ENAMETOOLONG: "the path is too long. Choose a shorter directory or name.",
 }

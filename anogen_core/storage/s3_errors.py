@@ -72,6 +72,8 @@ def explain(error: Exception, *, where: str, bucket: str) -> StorageError:
         reason = f"the server does not accept the credentials ({code}). {_CREDENTIALS}"
     elif isinstance(error, NoCredentialsError | PartialCredentialsError):
         reason = f"there are no complete S3 credentials. {_CREDENTIALS}"
+    elif code == "RequestTimeTooSkewed":
+        reason = "the clocks of this machine and of the server differ too much. Set both by NTP and run again."
     elif code in {"NotImplemented", "501"}:
         reason = "the server cannot do what is needed (create-only writes). Use another S3 server."
     elif isinstance(error, BotoCoreError) and may_pass(error):

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from anogen_core.errors import AnogenError
 from flows.cli.progress import ProgressDisplay
 from flows.local_api import LocalApi, quiet_environment
 
@@ -26,6 +27,7 @@ def execute(run_file: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Run a run file and return what it made: `datasets` and `report`."""
     home = _home(run_file, overrides)
     os.environ.update(quiet_environment(home))
+    home.mkdir(parents=True, exist_ok=True)
     api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:
@@ -62,7 +64,9 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
     if api is not None:
         api.wait()
         os.environ["PREFECT_API_URL"] = api.url
+    import httpx  # noqa: PLC0415
     from prefect.events.worker import EventsWorker  # noqa: PLC0415
+    from prefect.exceptions import PrefectHTTPStatusError  # noqa: PLC0415
     from prefect.logging.handlers import APILogHandler  # noqa: PLC0415
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
 
@@ -74,11 +78,20 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
         # A local run needs no heartbeat; joining its thread costs a second for each flow.
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             return run_fleet(config, warnings)
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise (_lost(error) if api is None else api.explain(error)) from error
     finally:
         silence()
         # What is still on its way to the flow page must arrive before the server stops.
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=10)
+
+
+def _lost(error: Exception) -> AnogenError:
+    return AnogenError(
+        f"{os.environ['PREFECT_API_URL']}: the Prefect server does not answer ({error}). Finished work is kept;"
+        " start the server, or unset PREFECT_API_URL to have one of the run's own, and run again."
+    )
 
 
 def _stop_once(*_: object) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from prefect.states import Failed
 
-from anogen_core.errors import AnogenError, InputError, StorageError, TrainingError
+from anogen_core.errors import AnogenError, FullStoreError, InputError, StorageError, TrainingError
 from tasks.policy import by_content, is_transient
 
 
@@ -11,13 +11,14 @@ from tasks.policy import by_content, is_transient
     ("error", "again"),
     [
         (StorageError("no answer"), True),
-        (OSError("disk full"), True),
+        (OSError("broken pipe"), True),
+        (FullStoreError("disk full"), False),
         (InputError("typo"), False),
         (TrainingError("NaN"), False),
     ],
 )
 def test_only_what_may_pass_is_tried_again(error: AnogenError | OSError, again: bool) -> None:  # noqa: FBT001
-    """The network may come back; wrong input and a diverged training do not get better."""
+    """The network may come back; wrong input, a diverged training and a full disk do not get better."""
     assert is_transient(None, None, Failed(data=error)) is again  # type: ignore[arg-type]
 
 

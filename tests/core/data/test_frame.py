@@ -1,5 +1,6 @@
 """Photos and masks in the frame."""
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -31,7 +32,7 @@ def _sample(image: Path, *, mask: Path | None = None, defect: str = "crack") -> 
         split="test",
         image_uri=str(image),
         mask_uri=str(mask) if mask else None,
-        sha256="0",
+        sha256=hashlib.sha256(image.read_bytes()).hexdigest() if image.exists() else "0",
     )
 
 
@@ -196,3 +197,13 @@ def test_a_file_that_is_not_an_image_is_an_input_error(tmp_path: Path) -> None:
         load_image(_sample(tmp_path / "a.png"), (16, 16))
     with pytest.raises(InputError, match=r"b\.png: cannot be decoded \(No such file"):
         load_image(_sample(tmp_path / "b.png"), (16, 16))
+
+
+def test_a_photo_that_was_changed_is_an_input_error(tmp_path: Path) -> None:
+    """Another photo under the same name is not taken for the one that the data was read with."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((16, 16, 3), 9, np.uint8))
+    sample = _sample(tmp_path / "a.png")
+    cv2.imwrite(sample.image_uri, np.zeros((16, 16, 3), np.uint8))
+
+    with pytest.raises(InputError, match=r"a\.png: has changed since it was read first"):
+        load_image(sample, (16, 16))

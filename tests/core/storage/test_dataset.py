@@ -206,6 +206,21 @@ def test_of_two_writers_of_a_shard_one_wins_with_all_of_its_objects(uri: str, ma
     assert kept == {receipts[0].attempt}
 
 
+def test_a_writer_that_comes_after_the_seal_leaves_nothing(uri: str, making: Any) -> None:
+    """A worker that hung while another made its shard may end when the dataset is sealed and its parts are removed."""
+    digest, spec = making.dataset(uri), making.spec()
+    late = making.shard(spec, 0)
+
+    receipt = DatasetWriter(uri, spec).write_shard(
+        0, late.rows, late.images, box_masks=late.masks, masks=late.masks, seconds=1.0
+    )
+
+    assert receipt == Dataset(uri).manifest.receipts[0]
+    assert Dataset(uri).ref().digest == digest
+    assert verify(uri) == []
+    assert list(open_store(uri.replace(".zarr", ".parts")).list()) == []
+
+
 def test_two_sealers_do_not_disturb_each_other(uri: str, making: Any) -> None:
     """Sealing at the same time gives both the same sound dataset."""
     spec = making.spec()

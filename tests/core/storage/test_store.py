@@ -315,6 +315,7 @@ def test_absent_credentials_are_explained(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("AccessDenied", 403, "no permission"),
         ("SignatureDoesNotMatch", 403, "does not accept the credentials"),
         ("NotImplemented", 501, "create-only"),
+        ("RequestTimeTooSkewed", 403, "Set both by NTP"),
     ],
 )
 def test_a_refusal_is_explained(code: str, status: int, message: str) -> None:

@@ -1,0 +1,100 @@
+"""Workers, schedulers and flows that die, are stopped or hang: the dataset is the one of an undisturbed run."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fleet import Begin, Fleet, Undisturbed, commits, sealed
+
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+def generating(fleet: Fleet, begin: Begin, tmp_path: Path) -> Path:
+    """Two workers and a run of which one shard is stored and others are in work; the run file is returned."""
+    run_file = begin(tmp_path / "out", runner={"kind": "dask", "address": fleet.dask(workers=2)})
+    fleet.run(run_file)
+    fleet.until(lambda: commits(tmp_path / "out") and fleet.generating(), "a shard in work")
+    return run_file
+
+
+def test_a_worker_killed_in_the_middle_of_a_shard(
+    fleet: Fleet, generating: Path, undisturbed: Undisturbed, fault_is_now: Callable[[], None]
+) -> None:
+    """Its shard is made by the other worker, in the same run."""
+    fleet.kill(fleet.generating()[0])
+    fault_is_now()
+
+    assert fleet.ended() == 0, fleet.said()
+    assert sealed(generating.with_name("out")) == undisturbed.digests
+
+
+def test_a_flow_killed_while_workers_generate(
+    fleet: Fleet, generating: Path, undisturbed: Undisturbed, fault_is_now: Callable[[], None]
+) -> None:
+    """The same command goes on, also while a worker still has a shard of the dead run in its hands."""
+    fleet.kill("run")
+    fault_is_now()
+
+    fleet.run(generating)
+
+    assert fleet.ended() == 0, fleet.said()
+    assert sealed(generating.with_name("out")) == undisturbed.digests
+
+
+def test_a_flow_that_is_asked_to_stop_while_workers_generate(
+    fleet: Fleet, generating: Path, undisturbed: Undisturbed, fault_is_now: Callable[[], None]
+) -> None:
+    """SIGTERM ends it without waiting for all shards; the same command goes on."""
+    fleet.signal("run", signal.SIGTERM)
+    fault_is_now()
+
+    assert fleet.ended() != 0
+    assert "Traceback" not in fleet.said()
+    assert sealed(generating.with_name("out")) == {}
+
+    fleet.run(generating)
+
+    assert fleet.ended() == 0, fleet.said()
+    assert sealed(generating.with_name("out")) == undisturbed.digests
+
+
+def test_a_scheduler_killed_while_workers_generate(
+    fleet: Fleet, generating: Path, undisturbed: Undisturbed, fault_is_now: Callable[[], None]
+) -> None:
+    """The run ends with one sentence; with a new scheduler at the old address the same command goes on."""
+    fleet.kill("scheduler")
+    fault_is_now()
+
+    assert fleet.ended() == 1
+    assert "tasks failed (the Dask scheduler went away). Run again" in fleet.said()
+    assert "Traceback" not in fleet.said()
+    for worker in ("worker-1", "worker-2"):
+        fleet.kill(worker)
+    fleet.dask(workers=2)
+    fleet.run(generating)
+
+    assert fleet.ended() == 0, fleet.said()
+    assert sealed(generating.with_name("out")) == undisturbed.digests
+
+
+def test_a_worker_that_hangs_in_the_middle_of_a_shard(
+    fleet: Fleet, begin: Begin, undisturbed: Undisturbed, tmp_path: Path, fault_is_now: Callable[[], None]
+) -> None:
+    """After the scheduler's worker-ttl the other worker makes its shard; what it makes later counts for nothing."""
+    address = fleet.dask(workers=2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="20s")
+    run_file = begin(tmp_path / "out", runner={"kind": "dask", "address": address})
+    fleet.run(run_file)
+    fleet.until(lambda: commits(tmp_path / "out") and fleet.generating(), "a shard in work")
+    hung = fleet.generating()[0]
+
+    fleet.signal(hung, signal.SIGSTOP)
+    fault_is_now()
+
+    assert fleet.ended() == 0, fleet.said()
+    assert sealed(tmp_path / "out") == undisturbed.digests
+    fleet.signal(hung, signal.SIGCONT)
+    fleet.until(lambda: fleet.has_ended(hung), "the end of the worker, which nobody expects any more")
+    assert sealed(tmp_path / "out") == undisturbed.digests
