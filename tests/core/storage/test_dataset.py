@@ -212,7 +212,7 @@ def test_a_writer_that_comes_after_the_seal_leaves_nothing(uri: str, making: Any
     late = making.shard(spec, 0)
 
     receipt = DatasetWriter(uri, spec).write_shard(
-        0, late.rows, late.images, box_masks=late.masks, masks=late.masks, seconds=1.0
+        0, late.rows, late.images, box_masks=late.masks, masks=late.masks, confidences=late.confidences, seconds=1.0
     )
 
     assert receipt == Dataset(uri).manifest.receipts[0]
