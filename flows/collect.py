@@ -8,12 +8,11 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from prefect import Task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture, as_completed
 from pydantic import BaseModel
 
 from anogen_core.errors import AnogenError, InterruptedRunError
-from tasks import progress
+from tasks import page, progress
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
@@ -35,7 +34,7 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
         AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored.
         InterruptedRunError: a person asked the run to stop.
     """
-    bar = create_progress_artifact(progress=0.0, key=_slug(stage), description=stage)
+    bar = page.Bar(stage)
     results: dict[UUID, T] = {}
     failures: list[BaseException] = []
     with _stopping_at_sigterm():
@@ -50,8 +49,7 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
             if release is not None:
                 release()
             progress.stop_if_asked()
-            if isinstance(bar, UUID):
-                update_progress_artifact(bar, progress=100 * count / len(futures))
+            bar.move(100 * count / len(futures))
     if failures:
         reasons = "; ".join(dict.fromkeys(_describe(f) for f in failures[:3]))
         raise AnogenError(
@@ -87,7 +85,3 @@ def _describe(error: BaseException) -> str:
     if type(error).__name__ == "KilledWorker":
         return "a Dask worker died, probably out of memory"
     return f"{error}" if isinstance(error, AnogenError) else f"{type(error).__name__}: {error}"
-
-
-def _slug(text: str) -> str:
-    return "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text.lower()).split())
