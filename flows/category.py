@@ -17,6 +17,7 @@ from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
 from tasks.generation import generate_shard, measure_dataset, plan_dataset, seal_dataset
 from tasks.inversion import learn_embedding
+from tasks.page import Bar
 
 
 @flow(
@@ -69,6 +70,11 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
     """Plan, make and seal the dataset of a category."""
     planned, shards = plan_dataset(category, embeddings, config)
     say = get_run_logger().info
+    sealed = generation.find_sealed(planned)
+    if sealed is not None:
+        say("The dataset of %s is complete already: %d images in %s", category, sealed.num_images, sealed.uri)
+        Bar(f"{category}: generate").move(100)
+        return sealed
     say("Generating %d images of %s in %d shards: %s", planned.spec.num_requests, category, len(shards), planned.uri)
     make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
     futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))

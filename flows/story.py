@@ -27,7 +27,7 @@ def show_category(config: RunConfig, result: CategoryResult) -> None:
     """Put the pictures, the ledger and the scores of one category on its flow run's page."""
     name = result.category
     ledger = Dataset(result.dataset.uri).ledger()
-    parts = [f"**{result.dataset.num_images} images**", _places(result)]
+    parts = [f"**{result.dataset.num_images} images**", *_missing(ledger), _places(result)]
     parts += [f"### {defect}\n\n![{defect}]({data})" for defect, data in reporting.pictures(config, result).items()]
     caption = f"{name}: pictures. Normal photo with the place of the defect, masks, generated image, and its detail"
     with forgiving():
@@ -74,6 +74,12 @@ def _ledger_row(defect: str, rows: list[LedgerRow]) -> dict[str, Any]:
     return {"Defect": defect, "Planned": len(rows) - replacements, "Replacements": replacements, **counts, "Why": why}
 
 
+def _missing(ledger: list[LedgerRow]) -> list[str]:
+    """Return why some images were not made, as a list that wraps: cells of a table on the page do not."""
+    rows = [row for row in ledger_rows(ledger)[:-1] if row["Why"]]
+    return ["Not made: " + "\n".join(f"\n- {row['Defect']}: {row['Why']}" for row in rows)] if rows else []
+
+
 def _score(evaluation: Evaluation) -> dict[str, Any]:
     values = evaluation.model_dump(include=set(_SCORES))
     rounded = {title: None if values[f] is None else round(values[f], 3) for f, title in _SCORES.items()}
@@ -84,19 +90,19 @@ def _places(result: CategoryResult) -> str:
     """Return where the dataset lies and how to look at it, copy it and judge it."""
     uri = result.dataset.uri
     commands = (f"anogen inspect {uri}", f"anogen review {uri}", f"anogen pull {uri} pulled --as mvtec")
-    card = _link(uri, "README.md", f"its card (`{uri}/README.md`)")
-    return f"Dataset `{uri}`, {card}\n\n```sh\n" + "\n".join(commands) + "\n```"
+    card = _link(uri, "README.md", "what it holds")
+    return f"Dataset `{uri}` ({card}).\n\n```sh\n" + "\n".join(commands) + "\n```"
 
 
 def _report_link(config: RunConfig, report: str) -> str:
     remote = report.startswith("s3://")
     hint = f"\n\nThe link works for a week. Later: `aws s3 cp {report} .`" if remote else ""
-    return _link(config.output, report.rsplit("/", 1)[-1], f"`{report}`") + hint
+    return _link(config.output, report.rsplit("/", 1)[-1], "Open the report") + hint
 
 
 def _link(place: str, key: str, text: str) -> str:
-    """Return a link that a browser opens, or the text alone for a file: pages of a server may not link to files."""
+    """Return a link that a browser opens, or the place of a file: pages of a server may not link to files."""
     if not place.startswith("s3://"):
-        return text
+        return f"{text}: `{open_store(place).uri}/{key}`"
     address = open_store(place).link(key, seconds=_WEEK, endpoint=os.environ.get("ANOGEN_S3_LINKS"))
     return f"[{text}]({address})"
