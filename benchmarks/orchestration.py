@@ -16,8 +16,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,8 @@ def server(folder: Path) -> Iterator[dict[str, int]]:
 
 
 def overhead(folder: Path, count: int) -> None:
-    """Print seconds per empty shard for each kind of runner."""
+    """Print seconds per empty shard for each kind of runner, and the machine's load beside them."""
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print("| runner | shards | seconds | ms per shard | of these to submit |\n|---|---|---|---|---|")
     for name, settings in _RUNNERS.items():
         _print_overhead(folder, f"{name}, {settings['workers']} worker(s)", settings, count)
@@ -83,12 +86,14 @@ def many(folder: Path, categories: int, shards: int, runner: str, processes: dic
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    started = time.monotonic()
+    started, cpu = time.monotonic(), {name: _cpu_seconds(pid) for name, pid in processes.items()}
     done = run_empty(folder, _RUNNERS[runner], [shards] * categories)
     seconds = time.monotonic() - started
+    used = {name: 1000 * (_cpu_seconds(pid) - cpu[name]) / categories / shards for name, pid in processes.items()}
     ended.set()
     watcher.join()
     print(f"{categories} categories with {shards} shards each on {runner}: {seconds:.0f} s")
+    print("CPU time per shard in ms, ended children included: " + ", ".join(f"{n} {ms:.0f}" for n, ms in used.items()))
     quarter = max(1, len(done) // 4)
     parts = [sum(s for _, s in done[i : i + quarter]) / quarter / shards for i in range(0, quarter * 4, quarter)]
     print("ms per shard in each quarter of the categories: " + ", ".join(f"{1000 * p:.0f}" for p in parts))
@@ -184,43 +189,43 @@ def storage(places: list[str]) -> None:
     masks = np.zeros((64, 256, 256), np.uint8)
     masks[:, 90:120, 100:160] = 255
     columns = ("place", "shards written", "plain objects", "shards read", "plain objects", "sealed")
-    print(f"| {' | '.join(columns)} |, all in MB/s")
+    print(f"In MB/s of stored bytes:\n\n| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|")
     count = 16
     for place in places:
         base = f"{place}/speed-{os.getpid()}"
-        spec = _spec(count)
-        writer = DatasetWriter(f"{base}/set.zarr", spec)
+        writer = DatasetWriter(f"{base}/set.zarr", _spec(count))
         writer.create()
-        stored = [0.0, 0.0, 0.0, 0.0]
-        started = time.monotonic()
-        for shard in range(count):
-            writer.write_shard(shard, _rows(shard), images, box_masks=masks, masks=masks, seconds=0.0)
-        stored[0] = time.monotonic() - started
-        started = time.monotonic()
-        writer.seal()
-        sealed = time.monotonic() - started
+        plain = open_store(f"{base}/plain")
+        write = [
+            partial(writer.write_shard, i, _rows(i), images, box_masks=masks, masks=masks, seconds=0.0)
+            for i in range(count)
+        ]
+        written = _timed(write)
+        sealed = _timed([writer.seal])
         store = open_store(f"{base}/set.zarr")
         keys = [names.chunk_key(name, shard) for shard in range(count) for name in names.PIXEL_ARRAYS]
         objects = {key: store.read(key) for key in keys}
         size = sum(map(len, objects.values())) / 1e6
-        plain = open_store(f"{base}/plain")
-        started = time.monotonic()
-        for key, data in objects.items():
-            plain.put(key, data)
-        stored[1] = time.monotonic() - started
-        started = time.monotonic()
-        for _sample in Dataset(f"{base}/set.zarr"):
-            pass
-        stored[2] = time.monotonic() - started
-        started = time.monotonic()
-        for key in objects:
-            plain.read(key)
-        stored[3] = time.monotonic() - started
+        seconds = [
+            written,
+            _timed([partial(plain.put, key, data) for key, data in objects.items()]),
+            _timed([partial(deque, Dataset(f"{base}/set.zarr"), 0)]),
+            _timed([partial(plain.read, key) for key in objects]),
+            sealed,
+        ]
         open_store(base).delete("")
-        print(f"| {place.split(':')[0]} | {' | '.join(f'{size / s:.0f}' for s in [*stored, sealed])} |")
+        print(f"| {place.split(':')[0]} | {' | '.join(f'{size / s:.0f}' for s in seconds)} |")
     raw = images.nbytes + 2 * masks.nbytes
     print(f"One shard is {raw / 1e6:.1f} MB of pixels, stored as {size / count:.1f} MB; {count} shards of each.")
+
+
+def _timed(calls: list[Callable[[], Any]]) -> float:
+    """Return how long the calls take one after another."""
+    started = time.monotonic()
+    for call in calls:
+        call()
+    return time.monotonic() - started
 
 
 def _spec(count: int) -> Any:
@@ -252,6 +257,12 @@ def _all(processes: dict[str, int]) -> dict[str, int]:
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     workers = [int(pid) for pid in children if b"multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return processes | {f"worker {number}": pid for number, pid in enumerate(workers)}
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and its ended children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _megabytes(pid: int) -> float:
