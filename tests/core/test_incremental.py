@@ -59,7 +59,7 @@ def run(config: RunConfig, category: str = "bolt") -> Done:
     for shard in shards:
         generation.make_shard(shard, planned, config, on_image=partial(tick, shard))
     dataset = generation.seal_dataset(planned)
-    checkpoints = {
+    checkpoints: dict[str, CheckpointRef] = {
         t.arm: detection.train(config, category, t, dataset, on_step=partial(count, trained, t.arm))
         for t in (Trial(arm="perlin", seed=config.seed), Trial(arm="generated", seed=config.seed))
     }

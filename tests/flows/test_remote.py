@@ -146,6 +146,14 @@ def _find(server: str, what: str, body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.prefect
+def test_the_page_of_a_local_server_asks_that_server(server: str) -> None:
+    """A run's own server has a port of its own, and its flow page must know it."""
+    settings = httpx.get(f"{server.removesuffix('/api')}/ui-settings").raise_for_status().json()
+
+    assert settings["api_url"] == server
+
+
+@pytest.mark.prefect
 def test_status_leaves_out_what_a_schedule_has_planned(server: str, run_file: Path) -> None:
     """The future runs of a schedule do not push the present ones off the list."""
     _anogen("deploy", run_file, "--name", "later")
