@@ -1,43 +1,45 @@
 """One category: learn its defects, generate its dataset, train and compare detectors."""
 
-import base64
 import time
 from typing import Any
 
-from prefect import flow, unmapped
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import flow, tags, unmapped
+from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, ShardReceipt
-from anogen_core.stages import detection, embedding, generation, reporting
+from anogen_core.stages import detection, embedding, generation
 from anogen_core.stages.result import CategoryResult
 from flows.collect import collect, fresh
+from flows.story import show_category
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
 from tasks.generation import generate_shard, measure_dataset, plan_dataset, seal_dataset
 from tasks.inversion import learn_embedding
+from tasks.page import Bar
 
 
-@flow(name="category", flow_run_name="{config.name} {category}", persist_result=False)
+@flow(
+    name="category",
+    flow_run_name="{config.name} {category}",
+    description="One category: learns its defects, generates its dataset, trains and compares detectors.",
+    persist_result=False,
+)
 def make_category(category: str, config: RunConfig) -> dict[str, Any]:
     """Turn k photos of each defect of one category into a sealed dataset and evaluated detectors."""
     clock = _Clock()
-    supports = choose_support(category, config)
-    learn = fresh(learn_embedding, known=all(embedding.is_learned(s, config) for s in supports))
-    embeddings = collect(
-        learn.map(supports, config=unmapped(config)), ConceptEmbedding, stage=f"{category}: learn defects"
-    )
+    with tags("stage:learn"):
+        embeddings = _learn(category, config)
     clock.lap("learn defects")
-    planned, shards = plan_dataset(category, embeddings, config)
-    make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
-    receipts = make.map(shards, dataset=unmapped(planned), config=unmapped(config))
-    collect(receipts, ShardReceipt, stage=f"{category}: generate")
-    dataset = seal_dataset(planned)
+    with tags("stage:generate"):
+        dataset = _generate(category, embeddings, config)
     clock.lap("generate")
-    measured = measure_dataset(dataset, config) if config.evaluation.enabled and dataset.num_images else []
+    with tags("stage:measure"):
+        measured = measure_dataset(dataset, config) if config.evaluation.enabled and dataset.num_images else []
     clock.lap("measure")
-    compared = _compare(category, dataset, config) if config.evaluation.enabled else {}
+    with tags("stage:train"):
+        compared = _compare(category, dataset, config) if config.evaluation.enabled else {}
     clock.lap("train and evaluate")
     result = CategoryResult(
         category=category,
@@ -47,8 +49,39 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
         likeness=tuple(SetLikeness.model_validate(m) for m in measured),
         **compared,
     )
-    _show(config, result)
+    show_category(config, result)
+    get_run_logger().info("%s is done: %s.", category, ", ".join(f"{k} {v:.0f} s" for k, v in clock.laps.items()))
     return result.model_dump(mode="json")
+
+
+def _learn(category: str, config: RunConfig) -> list[ConceptEmbedding]:
+    """Learn every defect of a category."""
+    supports = choose_support(category, config)
+    names = ", ".join(f"{s.defect} (from {len(s.samples)} photos)" for s in supports)
+    get_run_logger().info("Learning %d defects of %s: %s.", len(supports), category, names)
+    learn = fresh(learn_embedding, known=all(embedding.is_learned(s, config) for s in supports))
+    futures = learn.map(supports, config=unmapped(config))
+    embeddings = collect(futures, ConceptEmbedding, stage=f"{category}: learn defects")
+    get_run_logger().info("Learned %d defects of %s.", len(embeddings), category)
+    return embeddings
+
+
+def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConfig) -> DatasetRef:
+    """Plan, make and seal the dataset of a category."""
+    planned, shards = plan_dataset(category, embeddings, config)
+    say = get_run_logger().info
+    sealed = generation.find_sealed(planned)
+    if sealed is not None:
+        say("The dataset of %s is complete already: %d images in %s", category, sealed.num_images, sealed.uri)
+        Bar(f"{category}: generate").move(100)
+        return sealed
+    say("Generating %d images of %s in %d shards: %s", planned.spec.num_requests, category, len(shards), planned.uri)
+    make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
+    futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))
+    receipts = collect(futures, ShardReceipt, stage=f"{category}: generate")
+    counts = (sum(getattr(r, outcome) for r in receipts) for outcome in ("made", "filtered", "blocked", "failed"))
+    say("Generated: %d images made, %d filtered, %d blocked, %d failed.", *counts)
+    return seal_dataset(planned)
 
 
 def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> dict[str, Any]:
@@ -56,32 +89,19 @@ def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> dict[str,
     trials = detection.trials(config, dataset)
     if not trials:
         return {}
+    say = get_run_logger().info
+    arms = ", ".join(dict.fromkeys(t.arm for t in trials))
+    say("Training %d detectors (%s) for %d steps each.", len(trials), arms, config.detector.steps)
     train = fresh(train_detector, known=all(detection.is_trained(config, category, t, dataset) for t in trials))
     futures = train.map(trials, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")
+    say("Trained %d detectors. Evaluating them on photos that nothing was learned from.", len(checkpoints))
     evaluations = [evaluate_detector(t, checkpoint, config) for t, checkpoint in zip(trials, checkpoints, strict=True)]
     return {
         "checkpoints": tuple(checkpoints),
         "evaluations": tuple(evaluations),
         "comparison": compare_arms(evaluations, config),
     }
-
-
-def _show(config: RunConfig, result: CategoryResult) -> None:
-    """Put a picture, the counts and the scores on the flow run's page."""
-    picture = base64.b64encode(reporting.picture(config, result)).decode()
-    lines = [
-        f"**{result.dataset.num_images} images** in `{result.dataset.uri}`",
-        f"![contact sheet](data:image/png;base64,{picture})",
-    ]
-    create_markdown_artifact(
-        "\n\n".join(lines), key="contact-sheet", description=f"{result.category}: normal | mask | generated"
-    )
-    if result.evaluations:
-        fields = {"arm", "seed", "image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "num_images"}
-        create_table_artifact(
-            [e.model_dump(include=fields) for e in result.evaluations], key="scores", description=result.category
-        )
 
 
 class _Clock:

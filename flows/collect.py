@@ -1,6 +1,5 @@
 """Wait for mapped tasks: progress for the flow page, one clear error when some of them fail."""
 
-import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,16 +9,12 @@ from uuid import UUID
 
 import httpx
 from prefect import Task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.futures import PrefectFuture, as_completed
 from pydantic import BaseModel
 
 from anogen_core.errors import AnogenError, FullStoreError, InterruptedRunError
-from tasks import progress
-
-log = logging.getLogger(__name__)
+from tasks import page, progress
 
 T = TypeVar("T", bound=BaseModel)
 R = TypeVar("R")
@@ -42,9 +37,7 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
         InterruptedRunError: a person asked the run to stop.
         ConcurrencySlotAcquisitionError: the Prefect server has gone away.
     """
-    bar: Any = None
-    with _unless_the_server_is_away():
-        bar = create_progress_artifact(progress=0.0, key=_slug(stage), description=stage)
+    bar = page.Bar(stage)
     results: dict[UUID, T] = {}
     failures: list[BaseException] = []
     with _stopping_at_sigterm():
@@ -60,24 +53,13 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
             if release is not None:
                 release()
             progress.stop_if_asked()
-            if isinstance(bar, UUID):
-                with _unless_the_server_is_away():
-                    update_progress_artifact(bar, progress=100 * count / len(futures))
+            bar.move(100 * count / len(futures))
     if failures:
         share, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)
         raise AnogenError(
             f"{stage}: {share} tasks failed ({reasons}). Run again: finished work is kept."
         ) from failures[0]
     return [results[f.task_run_id] for f in futures]
-
-
-@contextmanager
-def _unless_the_server_is_away() -> Iterator[None]:
-    """Go on without the flow page when the Prefect server does not answer, after the retries of Prefect's client."""
-    try:
-        yield
-    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
-        log.warning("The flow page does not show the progress: the Prefect server does not answer (%s)", error)
 
 
 @contextmanager
@@ -124,7 +106,3 @@ _DASK = {
     "FutureCancelledError": "the Dask scheduler went away",
     "CommClosedError": "the Dask scheduler went away",
 }
-
-
-def _slug(text: str) -> str:
-    return "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text.lower()).split())

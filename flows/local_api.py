@@ -67,6 +67,8 @@ class LocalApi:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # The flow page asks the address that the server believes to have.
+                env={**os.environ, "PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(self._port)},
             )
 
     @property

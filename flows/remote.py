@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import AnogenError, InputError
-from flows.fleet import run_fleet, run_name
+from flows.fleet import run_fleet, run_name, run_tags
 
 FLOW: Final = run_fleet.name
 Schedule = CronSchedule | IntervalSchedule
@@ -142,11 +142,13 @@ def register(
         schedules=[when] if when is not None else [],
         parameters=_parameters(config),
         description=f"{run_fleet.description}\n\nWrites to `{config.output}`.",
-        tags=["anogen"],
+        tags=run_tags(config),
         work_pool_name=pool,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    schema = deployment._parameter_openapi_schema  # noqa: SLF001 - Prefect gives no other way to what its form shows
+    schema.definitions = _with_choices(schema.definitions)
     return cast("UUID", deployment.apply())
 
 
@@ -162,7 +164,7 @@ def submit(client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str
         parameters=_parameters(config),
         state=Scheduled(scheduled_time=now),
         name=run_name(config, now),
-        tags=["anogen"],
+        tags=run_tags(config),
     )
     return _status(run, {deployment: name}, ())
 
@@ -188,6 +190,16 @@ def _parameters(config: RunConfig) -> dict[str, Any]:
     return {"config": config.model_dump(mode="json")}
 
 
+def _with_choices(schema: Any) -> Any:
+    """Return a schema whose alternatives the flow page offers in a list; it shows `oneOf` as text to be typed."""
+    if isinstance(schema, list):
+        return [_with_choices(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    names = {"oneOf": "anyOf"} if "discriminator" in schema else {}
+    return {names.get(k, k): _with_choices(v) for k, v in schema.items() if k != "discriminator" or not names}
+
+
 def _stages(client: SyncPrefectClient, run: FlowRun) -> Sequence[Stage]:
     categories = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]))
@@ -201,7 +213,9 @@ def _stages(client: SyncPrefectClient, run: FlowRun) -> Sequence[Stage]:
         ),
         sort=ArtifactSort.CREATED_DESC,
     )
-    return [Stage(name=bar.description or str(bar.key), percent=float(str(bar.data))) for bar in reversed(bars)]
+    # Work that was begun again has a bar of each beginning: the newest one counts.
+    percents = {bar.description or str(bar.key): float(str(bar.data)) for bar in reversed(bars)}
+    return [Stage(name=name, percent=percent) for name, percent in percents.items()]
 
 
 def _status(run: FlowRun, deployments: dict[Any, str], stages: Sequence[Stage]) -> RunStatus:

@@ -9,7 +9,7 @@ from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.records import CheckpointRef, DatasetRef
 from anogen_core.stages import detection
 from anogen_core.stages.catalogue import read_category
-from tasks import policy, progress
+from tasks import page, policy
 
 
 def _key(trial: Trial, category: str, dataset: DatasetRef, config: RunConfig) -> str:
@@ -24,7 +24,8 @@ def _key(trial: Trial, category: str, dataset: DatasetRef, config: RunConfig) ->
 )
 def train_detector(trial: Trial, category: str, dataset: DatasetRef, config: RunConfig) -> dict[str, Any]:
     """Train one detector; returns at once when the store holds it (a CheckpointRef as plain JSON)."""
-    bar = progress.steps(f"{category}: train {trial.arm} seed {trial.seed}")
+    page.say_where(config)
+    bar = page.steps(f"{category}: train {trial.arm} seed {trial.seed}")
     return detection.train(config, category, trial, dataset, on_step=bar).model_dump(mode="json")
 
 
@@ -38,7 +39,7 @@ def evaluate_detector(trial: Trial, checkpoint: CheckpointRef, config: RunConfig
     return detection.evaluate(trial, checkpoint, config)
 
 
-@task(name="compare arms", **policy.LIGHT_WORK)
+@task(name="compare arms", task_run_name="compare arms of {evaluations[0].category}", **policy.LIGHT_WORK)
 def compare_arms(evaluations: list[Evaluation], config: RunConfig) -> Comparison:
     """Put the arms of one category side by side, with intervals."""
     return detection.compare(evaluations, config)

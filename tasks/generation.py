@@ -9,7 +9,7 @@ from anogen_core.records import ConceptEmbedding, DatasetRef, Shard
 from anogen_core.settings import fingerprint
 from anogen_core.stages import generation, likeness
 from anogen_core.stages.generation import PlannedDataset
-from tasks import policy, progress
+from tasks import page, policy, progress
 
 
 def _shard_key(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> str:
@@ -33,6 +33,7 @@ def plan_dataset(
 )
 def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> dict[str, Any]:
     """Make and store one shard; returns at once when its receipt exists (a ShardReceipt as plain JSON)."""
+    page.say_where(config)
     tick = progress.counter(f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests))
     return generation.make_shard(shard, dataset, config, on_image=tick).model_dump(mode="json")
 

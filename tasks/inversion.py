@@ -7,7 +7,7 @@ from prefect import task
 from anogen_core.config import RunConfig
 from anogen_core.records import SupportSet
 from anogen_core.stages import embedding
-from tasks import policy, progress
+from tasks import page, policy
 
 
 @task(
@@ -18,5 +18,6 @@ from tasks import policy, progress
 )
 def learn_embedding(support: SupportSet, config: RunConfig) -> dict[str, Any]:
     """Learn one defect; returns at once when the store holds it (a ConceptEmbedding as plain JSON)."""
-    bar = progress.steps(f"{support.category}: learn {support.defect}")
+    page.say_where(config)
+    bar = page.steps(f"{support.category}: learn {support.defect}")
     return embedding.learn(support, config, on_step=bar).model_dump(mode="json")

@@ -35,7 +35,7 @@ from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.embedding import artifact_name, load_support
 from anogen_core.stages.evidence import doubt
 from anogen_core.stages.shard_work import Ending, ShardWork, draw_filtered
-from anogen_core.storage import DatasetSpec, DatasetWriter
+from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
 
 
 class PlannedDataset(Record):
@@ -97,6 +97,12 @@ def plan_dataset(
         background=background_of(config, category),
     )
     return planned, shards
+
+
+def find_sealed(dataset: PlannedDataset) -> DatasetRef | None:
+    """Return the dataset when it is complete already: then no shard has to be looked for."""
+    stored = Dataset(dataset.uri)
+    return stored.ref() if stored.is_sealed() else None
 
 
 def is_made(shard: Shard, dataset: PlannedDataset) -> bool:

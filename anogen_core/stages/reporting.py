@@ -22,6 +22,7 @@ from anogen_core.report import (
     ReportContent,
     contact_sheet,
     render_report,
+    to_data_uri,
 )
 from anogen_core.stages import detection
 from anogen_core.stages.catalogue import Category, read_category
@@ -67,13 +68,10 @@ def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, cou
     return examples
 
 
-def picture(config: RunConfig, result: CategoryResult) -> bytes:
-    """Return a contact sheet of a category's defects as PNG."""
-    import cv2  # noqa: PLC0415
-
-    examples = [e for d in result.embeddings for e in dataset_examples(config, result, d.defect, 3)]
-    sheet = contact_sheet(examples, columns=1)
-    return bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+def pictures(config: RunConfig, result: CategoryResult, *, each: int = 3) -> dict[str, str]:
+    """Return a contact sheet for each defect that has images, as an address that holds the picture itself."""
+    examples = {e.defect: dataset_examples(config, result, e.defect, each) for e in result.embeddings}
+    return {defect: to_data_uri(contact_sheet(own), quality=80) for defect, own in examples.items() if own}
 
 
 def _category_report(config: RunConfig, result: CategoryResult) -> CategoryReport:

@@ -21,6 +21,8 @@ from anogen_core.storage.store import Store
 T = TypeVar("T")
 
 _MD5_HEX_DIGITS: Final = 32
+_SHOWN_AS: Final = {"html": "text/html", "md": "text/plain; charset=utf-8"}
+"""What a browser shall take an object for, by its ending."""
 
 
 @final
@@ -55,6 +57,13 @@ class S3Store(Store):
                 f"{self._uri}/{key}: ends before byte {start + length}. It was cut short or replaced."
             )
         return data
+
+    def link(self, key: str, *, seconds: int, endpoint: str | None = None) -> str:
+        """Return a signed address: it reads this object and nothing else, and only for a time (a week at most)."""
+        client = _client(os.getpid(), self._retry.client_attempts, endpoint)
+        kind = _SHOWN_AS.get(key.rsplit(".", maxsplit=1)[-1])
+        shown = {"ResponseContentType": kind} if kind else {}
+        return str(client.generate_presigned_url("get_object", Params={**self._name(key), **shown}, ExpiresIn=seconds))
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object with a single PUT and make sure that the server holds these bytes."""
@@ -153,9 +162,10 @@ class S3Store(Store):
 
 
 @functools.lru_cache(maxsize=4)
-def _client(_pid: int, attempts: int) -> Any:
+def _client(_pid: int, attempts: int, endpoint: str | None = None) -> Any:
     """Return this process's client; a forked child makes its own."""
     config = Config(
+        signature_version="s3v4",
         s3={"addressing_style": "path"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -164,4 +174,4 @@ def _client(_pid: int, attempts: int) -> Any:
         read_timeout=15,
         max_pool_connections=32,
     )
-    return botocore.session.get_session().create_client("s3", config=config)
+    return botocore.session.get_session().create_client("s3", config=config, endpoint_url=endpoint)

@@ -4,10 +4,13 @@ Every object is a function of the spec and the committed shards, so a killed sea
 write the same bytes.
 """
 
+import functools
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -28,11 +31,16 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_AT_ONCE: Final = 8
+"""Objects that are read, and as many that are written, at the same time."""
+
 _Files = dict[str, StoredObject]
 
 
 def seal(store: Store, parts: Parts, spec: DatasetSpec) -> Manifest:
-    """Write the sealed dataset and return its manifest; holds one shard of work and one stored shard in memory.
+    """Write the sealed dataset and return its manifest; holds a few shards of one array in memory.
+
+    Shards are read ahead and written behind, because a store far away is slow to answer and not slow to send.
 
     Raises:
         StorageError: a shard is missing, or was damaged and will be made again by the next run.
@@ -68,12 +76,28 @@ def _number_rows(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
 
 def _chunks(parts: Parts, commits: list[Commit], name: str) -> Iterator[bytes]:
     """Yield the encoded chunks of one array in the order of the plan."""
-    for commit in commits:
+    reads = (functools.partial(_guarded, parts, commit, functools.partial(parts.read, name=name)) for commit in commits)
+    for commit, data in zip(commits, _ahead(reads), strict=True):
         made = commit.receipt.made
-        data = _guarded(parts, commit, lambda c: parts.read(c, name))
         yield from split_shard(
             data, slots=made, count=made, where=f"{parts.store.uri}: {name} of shard {commit.receipt.shard}"
         )
+
+
+def _ahead(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Yield what the calls return, in their order; a few of them are made at the same time."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        begun: deque[Future[T]] = deque()
+        try:
+            for call in calls:
+                begun.append(pool.submit(call))
+                if len(begun) == _AT_ONCE:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()
 
 
 def _guarded(parts: Parts, commit: Commit, read: Callable[[Commit], T]) -> T:
@@ -87,12 +111,15 @@ def _guarded(parts: Parts, commit: Commit, read: Callable[[Commit], T]) -> T:
 
 
 def _write_pixels(store: Store, name: str, chunks: Iterator[bytes], *, size: int, files: _Files) -> None:
-    for number in itertools.count():
-        own = list(itertools.islice(chunks, size))
-        if not own:
-            return
-        data = pack_shard(own, size)
-        _write(store, layout.chunk_key(name, number), data, files=files, index_crc=index_checksum(data))
+    def writes() -> Iterator[Callable[[], tuple[str, StoredObject]]]:
+        for number in itertools.count():
+            own = list(itertools.islice(chunks, size))
+            if not own:
+                return
+            data = pack_shard(own, size)
+            yield functools.partial(_put, store, layout.chunk_key(name, number), data, index_crc=index_checksum(data))
+
+    files.update(_ahead(writes()))
 
 
 def _write_small(store: Store, rows: list[LedgerRow], spec: DatasetSpec, *, files: _Files) -> None:
@@ -141,6 +168,10 @@ def _write_documents(
     return manifest
 
 
-def _write(store: Store, key: str, data: bytes, *, files: _Files, index_crc: int | None = None) -> None:
+def _write(store: Store, key: str, data: bytes, *, files: _Files) -> None:
+    files.update([_put(store, key, data)])
+
+
+def _put(store: Store, key: str, data: bytes, *, index_crc: int | None = None) -> tuple[str, StoredObject]:
     store.put(key, data)
-    files[key] = describe(data, index_crc=index_crc)
+    return key, describe(data, index_crc=index_crc)

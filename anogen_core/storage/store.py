@@ -69,6 +69,16 @@ class Store(ABC):
     def delete(self, prefix: str) -> None:
         """Remove one object, or all objects in a folder and below; nothing happens when there are none."""
 
+    @abstractmethod
+    def link(self, key: str, *, seconds: int, endpoint: str | None = None) -> str:
+        """Return an address under which a browser opens one object.
+
+        Args:
+            key: The object; it need not be there yet.
+            seconds: How long the address lets its reader in, where the store asks for a key.
+            endpoint: Address of the server as the reader sees it, where that differs from ours.
+        """
+
     def exists(self, key: str) -> bool:
         """Return whether there is such an object."""
         return self.size(key) is not None

@@ -64,19 +64,21 @@ def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display
     if api is not None:
         api.wait()
         os.environ["PREFECT_API_URL"] = api.url
+        display.note(f"Flow page, as long as this run lasts: {api.url.removesuffix('/api')}")
     import httpx  # noqa: PLC0415
+    from prefect import tags  # noqa: PLC0415
     from prefect.events.worker import EventsWorker  # noqa: PLC0415
     from prefect.exceptions import PrefectHTTPStatusError  # noqa: PLC0415
     from prefect.logging.handlers import APILogHandler  # noqa: PLC0415
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
 
-    from flows.fleet import run_fleet  # noqa: PLC0415 - imports Prefect, which reads its settings now
+    from flows.fleet import run_fleet, run_tags  # noqa: PLC0415 - imports Prefect, which reads its settings now
 
     silence = progress.listen(display)
     signal.signal(signal.SIGINT, _stop_once)
     try:
         # A local run needs no heartbeat; joining its thread costs a second for each flow.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tags(*run_tags(config)):
             return run_fleet(config, warnings)
     except (httpx.HTTPError, PrefectHTTPStatusError) as error:
         raise (_lost(error) if api is None else api.explain(error)) from error

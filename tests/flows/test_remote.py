@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,11 @@ def test_deployment_has_settings_schedule_pool_and_a_form(server: str, run_file:
     assert made["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     seed = made["parameter_openapi_schema"]["definitions"]["RunConfig"]["properties"]["seed"]
     assert seed["description"] == "Every random choice of the run follows from it."
+    assert made["tags"] == ["anogen", "run:small"]
+    assert made["description"].startswith("From a few photos of each defect")
+    # The flow page offers a list of readers only where the schema says anyOf.
+    reader = made["parameter_openapi_schema"]["definitions"]["RunConfig"]["properties"]["reader"]
+    assert {"anyOf", "description"} <= set(reader)
 
     _anogen("deploy", run_file, "--interval", "6h", "--name", "nightly")
     assert [s["schedule"]["interval"] for s in _deployment(server, "nightly")["schedules"]] == [6 * 3600]
@@ -97,6 +103,54 @@ def test_submitted_run_is_executed_by_a_worker(server: str, run_file: Path) -> N
     assert {stage["percent"] for stage in run["stages"]} == {100}
     assert len(list((run_file.parent / "out" / "datasets").glob("*.zarr"))) == 2
     assert f"{name}  Completed" in _anogen("status")
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_flow_page_tells_what_was_made(server: str, run_file: Path) -> None:
+    """After the run above: tags of every part, sentences of flow and core, bars at their end, tables and pictures."""
+    del run_file
+    runs = _find(server, "flow_runs", {"flow_runs": {"tags": {"all_": ["run:small", "category:bolt"]}}})
+    assert [run["name"] for run in runs] == ["small bolt"]
+    of_run = {"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}
+    tasks = {t["name"]: set(t["tags"]) for t in _find(server, "task_runs", of_run)}
+    assert tasks["learn bolt cut"] >= {"anogen", "run:small", "category:bolt", "stage:learn", "device"}
+    assert tasks["generate bolt shard 0"] >= {"category:bolt", "stage:generate"}
+
+    log = [line["message"] for line in _find(server, "logs", {"logs": {"flow_run_id": {"any_": [runs[0]["id"]]}}})]
+    assert "Learning 2 defects of bolt: cut (from 3 photos), spot (from 3 photos)." in log
+    assert any(line.startswith("Runs on ") for line in log)
+    assert any(line.startswith("shard 0 stored: ") for line in log)
+    (counts,) = (line for line in log if line.startswith("Generated: "))
+    assert sum(int(n) for n in re.findall(r"\d+", counts)) == 10
+
+    shown = {a["key"]: a for a in _find(server, "artifacts", of_run)}
+    assert set(shown) == {
+        *("bolt-learn-defects", "bolt-learn-cut", "bolt-learn-spot", "bolt-generate", "bolt-pictures", "bolt-ledger")
+    }
+    assert {a["data"] for a in shown.values() if a["type"] == "progress"} == {100}
+    assert "### cut" in shown["bolt-pictures"]["data"]
+    assert len(shown["bolt-pictures"]["data"]) < 400_000
+    rows = json.loads(shown["bolt-ledger"]["data"])
+    assert [row["Defect"] for row in rows] == ["cut", "spot", "all"]
+    for row in rows:
+        assert row["Planned"] + row["Replacements"] == sum(row[o] for o in ("Made", "Filtered", "Blocked", "Failed"))
+    (results,) = _find(server, "artifacts", {"artifacts": {"key": {"any_": ["small-results"]}}})
+    assert "report.html" in results["data"]
+    assert results["data"].count(".zarr` |") == 2
+
+
+def _find(server: str, what: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    answer: list[dict[str, Any]] = httpx.post(f"{server}/{what}/filter", json=body).raise_for_status().json()
+    return answer
+
+
+@pytest.mark.prefect
+def test_the_page_of_a_local_server_asks_that_server(server: str) -> None:
+    """A run's own server has a port of its own, and its flow page must know it."""
+    settings = httpx.get(f"{server.removesuffix('/api')}/ui-settings").raise_for_status().json()
+
+    assert settings["api_url"] == server
 
 
 @pytest.mark.prefect

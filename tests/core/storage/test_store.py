@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,16 @@ def test_an_object_is_read_as_it_was_written(location: str) -> None:
     assert open_store(location).read("a/b") == b"second"
     assert open_store(location).size("a/b") == 6
     assert open_store(location).exists("a/b")
+
+
+def test_a_link_opens_one_object_without_a_key(location: str) -> None:
+    """What a browser gets under the link is the object; a page is named as one."""
+    store = open_store(location)
+    store.put("report.html", b"<p>made</p>")
+
+    with urllib.request.urlopen(store.link("report.html", seconds=60)) as answer:  # noqa: S310 - made here
+        assert answer.read() == b"<p>made</p>"
+        assert answer.headers["Content-Type"] == "text/html"
 
 
 def test_create_never_overwrites(location: str) -> None:

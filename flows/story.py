@@ -1,0 +1,108 @@
+"""What a run tells on the flow page when it has made something: pictures, tables, and where everything lies."""
+
+import os
+from typing import Any, Final
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from anogen_core.config import RunConfig
+from anogen_core.evaluation import Evaluation
+from anogen_core.records import LedgerRow, Outcome
+from anogen_core.report.tables import arm_name, count_reasons
+from anogen_core.stages import reporting
+from anogen_core.stages.result import CategoryResult
+from anogen_core.storage import Dataset, open_store
+from tasks.page import forgiving, slug
+
+_WEEK: Final = 7 * 24 * 3600
+_SCORES: Final = {
+    "image_auroc": "Image AUROC",
+    "image_ap": "Image AP",
+    "pixel_auroc": "Pixel AUROC",
+    "pixel_ap": "Pixel AP",
+}
+
+
+def show_category(config: RunConfig, result: CategoryResult) -> None:
+    """Put the pictures, the ledger and the scores of one category on its flow run's page."""
+    name = result.category
+    ledger = Dataset(result.dataset.uri).ledger()
+    parts = [f"**{result.dataset.num_images} images**", *_missing(ledger), _places(result)]
+    parts += [f"### {defect}\n\n![{defect}]({data})" for defect, data in reporting.pictures(config, result).items()]
+    caption = f"{name}: pictures. Normal photo with the place of the defect, masks, generated image, and its detail"
+    with forgiving():
+        create_markdown_artifact("\n\n".join(parts), key=slug(f"{name} pictures"), description=caption)
+        create_table_artifact(
+            ledger_rows(ledger),
+            key=slug(f"{name} ledger"),
+            description=f"{name}: ledger. How each planned image ended, and why some were not made",
+        )
+        if result.evaluations:
+            create_table_artifact(
+                [_score(e) for e in result.evaluations],
+                key=slug(f"{name} scores"),
+                description=f"{name}: scores of the detectors on {result.evaluations[0].num_images} held-out photos",
+            )
+
+
+def show_run(config: RunConfig, results: list[CategoryResult], report: str) -> None:
+    """Put the report's address and a line for each category on the page of the whole run."""
+    rows = [f"| {r.category} | {r.dataset.num_images} | {len(r.embeddings)} | `{r.dataset.uri}` |" for r in results]
+    lines = [
+        f"### Report\n\n{_report_link(config, report)}",
+        "### Datasets\n\n| Category | Images | Defects | Dataset |\n|---|---|---|---|\n" + "\n".join(rows),
+        *(_places(r) for r in results[:1]),
+    ]
+    with forgiving():
+        create_markdown_artifact(
+            "\n\n".join(lines), key=slug(f"{config.name} results"), description=f"{config.name}: results of the run"
+        )
+
+
+def ledger_rows(ledger: list[LedgerRow]) -> list[dict[str, Any]]:
+    """Return one line for each defect, and one for all of them: counts by outcome, and reasons in words."""
+    defects = sorted({row.defect for row in ledger})
+    groups = [(defect, [row for row in ledger if row.defect == defect]) for defect in defects]
+    return [_ledger_row(defect, rows) for defect, rows in [*groups, ("all", ledger)]]
+
+
+def _ledger_row(defect: str, rows: list[LedgerRow]) -> dict[str, Any]:
+    counts = {o.value.capitalize(): sum(row.outcome is o for row in rows) for o in Outcome}
+    reasons = count_reasons([row for row in rows if row.outcome is not Outcome.MADE])
+    why = "; ".join(f"{r.count} {r.outcome.value}: {r.text}{' (and alike)' if r.varies else ''}" for r in reasons)
+    replacements = sum(row.replaces is not None for row in rows)
+    return {"Defect": defect, "Planned": len(rows) - replacements, "Replacements": replacements, **counts, "Why": why}
+
+
+def _missing(ledger: list[LedgerRow]) -> list[str]:
+    """Return why some images were not made, as a list that wraps: cells of a table on the page do not."""
+    rows = [row for row in ledger_rows(ledger)[:-1] if row["Why"]]
+    return ["Not made: " + "\n".join(f"\n- {row['Defect']}: {row['Why']}" for row in rows)] if rows else []
+
+
+def _score(evaluation: Evaluation) -> dict[str, Any]:
+    values = evaluation.model_dump(include=set(_SCORES))
+    rounded = {title: None if values[f] is None else round(values[f], 3) for f, title in _SCORES.items()}
+    return {"Trained on": arm_name(evaluation.arm), "Seed": evaluation.seed, **rounded}
+
+
+def _places(result: CategoryResult) -> str:
+    """Return where the dataset lies and how to look at it, copy it and judge it."""
+    uri = result.dataset.uri
+    commands = (f"anogen inspect {uri}", f"anogen review {uri}", f"anogen pull {uri} pulled --as mvtec")
+    card = _link(uri, "README.md", "what it holds")
+    return f"Dataset `{uri}` ({card}).\n\n```sh\n" + "\n".join(commands) + "\n```"
+
+
+def _report_link(config: RunConfig, report: str) -> str:
+    remote = report.startswith("s3://")
+    hint = f"\n\nThe link works for a week. Later: `aws s3 cp {report} .`" if remote else ""
+    return _link(config.output, report.rsplit("/", 1)[-1], "Open the report") + hint
+
+
+def _link(place: str, key: str, text: str) -> str:
+    """Return a link that a browser opens, or the place of a file: pages of a server may not link to files."""
+    if not place.startswith("s3://"):
+        return f"{text}: `{open_store(place).uri}/{key}`"
+    address = open_store(place).link(key, seconds=_WEEK, endpoint=os.environ.get("ANOGEN_S3_LINKS"))
+    return f"[{text}]({address})"

@@ -1,0 +1,104 @@
+"""What a task shows on the flow page while it works: its lines in the log, and a bar that moves."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+from prefect.logging.handlers import APILogHandler
+
+from anogen_core.config import RunConfig
+from anogen_core.stages.runtime import pick_device
+from tasks import progress
+
+_EVERY: Final = 15.0
+"""Seconds between two movements of a bar: each is a request to the server."""
+
+
+class Bar:
+    """A progress bar on the flow page; a server that does not answer leaves it behind, and work goes on."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._id: UUID | None = None
+        self._moved = 0.0
+        self.move(0.0)
+
+    def move(self, percent: float) -> None:
+        """Show how much is done."""
+        self._moved = time.monotonic()
+        with forgiving():
+            if self._id is None:
+                made = create_progress_artifact(progress=percent, key=slug(self._title), description=self._title)
+                self._id = made if isinstance(made, UUID) else None
+            else:
+                update_progress_artifact(self._id, progress=percent)
+
+    def follow(self, done: int, total: int) -> None:
+        """Show how much is done, unless that was shown just now."""
+        if done == total or time.monotonic() - self._moved >= _EVERY:
+            self.move(100 * done / total)
+
+
+def steps(title: str) -> Callable[[int, int], None]:
+    """Return a callback (done, total) that reports one task's steps to this process and, now and then, to the page."""
+    tell = progress.steps(title)
+    bar: Bar | None = None
+
+    def step(done: int, total: int) -> None:
+        nonlocal bar
+        tell(done, total)
+        # Finished work that is found again has no steps, and shows no bar.
+        bar = bar or Bar(title)
+        bar.follow(done, total)
+
+    return step
+
+
+def say_where(config: RunConfig) -> None:
+    """Write into the task's log which machine, process and device it runs on."""
+    device = pick_device(config)
+    visible = f" {os.environ.get('CUDA_VISIBLE_DEVICES', '')}".rstrip() if device.type == "cuda" else ""
+    get_run_logger().info("Runs on %s, process %d, device %s%s.", socket.gethostname(), os.getpid(), device, visible)
+
+
+@contextmanager
+def forgiving() -> Iterator[None]:
+    """Do what is inside, which only shows something: a server that does not answer is noted and never ends a run."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        logging.getLogger(__name__).warning("The flow page could not be updated: %s", error)
+
+
+def slug(text: str) -> str:
+    """Return a text as Prefect takes it for a key: small letters, digits and dashes."""
+    return "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text.lower()).split()) or "unnamed"
+
+
+class _OfRuns(APILogHandler):
+    """Sends what the core logs inside a flow or a task to its page; other lines are nobody's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if TaskRunContext.get() is not None or FlowRunContext.get() is not None:
+            super().emit(record)
+
+
+def _relay() -> None:
+    """Let the core's own messages appear on the flow page, also those of Dask workers that know no such setting."""
+    core = logging.getLogger("anogen_core")
+    if not any(isinstance(handler, _OfRuns) for handler in core.handlers):
+        core.addHandler(_OfRuns())
+        core.setLevel(logging.INFO)
+
+
+_relay()

@@ -1,0 +1,196 @@
+"""Only what a change touches is made again: every step of model work is counted."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anogen_core.config import RunConfig, parse_config
+from anogen_core.evaluation import Trial
+from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, LedgerRow, Shard
+from anogen_core.stages import detection, embedding, generation, runtime
+from anogen_core.stages.catalogue import read_category
+from anogen_core.storage import Dataset, verify
+
+Configure = Callable[..., RunConfig]
+
+
+@dataclass
+class Done:
+    """What a run returned, and the steps of model work that it took: by defect, shard number and arm."""
+
+    embeddings: dict[str, ConceptEmbedding]
+    dataset: DatasetRef
+    checkpoints: dict[str, CheckpointRef]
+    learned: Counter[str] = field(default_factory=Counter)
+    generated: Counter[int] = field(default_factory=Counter)
+    trained: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def idle(self) -> bool:
+        """Return whether everything was found finished."""
+        return not (self.learned or self.generated or self.trained)
+
+
+def run(config: RunConfig, category: str = "bolt") -> Done:
+    """Do what the flow of one category does, in its order."""
+    learned, generated, trained = Counter[str](), Counter[int](), Counter[str]()
+
+    def count(counter: Counter[str], key: str, _done: int, _total: int) -> None:
+        counter[key] += 1
+
+    def tick(shard: Shard) -> None:
+        generated[shard.index] += 1
+
+    embeddings = {
+        s.defect: embedding.learn(s, config, on_step=partial(count, learned, s.defect))
+        for s in read_category(config, category).supports
+    }
+    planned, shards = generation.plan_dataset(config, category, list(embeddings.values()))
+    for shard in shards:
+        generation.make_shard(shard, planned, config, on_image=partial(tick, shard))
+    dataset = generation.seal_dataset(planned)
+    checkpoints: dict[str, CheckpointRef] = {
+        t.arm: detection.train(config, category, t, dataset, on_step=partial(count, trained, t.arm))
+        for t in (Trial(arm="perlin", seed=config.seed), Trial(arm="generated", seed=config.seed))
+    }
+    return Done(embeddings, dataset, checkpoints, learned, generated, trained)
+
+
+@pytest.fixture(scope="module")
+def configure(small_run: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Configure:
+    """Return the settings of a run, all with one output, with some fields changed."""
+    output = tmp_path_factory.mktemp("incremental")
+
+    def make(**changes: Any) -> RunConfig:
+        values: dict[str, Any] = {**copy.deepcopy(small_run), "output": str(output)}
+        return parse_config(values | changes, source="test")
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def first(configure: Configure) -> Done:
+    """The first run: everything is made."""
+    done = run(configure())
+    assert set(done.learned) == {"cut", "spot"}
+    assert done.generated.total() == 10
+    assert set(done.trained) == {"perlin", "generated"}
+    return done
+
+
+def test_an_unchanged_configuration_does_no_model_work(configure: Configure, first: Done) -> None:
+    """Nothing is learned, generated or trained, the base model is not even loaded, and the results are the same."""
+    runtime._load.cache_clear()
+
+    again = run(configure(name="another-name", runner={"kind": "threads", "workers": 3}))
+
+    assert again.idle
+    assert runtime._load.cache_info().misses == 0
+    assert (again.embeddings, again.dataset, again.checkpoints) == (first.embeddings, first.dataset, first.checkpoints)
+
+
+def test_another_support_set_of_one_defect_learns_that_defect_alone(configure: Configure, first: Done) -> None:
+    """The other defect keeps its embedding, and its images come out as before, byte for byte."""
+    chosen = {s.defect: {p.sample_id for p in s.samples} for s in read_category(configure(), "bolt").supports}
+    other = [f"bolt/test/cut/{i:03}" for i in range(5) if f"bolt/test/cut/{i:03}" not in chosen["cut"]]
+
+    changed = run(configure(support={"images": {"bolt/cut": [*other, min(chosen["cut"])]}}))
+
+    assert set(changed.learned) == {"cut"}
+    assert changed.embeddings["spot"] == first.embeddings["spot"]
+    assert changed.dataset.uri != first.dataset.uri
+    before, after = _images(first, "spot"), _images(changed, "spot")
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_the_other_category_is_not_touched(configure: Configure, first: Done) -> None:
+    """Settings of one category's defect do not make the other category's work anew."""
+    del first
+    felt = run(configure(), "felt")
+
+    again = run(configure(support={"images": {"bolt/cut": ["bolt/test/cut/000"]}}), "felt")
+
+    assert again.idle
+    assert again.dataset == felt.dataset
+
+
+def test_another_guidance_scale_generates_anew_and_learns_nothing(configure: Configure, first: Done) -> None:
+    """Embeddings stay, all images are made again, and so is the one detector that learned from them."""
+    generation_settings = configure().generation.model_dump(mode="json")
+    generation_settings["sampler"]["guidance_scale"] += 1
+
+    changed = run(configure(generation=generation_settings))
+
+    assert not changed.learned
+    assert changed.embeddings == first.embeddings
+    assert changed.generated.total() == 10
+    assert set(changed.trained) == {"generated"}
+
+
+@pytest.mark.parametrize(
+    ("module", "constant", "learned", "generated", "trained"),
+    [
+        (embedding, "INVERSION_VERSION", {"cut", "spot"}, None, None),
+        (generation, "GENERATION_VERSION", set(), 10, {"generated"}),
+        (generation, "PLANNING_VERSION", set(), 10, {"generated"}),
+        (detection, "DETECTOR_VERSION", set(), 0, {"perlin", "generated"}),
+    ],
+)
+def test_another_version_of_a_step_makes_that_step_anew(
+    configure: Configure,
+    first: Done,
+    monkeypatch: pytest.MonkeyPatch,
+    module: Any,
+    constant: str,
+    learned: set[str],
+    generated: int | None,
+    trained: set[str] | None,
+) -> None:
+    """What comes after follows only as far as its input has changed: learning anew gives the same embeddings here."""
+    monkeypatch.setattr(module, constant, getattr(module, constant) + 1000)
+
+    changed = run(configure())
+
+    assert set(changed.learned) == learned
+    assert changed.generated.total() == (generated or 0)
+    assert set(changed.trained) == (trained or set())
+    assert {d: e.digest for d, e in changed.embeddings.items()} == {d: e.digest for d, e in first.embeddings.items()}
+
+
+def test_two_runs_at_the_same_time_make_one_sound_dataset(configure: Configure, first: Done, tmp_path: Path) -> None:
+    """Two processes with one output: both end with the digest of an undisturbed run, and nothing is there twice."""
+    settings = json.dumps(configure().model_dump(mode="json") | {"output": str(tmp_path)})
+    command = [sys.executable, __file__, settings]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [process.communicate(timeout=280) for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], said
+    assert [out.decode() for out, _ in said] == [first.dataset.digest] * 2
+    (dataset,) = (tmp_path / "datasets").iterdir()
+    assert verify(str(dataset)) == []
+    names = [row.request_id for row in Dataset(str(dataset)).ledger()]
+    assert len(names) == len(set(names)) == 10
+    assert len(list((tmp_path / "artifacts").glob("embedding-*"))) == 2
+    assert len(list((tmp_path / "artifacts").glob("detector-*"))) == 2
+
+
+def _images(done: Done, defect: str) -> dict[str, np.ndarray]:
+    stored = Dataset(done.dataset.uri)
+    made: list[LedgerRow] = [row for row in stored.made() if row.defect == defect]
+    return {row.request_id: sample.image for row, sample in zip(made, stored.read(made), strict=True)}
+
+
+if __name__ == "__main__":
+    done = run(parse_config(json.loads(sys.argv[1]), source="test"))
+    sys.stdout.write(done.dataset.digest)
