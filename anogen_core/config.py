@@ -78,6 +78,8 @@ class DaskRunnerSettings(Settings):
     """Worker processes of the local cluster."""
     threads_per_worker: PositiveInt = 1
     """Shards in work at the same time in one worker process."""
+    categories_at_once: PositiveInt = 4
+    """Categories in work at the same time, so that workers are not idle while one of them is planned or sealed."""
     worker_ttl: Annotated[float, Field(ge=10)] = 300.0
     """Seconds of silence after which a worker of the local cluster is given up and its shards are made by another. A
     scheduler of your own has DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL in its environment instead."""

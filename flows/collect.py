@@ -40,7 +40,7 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
     bar = page.Bar(stage)
     results: dict[UUID, T] = {}
     failures: list[BaseException] = []
-    with _stopping_at_sigterm():
+    with stopping_at_sigterm():
         for count, future in enumerate(as_completed(list(futures)), 1):
             try:
                 results[future.task_run_id] = record.model_validate(future.result())
@@ -63,7 +63,7 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
 
 
 @contextmanager
-def _stopping_at_sigterm() -> Iterator[None]:
+def stopping_at_sigterm() -> Iterator[None]:
     """Let SIGTERM, by which workers and init systems cancel a run, end the tasks of this process at their next step.
 
     Prefect's own handler ends the flow, but then waits for tasks to come to their end.

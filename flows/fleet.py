@@ -1,17 +1,23 @@
-"""A whole run: every category in turn, then the report."""
+"""A whole run: every category, on a cluster several at a time, then the report."""
 
+import contextlib
+import contextvars
+import functools
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow, runtime, tags
 from prefect.logging import get_run_logger
 
-from anogen_core.config import RunConfig
+from anogen_core.config import DaskRunnerSettings, RunConfig
 from anogen_core.errors import AnogenError, InterruptedRunError
 from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.reporting import write_report
 from anogen_core.stages.result import CategoryResult, write_result
 from flows.category import make_category
+from flows.collect import stopping_at_sigterm
 from flows.runners import task_runners
 from flows.story import show_run
 from tasks.page import Bar
@@ -52,7 +58,7 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         AnogenError: some categories failed; what the others made is stored and kept.
         InterruptedRunError: a person asked the run to stop.
     """
-    results: list[CategoryResult] = []
+    results: dict[str, CategoryResult] = {}
     failures: dict[str, Exception] = {}
     say = get_run_logger().info
     categories = read_catalogue(config)
@@ -60,26 +66,55 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
     say("Everything goes to %s", config.output)
     bar = Bar(f"{config.name}: categories")
     with task_runners(config.runner) as new_runner, tags(*run_tags(config)):
-        for count, category in enumerate(categories, 1):
-            try:
-                with tags(f"category:{category.name}"):
-                    made = make_category.with_options(task_runner=new_runner())(category.name, config)
-            except InterruptedRunError:
-                raise
-            except Exception as error:  # noqa: BLE001 - told below, after the other categories
-                failures[category.name] = error
-            else:
-                results.append(CategoryResult.model_validate(made))
-            bar.move(100 * count / len(categories))
+
+        def make(name: str) -> dict[str, Any]:
+            with tags(f"category:{name}"):
+                return make_category.with_options(task_runner=new_runner())(name, config)
+
+        names = [category.name for category in categories]
+        # Closed before the cluster is: categories that are still in work end first.
+        with contextlib.closing(_each(names, make, at_once=_categories_at_once(config))) as each:
+            for count, (name, ended) in enumerate(each, 1):
+                try:
+                    results[name] = CategoryResult.model_validate(ended())
+                except InterruptedRunError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - told below, after the other categories
+                    failures[name] = error
+                bar.move(100 * count / len(categories))
     if failures:
         lines = "\n".join(f"  {name}: {error}" for name, error in failures.items())
         raise AnogenError(f"{len(failures)} of {len(failures) + len(results)} categories failed:\n{lines}") from next(
             iter(failures.values())
         )
-    result = write_result(config, results)
+    in_order = [results[category.name] for category in categories]
+    result = write_result(config, in_order)
     report = write_report(config, result, warnings=warnings or [])
-    show_run(config, results, report)
-    say(
-        "Done: %d images of %d categories. Report: %s", sum(r.dataset.num_images for r in results), len(results), report
-    )
-    return {"datasets": [r.dataset.model_dump(mode="json") for r in results], "report": report}
+    show_run(config, in_order, report)
+    images = sum(r.dataset.num_images for r in in_order)
+    say("Done: %d images of %d categories. Report: %s", images, len(in_order), report)
+    return {"datasets": [r.dataset.model_dump(mode="json") for r in in_order], "report": report}
+
+
+def _categories_at_once(config: RunConfig) -> int:
+    """Return how many categories are in work at a time: on threads of this process one, which uses all of them."""
+    return config.runner.categories_at_once if isinstance(config.runner, DaskRunnerSettings) else 1
+
+
+def _each(
+    names: Sequence[str], make: Callable[[str], dict[str, Any]], *, at_once: int
+) -> Generator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Yield each category when it has ended, with a function that returns what was made or raises what went wrong."""
+    if at_once == 1 or len(names) == 1:
+        for name in names:
+            yield name, functools.partial(make, name)
+        return
+    with stopping_at_sigterm(), ThreadPoolExecutor(at_once, thread_name_prefix="category") as pool:
+        # Prefect keeps the run that a flow belongs to in context variables.
+        futures = {pool.submit(contextvars.copy_context().run, make, name): name for name in names}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result
+        finally:
+            for future in futures:
+                future.cancel()

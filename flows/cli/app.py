@@ -134,11 +134,15 @@ def deploy(
     interval: Annotated[str | None, typer.Option(help="How often to run: 90m, 6h, 1d.", show_default=False)] = None,
     name: Name = None,
     pool: Pool = "anogen",
+    webhook: Annotated[
+        str | None,
+        typer.Option(help="Address to POST to when a run fails, crashes or is late.", show_default=False),
+    ] = None,
 ) -> None:
     """Register the run with the Prefect server of PREFECT_API_URL; again to change its settings or its schedule."""
     from flows.cli import serving  # noqa: PLC0415
 
-    serving.deploy(run_file, overrides or [], name=name, pool=pool, cron=cron, interval=interval)
+    serving.deploy(run_file, overrides or [], name=name, pool=pool, cron=cron, interval=interval, webhook=webhook)
 
 
 @app.command()

@@ -11,17 +11,27 @@ from flows.local_api import quiet_environment
 
 
 def deploy(
-    run_file: Path, overrides: Sequence[str], *, name: str | None, pool: str, cron: str | None, interval: str | None
+    run_file: Path,
+    overrides: Sequence[str],
+    *,
+    name: str | None,
+    pool: str,
+    cron: str | None,
+    interval: str | None,
+    webhook: str | None = None,
 ) -> None:
     """Register a run file and print the name it has on the server."""
     _quiet()
     from anogen_core.config import load_config  # noqa: PLC0415
-    from flows import remote  # noqa: PLC0415
+    from flows import alerts, remote  # noqa: PLC0415
 
     config = load_config(run_file, overrides)
     when = remote.schedule(cron, interval)
     with remote.server() as client:
         remote.register(client, config, name=name or config.name, pool=pool, when=when)
+        alerts.bury_silent_runs(remote.FLOW)
+        if webhook is not None:
+            alerts.tell(remote.FLOW, webhook)
     sys.stdout.write(f"deployment: {remote.FLOW}/{name or config.name}\n")
     sys.stderr.write(f"A worker executes its runs: prefect worker start --pool {pool} --type process\n")
 

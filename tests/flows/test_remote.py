@@ -1,10 +1,13 @@
 """Runs on a Prefect server: registered, started, executed by a worker and looked at, all through the command line."""
 
+import http.server
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +168,46 @@ def test_status_leaves_out_what_a_schedule_has_planned(server: str, run_file: Pa
     shown = [run for run in json.loads(_anogen("status", "--json")) if run["deployment"] == "later"]
 
     assert [run["name"] for run in shown] == [name]
+
+
+@pytest.mark.prefect
+def test_a_crashed_run_is_told_to_a_webhook(server: str, run_file: Path) -> None:
+    """The server itself posts JSON that says which run; registering again leaves two automations, not four."""
+    told: queue.Queue[bytes] = queue.Queue()
+
+    class Listener(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.put(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    try:
+        for _ in range(2):
+            _anogen("deploy", run_file, "--name", "watched", "--webhook", f"http://127.0.0.1:{listener.server_port}/a")
+        automations = [a["name"] for a in _find(server, "automations", {})]
+        deployment = _deployment(server, "watched")["id"]
+        run = httpx.post(f"{server}/deployments/{deployment}/create_flow_run", json={"name": 'one "of" mine'}).json()
+        state = {"state": {"type": "CRASHED", "name": "Crashed"}, "force": True}
+        httpx.post(f"{server}/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
+
+        message = json.loads(told.get(timeout=120))
+    finally:
+        listener.shutdown()
+
+    assert sorted(automations) == [
+        "anogen: a run that fell silent has crashed",
+        "anogen: tell when a run fails, crashes or is late",
+    ]
+    assert message["state"] == "Crashed"
+    assert message["run"] == 'one "of" mine'
+    assert run["id"] == message["id"]
+    assert "None" not in message["text"]
+    assert message["text"].startswith(message["run"])
 
 
 def test_no_server_is_one_clear_message() -> None:
