@@ -9,8 +9,11 @@ from typing import Annotated
 from pydantic import Field
 
 from anogen_core.masks.box import BoxSamplerSettings
+from anogen_core.masks.perlin import PerlinSamplerSettings
 from anogen_core.masks.transplant import TransplantSamplerSettings
 
-MaskSamplerSettings = Annotated[BoxSamplerSettings | TransplantSamplerSettings, Field(discriminator="kind")]
+MaskSamplerSettings = Annotated[
+    BoxSamplerSettings | PerlinSamplerSettings | TransplantSamplerSettings, Field(discriminator="kind")
+]
 
-__all__ = ["BoxSamplerSettings", "MaskSamplerSettings", "TransplantSamplerSettings"]
+__all__ = ["BoxSamplerSettings", "MaskSamplerSettings", "PerlinSamplerSettings", "TransplantSamplerSettings"]

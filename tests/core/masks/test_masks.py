@@ -1,5 +1,8 @@
 """Where a defect may be: boxes on the foreground, sizes from the support masks, honest refusals."""
 
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from anogen_core.diffusion.crop import bounding_box
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.box import BoxSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground
+from anogen_core.masks.perlin import PerlinSamplerSettings
 from anogen_core.masks.sampler import regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.seeding import numpy_generator
@@ -107,3 +111,38 @@ def test_a_texture_is_foreground_everywhere() -> None:
     noise = numpy_generator(0).normal(128, 25, (100, 100, 1)).clip(0, 255).astype(np.uint8)
 
     assert find_foreground(np.repeat(noise, 3, axis=2), ForegroundSettings()).all()
+
+
+def _blobs(**settings: Any) -> list[np.ndarray]:
+    support = np.zeros((160, 200), bool)
+    support[40:70, 50:95] = True
+    sampler = PerlinSamplerSettings(**settings).build([support])
+    everywhere = np.ones(support.shape, bool)
+    return [render(sampler.sample(everywhere, numpy_generator(i)), support.shape) for i in range(20)]
+
+
+def test_blobs_are_connected_varied_and_as_large_as_the_support() -> None:
+    """One region each, without holes, never a full box, and no two alike; the seed decides."""
+    blobs = _blobs()
+
+    for blob in blobs:
+        count, _ = cv2.connectedComponents(blob.astype(np.uint8), connectivity=8)
+        box = bounding_box(blob)
+        assert count == 2
+        assert 12 <= box.height <= 30 * 1.25 + 1
+        assert 18 <= box.width <= 45 * 1.25 + 1
+        assert 0.25 < blob.sum() / (box.width * box.height) < 0.95
+    assert len({blob.tobytes() for blob in blobs}) == 20
+    assert all((a == b).all() for a, b in zip(blobs, _blobs(), strict=True))
+
+
+def test_raggedness_makes_an_outline_longer() -> None:
+    """Without noise a blob is an ellipse; with it the outline is longer for its area."""
+
+    def length(blobs: list[np.ndarray]) -> float:
+        found = [cv2.findContours(b.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][0] for b in blobs]
+        return float(
+            np.mean([cv2.arcLength(o, closed=True) / np.sqrt(b.sum()) for o, b in zip(found, blobs, strict=True)])
+        )
+
+    assert length(_blobs(raggedness=1.5)) > 1.1 * length(_blobs(raggedness=0))
