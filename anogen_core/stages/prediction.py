@@ -24,7 +24,7 @@ from anogen_core.stages.result import CategoryResult, read_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
-CALIBRATION_VERSION = 1
+CALIBRATION_VERSION = 2
 """Raised by hand when a change here changes thresholds."""
 
 _CALIBRATION_IMAGES = 256
@@ -36,10 +36,14 @@ class Calibration(Record):
     """The score from which a photo is called defective, and how often that is wrong."""
 
     threshold: float
-    """Best F1 on generated images against the normal photos under them; no real defect was looked at."""
-    generated_f1: float
-    """F1 on those images; the detector may have learned from them, so it is optimistic."""
+    """The one that parts generated images best from the normal photos under them, or that gives the asked share of
+    false alarms on these photos; no real defect was looked at."""
+    generated_misses: float
+    """Share of those images below it; the detector may have learned from them, so it is optimistic."""
+    normal_false_alarms: float
+    """Share of those photos at or above it."""
     num_generated: int
+    num_normal: int
     real_false_alarms: float | None = None
     """Share of held-out good photos at or above the threshold; null where the run evaluated none."""
     real_misses: float | None = None
@@ -89,13 +93,17 @@ class Inspector:
         return said, photo, heat
 
 
-def load_inspector(output: str, *, category: str | None = None, arm: str | None = None) -> Inspector:
+def load_inspector(
+    output: str, *, category: str | None = None, arm: str | None = None, false_alarms: float | None = None
+) -> Inspector:
     """Return the detector of a finished run, calibrated.
 
     Args:
         output: Where the run wrote, a directory or s3:// prefix.
         category: May be left out when the run has one.
         arm: What the detector learned from; default: generated data where there is such a detector.
+        false_alarms: Share of normal photos that may be called defective; default: what parts generated defects from
+            normal photos best.
 
     Raises:
         InputError: no run has finished there, it trained no detector, or the choice is not one of it.
@@ -109,7 +117,7 @@ def load_inspector(output: str, *, category: str | None = None, arm: str | None 
     return Inspector(
         category=chosen.category,
         arm=checkpoint.arm,
-        calibration=_calibrate(detector, checkpoint, dataset, chosen, config),
+        calibration=_calibrate(detector, checkpoint, dataset, chosen, config, false_alarms=false_alarms),
         detector=detector,
         frame=(dataset.spec.height, dataset.spec.width),
         white_level=config.frame.white_level,
@@ -148,31 +156,45 @@ def deploy_onnx(inspector: Inspector) -> tuple[bytes, float, int]:
     return data, difference, len(squares)
 
 
-def best_threshold(scores: NDArray[np.float32], defective: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the threshold with the best F1 of `score >= threshold`, halfway to the next lower score, and that F1.
+def best_threshold(defective: NDArray[np.float32], normal: NDArray[np.float32]) -> float:
+    """Return the threshold of `score >= threshold` that parts two sets of scores best, halfway to the next lower score.
+
+    Best is the largest difference between the shares that are found (Youden's J, 1950). How many there are of either
+    does not matter: unlike F1 it does not call everything defective where generated images outnumber normal photos.
 
     Args:
-        scores: (N,).
-        defective: (N,), at least one of them true.
+        defective: (N,) scores, at least one.
+        normal: (M,) scores, at least one.
     """
-    order = np.argsort(-scores, kind="stable")
-    found = np.cumsum(defective[order])
-    f1 = 2 * found / (np.arange(1, len(scores) + 1) + defective.sum())
-    ordered = scores[order].astype(np.float64)
-    # Only between different scores can a threshold lie.
-    ends = np.append(ordered[1:] < ordered[:-1], True)
-    best = int(np.argmax(np.where(ends, f1, -1)))
-    below = ordered[best + 1] if best + 1 < len(ordered) else ordered[best]
-    return float((ordered[best] + below) / 2), float(f1[best])
+    levels = np.unique(np.concatenate([defective, normal]).astype(np.float64))
+    found = 1 - np.searchsorted(np.sort(defective), levels) / len(defective)
+    alarms = 1 - np.searchsorted(np.sort(normal), levels) / len(normal)
+    best = int(np.argmax(found - alarms))
+    return float((levels[best] + levels[max(0, best - 1)]) / 2)
+
+
+def lenient_threshold(normal: NDArray[np.float32], false_alarms: float) -> float:
+    """Return the lowest threshold of `score >= threshold` that at most this share of normal scores (M,) reaches."""
+    ordered = np.sort(normal.astype(np.float64))[::-1]
+    allowed = int(false_alarms * len(ordered))
+    if allowed >= len(ordered):
+        return float(ordered[-1])
+    return float(np.nextafter(np.float32(ordered[allowed]), np.float32(np.inf)))
 
 
 def _calibrate(
-    detector: TrainedDetector, checkpoint: CheckpointRef, dataset: Dataset, made: CategoryResult, config: RunConfig
+    detector: TrainedDetector,
+    checkpoint: CheckpointRef,
+    dataset: Dataset,
+    made: CategoryResult,
+    config: RunConfig,
+    *,
+    false_alarms: float | None,
 ) -> Calibration:
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     evaluation = next((e for e in made.evaluations if e.arm == checkpoint.arm and e.predictions), None)
     real = evaluation.predictions if evaluation is not None else None
-    key = artifact_key("calibration", CALIBRATION_VERSION, checkpoint.digest, made.dataset.digest, real)
+    key = artifact_key("calibration", CALIBRATION_VERSION, checkpoint.digest, made.dataset.digest, real, false_alarms)
     stored = artifacts.get(key)
     if stored is not None:
         return Calibration.model_validate(stored.metadata["calibration"])
@@ -185,9 +207,16 @@ def _calibrate(
     wanted = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
     frame, white = (dataset.spec.height, dataset.spec.width), config.frame.white_level
     normal = _scores(detector, (load_image(sample, frame, white_level=white) for sample in wanted))
-    labels = np.arange(len(generated) + len(normal)) < len(generated)
-    threshold, f1 = best_threshold(np.concatenate([generated, normal]), labels)
-    calibration = Calibration(threshold=threshold, generated_f1=f1, num_generated=len(generated))
+    if not len(normal):
+        raise InputError(f"{dataset.uri}: none of the normal photos under its images is in the data any more.")
+    threshold = best_threshold(generated, normal) if false_alarms is None else lenient_threshold(normal, false_alarms)
+    calibration = Calibration(
+        threshold=threshold,
+        generated_misses=float((generated < threshold).mean()),
+        normal_false_alarms=float((normal >= threshold).mean()),
+        num_generated=len(generated),
+        num_normal=len(normal),
+    )
     if real is not None:
         tested = Predictions.from_bytes(artifacts.read(real, "predictions.npz"))
         good, bad = tested.score[~tested.defective], tested.score[tested.defective]

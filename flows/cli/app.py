@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import AsJson, DatasetUri, Name, Overrides, Pool, RunFile
+from flows.cli.arguments import AsJson, DatasetUri, FalseAlarms, Name, Overrides, Pool, RunFile
 from flows.cli.embedding_commands import embeddings
 
 app = typer.Typer(
@@ -102,13 +102,18 @@ def predict(
     arm: Annotated[
         str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
     ] = None,
+    false_alarms: FalseAlarms = None,
     heat: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a heat map of every photo there.")] = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Score photos with a detector that a run trained, against a threshold calibrated on generated defects."""
     from flows.cli import predicting  # noqa: PLC0415
 
-    raise typer.Exit(predicting.predict(output, images, category=category, arm=arm, heat=heat, as_json=as_json))
+    raise typer.Exit(
+        predicting.predict(
+            output, images, category=category, arm=arm, false_alarms=false_alarms, heat=heat, as_json=as_json
+        )
+    )
 
 
 @app.command()
@@ -119,11 +124,12 @@ def onnx(
     arm: Annotated[
         str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
     ] = None,
+    false_alarms: FalseAlarms = None,
 ) -> None:
     """Write a detector that a run trained as ONNX, with its threshold, checked against PyTorch on the run's images."""
     from flows.cli import predicting  # noqa: PLC0415
 
-    predicting.write_onnx(output, file, category=category, arm=arm)
+    predicting.write_onnx(output, file, category=category, arm=arm, false_alarms=false_alarms)
 
 
 @app.command()

@@ -17,4 +17,14 @@ Overrides = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the deployment; default: the run file's.", show_default=False)]
 Pool = Annotated[str, typer.Option(help="Work pool whose workers execute the run.")]
+FalseAlarms = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="Of good parts that may be called defective; default: the threshold that parts best.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
 
 def predict(
-    output: str, images: Sequence[Path], *, category: str | None, arm: str | None, heat: Path | None, as_json: bool
+    output: str,
+    images: Sequence[Path],
+    *,
+    category: str | None,
+    arm: str | None,
+    false_alarms: float | None,
+    heat: Path | None,
+    as_json: bool,
 ) -> int:
     """Print score and verdict of every photo; return 1 when one could not be read."""
     from anogen_core.data.problems import UnusableFileError  # noqa: PLC0415
@@ -19,7 +26,7 @@ def predict(
     from anogen_core.stages.prediction import load_inspector  # noqa: PLC0415
     from anogen_core.storage.local import explained  # noqa: PLC0415
 
-    inspector = load_inspector(output, category=category, arm=arm)
+    inspector = load_inspector(output, category=category, arm=arm, false_alarms=false_alarms)
     sys.stderr.write(f"{_explain(inspector.calibration)}\n")
     paths, failed, answers = _photos(images), 0, []
     for path in paths:
@@ -46,12 +53,12 @@ def predict(
     return 1 if failed else 0
 
 
-def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None) -> None:
+def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None, false_alarms: float | None) -> None:
     """Write a run's detector as ONNX and say how far it is from PyTorch on the run's own images."""
     from anogen_core.stages.prediction import deploy_onnx, load_inspector  # noqa: PLC0415
     from anogen_core.storage.local import explained  # noqa: PLC0415
 
-    inspector = load_inspector(output, category=category, arm=arm)
+    inspector = load_inspector(output, category=category, arm=arm, false_alarms=false_alarms)
     data, difference, count = deploy_onnx(inspector)
     with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +89,8 @@ def _file_name(path: Path, among: Sequence[Path]) -> str:
 
 
 def _explain(calibration: "Calibration") -> str:
-    text = f"threshold {calibration.threshold:.4f}, calibrated on {calibration.num_generated} generated images"
+    counts = f"{calibration.num_generated} generated images and {calibration.num_normal} normal photos"
+    text = f"threshold {calibration.threshold:.4f}, calibrated on {counts}"
     if calibration.real_misses is None or calibration.real_false_alarms is None:
         return f"{text}; its error on real photos was not measured"
     good, bad = calibration.num_real

@@ -16,31 +16,38 @@ from hypothesis import strategies as st
 
 from anogen_core.evaluation import Comparison, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
-from anogen_core.stages.prediction import best_threshold
+from anogen_core.stages.prediction import best_threshold, lenient_threshold
 from anogen_core.stages.result import read_result
 from anogen_core.storage.artifacts import ArtifactStore
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=30).filter(
-        lambda x: any(b for _, b in x)
-    )
-)
-def test_threshold_has_the_best_f1_of_all(pairs: list[tuple[int, bool]]) -> None:
-    """No other threshold is better on the same scores, and the stated F1 is that of the threshold."""
-    scores = np.array([score for score, _ in pairs], np.float32)
-    defective = np.array([bad for _, bad in pairs])
+SCORES = st.lists(st.integers(0, 8), min_size=1, max_size=20)
 
-    def f1(threshold: float) -> float:
-        found = scores >= threshold
-        return float(2 * (found & defective).sum() / (found.sum() + defective.sum()))
 
-    threshold, stated = best_threshold(scores, defective)
+@given(SCORES, SCORES)
+def test_threshold_parts_best_of_all(defective: list[int], normal: list[int]) -> None:
+    """No other threshold has a larger difference between the shares found, whatever the numbers of both are."""
+    bad, good = np.array(defective, np.float32), np.array(normal, np.float32)
 
-    assert stated == pytest.approx(f1(threshold))
-    assert stated == pytest.approx(max(f1(float(score)) for score in scores))
+    def parted(threshold: float) -> float:
+        return float((bad >= threshold).mean() - (good >= threshold).mean())
+
+    assert parted(best_threshold(bad, good)) == pytest.approx(max(parted(t) for t in range(10)))
+    assert best_threshold(np.repeat(bad, 7), good) == best_threshold(bad, good)
+
+
+@given(SCORES, st.floats(0, 1))
+def test_asked_false_alarms_are_kept_and_used(normal: list[int], share: float) -> None:
+    """The threshold alarms at no more normal photos than asked, and no lower one of theirs would keep that."""
+    good = np.array(normal, np.float32)
+
+    threshold = lenient_threshold(good, share)
+
+    assert (good >= threshold).mean() <= share + 1e-9
+    lower = good[good < threshold]
+    assert not len(lower) or (good >= lower.max()).mean() > share
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +97,15 @@ def test_a_finished_run_predicts_new_photos(
     threshold = answer["calibration"]["threshold"]
     assert all(p["anomalous"] == (p["score"] >= threshold) for p in answer["predictions"])
     bad = stored.score[stored.defective]
+    assert 0 <= answer["calibration"]["generated_misses"] <= 1
     assert answer["calibration"]["real_misses"] == pytest.approx(float((bad < threshold).mean()))
     heat = sorted((tmp_path / "heat").glob("*.png"))
     assert len(heat) == len(answer["predictions"])
     photo = next((photos / "felt" / "test").rglob("*.png"))
     assert cv2.imread(str(heat[0])).shape == cv2.imread(str(photo)).shape  # type: ignore[union-attr]
+
+    strict = anogen("predict", output, photo, "--json", "--false-alarms", "0")
+    assert json.loads(strict.stdout)["calibration"]["normal_false_alarms"] == 0
 
     written = anogen("onnx", output, tmp_path / "line" / "felt.onnx")
 
