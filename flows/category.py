@@ -12,6 +12,7 @@ from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Sha
 from anogen_core.stages import detection, embedding, generation
 from anogen_core.stages.result import CategoryResult
 from flows.collect import collect, fresh
+from flows.runners import on_device
 from flows.story import show_category
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
@@ -60,7 +61,8 @@ def _learn(category: str, config: RunConfig) -> list[ConceptEmbedding]:
     names = ", ".join(f"{s.defect} (from {len(s.samples)} photos)" for s in supports)
     get_run_logger().info("Learning %d defects of %s: %s.", len(supports), category, names)
     learn = fresh(learn_embedding, known=all(embedding.is_learned(s, config) for s in supports))
-    futures = learn.map(supports, config=unmapped(config))
+    with on_device(config.runner):
+        futures = learn.map(supports, config=unmapped(config))
     embeddings = collect(futures, ConceptEmbedding, stage=f"{category}: learn defects")
     get_run_logger().info("Learned %d defects of %s.", len(embeddings), category)
     return embeddings
@@ -77,7 +79,8 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
         return sealed
     say("Generating %d images of %s in %d shards: %s", planned.spec.num_requests, category, len(shards), planned.uri)
     make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
-    futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))
+    with on_device(config.runner):
+        futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))
     receipts = collect(futures, ShardReceipt, stage=f"{category}: generate")
     counts = (sum(getattr(r, outcome) for r in receipts) for outcome in ("made", "filtered", "blocked", "failed"))
     say("Generated: %d images made, %d filtered, %d blocked, %d failed.", *counts)
@@ -93,7 +96,8 @@ def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> dict[str,
     arms = ", ".join(dict.fromkeys(t.arm for t in trials))
     say("Training %d detectors (%s) for %d steps each.", len(trials), arms, config.detector.steps)
     train = fresh(train_detector, known=all(detection.is_trained(config, category, t, dataset) for t in trials))
-    futures = train.map(trials, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
+    with on_device(config.runner):
+        futures = train.map(trials, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")
     say("Trained %d detectors. Evaluating them on photos that nothing was learned from.", len(checkpoints))
     evaluations = [evaluate_detector(t, checkpoint, config) for t, checkpoint in zip(trials, checkpoints, strict=True)]

@@ -7,8 +7,21 @@ from typing import Any
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from anogen_core.config import RunnerSettings, ThreadRunnerSettings
+from tasks import progress
 
 NewRunner = Callable[[], TaskRunner[Any]]
+
+
+@contextmanager
+def on_device(settings: RunnerSettings) -> Iterator[None]:
+    """Let the tasks that are mapped inside go to workers that have the resource, where the settings name one."""
+    if isinstance(settings, ThreadRunnerSettings) or settings.resource is None:
+        yield
+        return
+    import dask  # noqa: PLC0415 - imported only when it is used
+
+    with dask.annotate(resources={settings.resource: 1}):
+        yield
 
 
 @contextmanager
@@ -20,6 +33,7 @@ def task_runners(settings: RunnerSettings) -> Iterator[NewRunner]:
     from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - Dask is imported only when it is used
 
     if settings.address is not None:
+        _look_for_workers(settings.address, settings.resource)
         yield lambda: DaskTaskRunner(address=settings.address)
         return
     import dask  # noqa: PLC0415
@@ -41,6 +55,22 @@ def task_runners(settings: RunnerSettings) -> Iterator[NewRunner]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=50,
+            resources={settings.resource: settings.threads_per_worker} if settings.resource else None,
         ) as cluster,
     ):
         yield lambda: DaskTaskRunner(address=cluster.scheduler_address)
+
+
+def _look_for_workers(address: str, resource: str | None) -> None:
+    """Say when work would wait because no worker that may take it is there yet."""
+    from distributed import Client  # noqa: PLC0415
+
+    try:
+        with Client(address, set_as_default=False) as client:
+            workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    except OSError:
+        return  # told when the first task is submitted
+    fit = [worker for worker in workers if resource is None or worker["resources"].get(resource)]
+    if not fit:
+        named = f" with `--resources {resource}=1`" if resource else ""
+        progress.note(f"{address} has no worker{named} yet: work waits until one joins.")

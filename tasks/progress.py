@@ -16,6 +16,9 @@ class Listener(Protocol):
     def update(self, stage: str, unit: str, done: int, total: int) -> None:
         """Show that `unit` of `stage` has done `done` of `total`; a stage adds up its units."""
 
+    def note(self, text: str) -> None:
+        """Show one line of text."""
+
 
 _listeners: list[Listener] = []
 _stopping = Event()
@@ -53,6 +56,12 @@ def update(stage: str, unit: str, done: int, total: int) -> None:
         listener.update(stage, unit, done, total)
 
 
+def note(text: str) -> None:
+    """Tell every listener of this process something in one line."""
+    for listener in _listeners:
+        listener.note(text)
+
+
 def steps(stage: str, unit: str = "") -> Callable[[int, int], None]:
     """Return a callback (done, total) that reports on one unit of a stage."""
     return lambda done, total: update(stage, unit, done, total)
@@ -87,6 +96,9 @@ def counting(
 
 class _Everyone:
     """Passes progress on to all listeners of this process."""
+
+    def note(self, text: str) -> None:
+        note(text)
 
     def update(self, stage: str, unit: str, done: int, total: int) -> None:
         update(stage, unit, done, total)

@@ -70,11 +70,11 @@ class Fleet:
         self.until(lambda: len(self.busy()) == workers, "the workers")
         return self.address
 
-    def worker(self, name: str, **environment: str) -> None:
+    def worker(self, name: str, *options: str, **environment: str) -> None:
         """Start a Dask worker without a nanny, so that killing it leaves nothing behind."""
         words = ("worker", self.address, "--host=127.0.0.1", "--nthreads=1", "--memory-limit=0", "--no-nanny")
         places = ("--dashboard-address=127.0.0.1:0", f"--local-directory={self.folder}", f"--name={name}")
-        self.start(name, "-m", "dask", *words, *places, **environment)
+        self.start(name, "-m", "dask", *words, *places, *options, **environment)
 
     def busy(self) -> dict[str, tuple[str, ...]]:
         """Return the names of the workers and what each works on."""

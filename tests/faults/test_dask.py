@@ -98,3 +98,24 @@ def test_a_worker_that_hangs_in_the_middle_of_a_shard(
     fleet.signal(hung, signal.SIGCONT)
     fleet.until(lambda: fleet.has_ended(hung), "the end of the worker, which nobody expects any more")
     assert sealed(tmp_path / "out") == undisturbed.digests
+
+
+def test_device_work_goes_to_workers_that_have_the_resource(
+    fleet: Fleet, begin: Begin, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """A worker without it makes no shard, however long shards wait; the run says so when none has it yet."""
+    run_file = begin(tmp_path / "out", runner={"kind": "dask", "address": fleet.dask(workers=1), "resource": "GPU"})
+    fleet.run(run_file)
+    fleet.until(lambda: "has no worker with `--resources GPU=1` yet" in fleet.said(), "the warning")
+    fleet.worker("gpu", "--resources=GPU=1")
+    seen: set[str] = set()
+
+    def two_shards_are_made() -> bool:
+        seen.update(fleet.generating())
+        return len(commits(tmp_path / "out")) > 1
+
+    fleet.until(two_shards_are_made, "two shards")
+
+    assert fleet.ended() == 0, fleet.said()
+    assert seen == {"gpu"}
+    assert sealed(tmp_path / "out") == undisturbed.digests
