@@ -73,7 +73,8 @@ def pull(
     settings = settings or MvtecExporterSettings()
     verdicts = settings.verdicts(dataset)
     rows = settings.choose(dataset, verdicts)
-    folder = claim_folder(dest, dataset, settings.model_dump(mode="json"), _reviewed(rows, verdicts))
+    given, defaults = (chosen.model_dump(mode="json") for chosen in (settings, type(settings)()))
+    folder = claim_folder(dest, dataset, given, _reviewed(rows, verdicts), defaults=defaults)
     with Export(dataset, folder, rows, verdicts, on_image=on_image) as export:
         listing = settings.build().write(export)
     write_documents(export, listing)

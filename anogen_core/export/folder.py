@@ -21,7 +21,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SUM_DIGITS: Final = 8
 
 
-def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any], review: str) -> Path:
+def claim_folder(
+    dest: Path, dataset: Dataset, settings: dict[str, Any], review: str, *, defaults: dict[str, Any]
+) -> Path:
     """Return the folder for an export, new or begun by an earlier export with the same settings.
 
     Args:
@@ -29,6 +31,7 @@ def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any], review:
         dataset: What is exported.
         settings: Layout and choice of images, as JSON values.
         review: Identifies what reviewers decided in the export.
+        defaults: Of the settings: what an export of an earlier version had of those that it did not know.
 
     Raises:
         InputError: the directory holds something that is not an export, or an export of another dataset or with other
@@ -44,7 +47,7 @@ def claim_folder(dest: Path, dataset: Dataset, settings: dict[str, Any], review:
         if foreign and not _is_empty_folder(foreign, folder):
             raise InputError(f"{dest}: holds {foreign[0].name!r}, which is not an export. Choose an empty directory.")
         if (folder / MARKER).is_file():
-            _require_same(folder, claim)
+            _require_same(folder, claim, defaults)
     write_once(folder / MARKER, json.dumps(claim, indent=1).encode())
     return folder
 
@@ -93,11 +96,13 @@ def _is_empty_folder(foreign: list[Path], folder: Path) -> bool:
     return foreign == [folder] and folder.is_dir() and all(p.name.startswith(".") for p in folder.iterdir())
 
 
-def _require_same(folder: Path, claim: dict[str, Any]) -> None:
+def _require_same(folder: Path, claim: dict[str, Any], defaults: dict[str, Any]) -> None:
     try:
         stored = json.loads((folder / MARKER).read_bytes())
     except ValueError:
         stored = {}
+    if isinstance(stored.get("settings"), dict):
+        stored["settings"] = {**defaults, **stored["settings"]}
     if stored == claim:
         return
     if stored.get("digest") != claim["digest"]:

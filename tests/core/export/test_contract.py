@@ -1,6 +1,7 @@
 """What every layout promises. A new layout adds one line to `_LAYOUTS`."""
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,20 @@ def test_other_settings_need_another_directory(uri: str, tmp_path: Path, setting
 
     with pytest.raises(InputError, match=r"defects is \['hole'\], not \[\]"):
         pull(Dataset(uri), tmp_path / "out", settings=settings)
+
+
+def test_an_export_of_an_earlier_version_is_completed(uri: str, tmp_path: Path, settings: ExporterSettings) -> None:
+    """Settings that it did not know count as their defaults, and only as those."""
+    folder = pull(Dataset(uri), tmp_path / "out", settings=settings)
+    marker = folder / "anogen-export.json"
+    claim = json.loads(marker.read_text())
+    for name in ("min_quality", "min_confidence"):
+        del claim["settings"][name]
+    marker.write_text(json.dumps(claim))
+
+    with pytest.raises(InputError, match=r"min_quality is 0\.0, not 0\.5"):
+        pull(Dataset(uri), tmp_path / "out", settings=settings.model_copy(update={"min_quality": 0.5}))
+    assert pull(Dataset(uri), tmp_path / "out", settings=settings) == folder
 
 
 @pytest.mark.parametrize("where", ["out/holiday.jpg", "out/bottle/holiday.jpg", "out/other/test/crack/0.png"])
