@@ -6,11 +6,14 @@ import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anogen_core.errors import AnogenError
 from flows.cli.progress import ProgressDisplay
 from flows.local_api import LocalApi, quiet_environment
+
+if TYPE_CHECKING:
+    from anogen_core.config import RunConfig
 
 
 def run(run_file: Path, overrides: Sequence[str]) -> None:
@@ -25,13 +28,17 @@ def run(run_file: Path, overrides: Sequence[str]) -> None:
 
 def execute(run_file: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Run a run file and return what it made: `datasets` and `report`."""
-    home = _home(run_file, overrides)
+    from anogen_core.config import load_config  # noqa: PLC0415
+
+    # Before a server is started: a wrong field is told at once.
+    config = load_config(run_file, overrides)
+    home = _home(config, run_file)
     os.environ.update(quiet_environment(home))
     home.mkdir(parents=True, exist_ok=True)
     api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:
-            return _run(run_file, overrides, api, display)
+            return _run(config, api, display)
     finally:
         if api is not None:
             api.stop()
@@ -52,12 +59,10 @@ def demo(out: Path, overrides: Sequence[str]) -> None:
     run(run_file, overrides)
 
 
-def _run(run_file: Path, overrides: Sequence[str], api: LocalApi | None, display: ProgressDisplay) -> dict[str, Any]:
-    from anogen_core.config import load_config  # noqa: PLC0415
+def _run(config: "RunConfig", api: LocalApi | None, display: ProgressDisplay) -> dict[str, Any]:
     from flows.cli.starting import audit_or_stop, require_places  # noqa: PLC0415
     from tasks import progress  # noqa: PLC0415
 
-    config = load_config(run_file, overrides)
     require_places(config)
     display.note(f"Checking the photos of {config.reader.root}")
     warnings = audit_or_stop(config, display.note)
@@ -104,20 +109,7 @@ def _stop_once(*_: object) -> None:
     progress.stop()
 
 
-def _home(run_file: Path, overrides: Sequence[str]) -> Path:
+def _home(config: "RunConfig", run_file: Path) -> Path:
     """Return where the run's Prefect history goes: beside a local output, else beside the run file."""
-    import yaml  # noqa: PLC0415
-
-    values: Any = {}
-    if run_file.is_file():
-        try:
-            values = yaml.safe_load(run_file.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, OSError, UnicodeDecodeError):
-            values = {}  # load_config explains what is wrong
-    for override in overrides:
-        if override.startswith("output="):
-            values = {"output": override.removeprefix("output=")}
-    output = values.get("output") if isinstance(values, dict) else None
-    base = run_file.resolve().parent
-    local = isinstance(output, str) and "://" not in output
-    return (base / Path(str(output)).expanduser() if local else base) / ".anogen" / "prefect"
+    base = run_file.resolve().parent if "://" in config.output else Path(config.output)
+    return base / ".anogen" / "prefect"
