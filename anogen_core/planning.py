@@ -90,7 +90,7 @@ class DefectPlanner:
             first: Index of the first request in the plan of the dataset.
         """
         order = numpy_generator(derive_seed(self.seed, "normals", self.category, self.defect)).permutation(len(normals))
-        taken: dict[int, list[Mask]] = defaultdict(list)
+        taken: dict[int, list[Sequence[Placement]]] = defaultdict(list)
         requests = []
         for number in range(self.settings.images_per_defect):
             photo = int(order[number % len(normals)])
@@ -99,7 +99,7 @@ class DefectPlanner:
             )
             requests.append(request)
             if request.instances:
-                taken[photo].append(request_mask(request, self.load(normals[photo]).shape[:2]))
+                taken[photo].append([instance.placement for instance in request.instances])
         return requests
 
     def replace(self, request: GenerationRequest, attempt: int) -> GenerationRequest:
@@ -115,7 +115,7 @@ class DefectPlanner:
         )
 
     def _request(
-        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, taken: Sequence[Mask]
+        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, taken: Sequence[Sequence[Placement]]
     ) -> GenerationRequest:
         placements, blocked = self._place(request_id, normal, taken)
         seed = derive_seed(self.seed, "noise", self.category, request_id)
@@ -143,7 +143,9 @@ class DefectPlanner:
         supports = list(self.contrasts) if placement.source is None else [self.contrasts[placement.source]]
         return draw_contrast(supports, self.settings.contrast, self._rng("contrast", request_id, number))
 
-    def _place(self, request_id: str, normal: Sample, taken: Sequence[Mask]) -> tuple[Sequence[Placement], str | None]:
+    def _place(
+        self, request_id: str, normal: Sample, taken: Sequence[Sequence[Placement]]
+    ) -> tuple[Sequence[Placement], str | None]:
         """Return the places of a request's defects, or none and why."""
         image = self.load(normal)
         rng = self._rng("mask", request_id)
@@ -158,7 +160,7 @@ class DefectPlanner:
                     crowded = problem
                     continue
                 mask = union_of(placements, image.shape[:2])
-                if not any(_overlap(mask, other) > _SAME_PLACE for other in taken):
+                if not any(_overlap(mask, union_of(other, mask.shape)) > _SAME_PLACE for other in taken):
                     return placements, None
         except MaskPlacementError as error:
             return (), str(error)
