@@ -150,6 +150,16 @@ class RunConfig(Settings):
         return self
 
     @property
+    def start(self) -> Literal["support", "normal", "noise"]:
+        """Return what masked regions start from, where they can."""
+        settings = self.generation
+        if settings.sampler.strength == 1:
+            return "noise"
+        if settings.start == "auto":
+            return "support" if self.base_model.kind == "bundled" else "noise"
+        return settings.start
+
+    @property
     def plan(self) -> PlanSettings:
         """Return the part of the settings that decides a plan."""
         return PlanSettings(
@@ -208,7 +218,8 @@ def parse_config(values: dict[str, Any], *, source: str) -> RunConfig:
 def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunConfig:
     """Return the settings that a run left beside its results, for results that may have been moved since.
 
-    Fields that an earlier version had and this one has not are left out: results stay readable.
+    Fields that an earlier version had and this one has not are left out: results stay readable. Its images started from
+    the normal photo.
 
     Raises:
         InputError: lists every field that does not validate.
@@ -220,6 +231,8 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
             holder = holder.get(section) if isinstance(holder, dict) else None
         if isinstance(holder, dict):
             holder.pop(field, None)
+    if isinstance(kept.get("generation"), dict):
+        kept["generation"] = {"start": "normal", **kept["generation"]}
     return parse_config(kept, source=source)
 
 
@@ -265,6 +278,7 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         (model, "directory"),
         (model, "cache"),
         (values.get("detector"), "teacher_directory"),
+        (values.get("detector"), "backbone_directory"),
         (values.get("foreground"), "template"),
         (values.get("foreground"), "legal"),
         (values.get("foreground"), "illegal"),

@@ -1,8 +1,8 @@
 """Make the images of requests: crop, encode, sample, decode, paste."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 
-GENERATION_VERSION = 4
+GENERATION_VERSION = 5
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 
 
@@ -33,9 +33,14 @@ class GenerationSettings(Settings):
     """Requests that go through the model together; does not change the images."""
     sampler: SamplerSettings = SamplerSettings()
     """How latents are denoised."""
+    start: Literal["auto", "support", "normal", "noise"] = "auto"
+    """What the masked region starts from: the support defect that the mask is the outline of, shown at the place and
+    noised to `sampler.strength` (a mask that is no outline starts from noise); the normal photo, noised likewise; or
+    noise alone, as in the paper. A small base model cannot draw the rim and the colours of a real defect from three
+    photos; started from one it keeps and varies them. `auto` is `support` for the bundled model, `noise` for others."""
     crop: CropSettings = CropSettings()
     """How large a square around the mask is generated."""
-    feather: Annotated[float, Field(ge=0, le=1)] = 0.35
+    feather: Annotated[float, Field(ge=0, le=1)] = 0.15
     """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge."""
     keep_detail: bool = True
     """Add the photo's own fine detail, which the autoencoder cannot represent, back to the generated square."""
@@ -64,6 +69,13 @@ class Job:
     seed: int
     contrast: float | None = None
     """How strongly the defect should stand out; None as the model makes it."""
+    start: Image | None = None
+    """(H, W, 3): the normal photo as the defect's denoising starts from it, equal outside the mask; noise when None."""
+
+    @property
+    def detailed(self) -> Image:
+        """Return the photo whose fine detail the defect keeps."""
+        return self.normal if self.start is None else self.start
 
 
 def generate(
@@ -78,21 +90,31 @@ def generate(
     The model always sees full batches (a short one is filled up with copies), so that a job's result does not depend
     on what it shares a batch with.
     """
-    images: list[Image] = []
-    for start in range(0, len(jobs), settings.batch_size):
-        batch = list(jobs[start : start + settings.batch_size])
-        filled = batch + [batch[-1]] * (settings.batch_size - len(batch))
-        for job, image in zip(batch, _generate_batch(filled, model, settings), strict=False):
-            images.append(image)
+    images: dict[int, Image] = {}
+    for batch in _batches(jobs, settings.batch_size):
+        filled = [jobs[i] for i in batch] + [jobs[batch[-1]]] * (settings.batch_size - len(batch))
+        for i, image in zip(batch, _generate_batch(filled, model, settings), strict=False):
+            images[i] = image
             if on_job is not None:
-                on_job(job)
-    return images
+                on_job(jobs[i])
+    return [images[i] for i in range(len(jobs))]
+
+
+def _batches(jobs: Sequence[Job], size: int) -> Iterator[list[int]]:
+    """Yield the places of jobs that go through the model together: all start from photos, or all from noise."""
+    for started in (True, False):
+        places = [i for i, job in enumerate(jobs) if (job.start is not None) is started]
+        for first in range(0, len(places), size):
+            yield places[first : first + size]
 
 
 def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: GenerationSettings) -> list[Image]:
     side = settings.crop.canvas or model.resolution
     canvas = torch.cat([to_canvas(job.normal, job.crop, side) for job in jobs])
     background = model.encode(canvas)
+    started = jobs[0].start is not None
+    detailed = torch.cat([to_canvas(job.detailed, job.crop, side) for job in jobs]) if started else canvas
+    begun = model.encode(detailed) if started else background
     mask = torch.cat([to_latent_mask(job.mask, job.crop, side // model.factor) for job in jobs]).to(background.device)
     latents = sample_blended(
         model,
@@ -102,10 +124,11 @@ def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: Genera
         conditioning=_conditioning(jobs, model),
         settings=settings.sampler,
         surroundings=model.surroundings(canvas, mask),
+        start=begun if started else None,
     )
     decoded = model.decode(latents)
     if settings.keep_detail:
-        decoded = decoded + canvas.to(decoded.device) - model.decode(background)
+        decoded = decoded + detailed.to(decoded.device) - model.decode(begun)
     squares = ((decoded + 1) * 127.5).cpu().permute(0, 2, 3, 1).numpy()
     return [
         _compose(job, square, canvas_side=side, settings=settings) for job, square in zip(jobs, squares, strict=True)
@@ -116,7 +139,7 @@ def _compose(job: Job, square: np.ndarray, *, canvas_side: int, settings: Genera
     side = job.crop.width
     generated = zoom(square, side)
     if settings.keep_detail and side != canvas_side:
-        native = cut(job.normal, job.crop).astype(np.float32)
+        native = cut(job.detailed, job.crop).astype(np.float32)
         generated = generated + native - zoom(zoom(native, canvas_side), side)
     if is_grey(job.normal):
         generated = np.repeat(generated.mean(axis=2, keepdims=True), 3, axis=2)

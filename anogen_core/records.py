@@ -112,6 +112,8 @@ class Placement(Record):
     """Run lengths of the mask inside the box, as COCO writes them uncompressed; a box without them is full."""
     source: int | None = None
     """Which of the support photos the size or the outline was taken from."""
+    warp: tuple[float, ...] | None = None
+    """Row-major 2x3 affine map from pixels (x, y) of that photo, in the frame, to where they go; None for a box."""
 
 
 class Instance(Record):
@@ -169,6 +171,10 @@ class MadeInstance(Record):
     angle: float
     contrast: float | None
     seed: int
+    source: str | None = None
+    """Id of the support photo that its outline or size was taken from."""
+    warp: list[float] | None = None
+    """Of the outline, from the support photo (see `Placement`); None for a box."""
 
 
 class LedgerRow(Record):

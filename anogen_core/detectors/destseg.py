@@ -29,13 +29,11 @@ from anogen_core.detectors.destseg_networks import (
     fill_weights,
     normalised,
 )
-from anogen_core.detectors.detector import BatchSettings, Detector, Share, TrainingBatch
+from anogen_core.detectors.detector import BatchSettings, Detector, Share, TrainingBatch, strongest_mean
 from anogen_core.detectors.losses import focal_loss, supervised_pixels
 from anogen_core.errors import InputError
 from anogen_core.seeding import torch_generator
 
-_PAPER_SIZE = 256
-_PAPER_PIXELS = 100
 _TEACHER_SEED = 0
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
@@ -143,8 +141,7 @@ class Destseg(Detector):
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the mean of the greatest values: 100 at 256 px, in proportion to the area at other sizes."""
-        area = maps.shape[-2] * maps.shape[-1] / _PAPER_SIZE**2
-        return maps.flatten(1).topk(max(1, round(_PAPER_PIXELS * area)), dim=1).values.mean(dim=1)
+        return strongest_mean(maps)
 
     def _cosine_loss(self, batch: TrainingBatch) -> Tensor:
         """Return 1 - cosine between student (of the shown photo) and teacher (of the target), where that is known.

@@ -104,7 +104,7 @@ def normalised(features: list[Tensor]) -> list[Tensor]:
 
 
 def fill_weights(network: nn.Module, generator: torch.Generator) -> None:
-    """Fill all weights and buffers: convolutions by He's rule (fan out), batch norms as the identity.
+    """Fill all weights and buffers: convolutions by He's rule (fan out), norms as the identity.
 
     Numbers are drawn on the CPU, so that the device does not change them.
     """
@@ -117,7 +117,7 @@ def fill_weights(network: nn.Module, generator: torch.Generator) -> None:
                 if module.bias is not None:
                     limit = module.weight[0].numel() ** -0.5
                     module.bias.copy_(torch.empty(module.bias.shape).uniform_(-limit, limit, generator=generator))
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
             module.reset_parameters()
 
 

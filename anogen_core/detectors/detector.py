@@ -12,6 +12,8 @@ from anogen_core.arrays import ImageBatch
 from anogen_core.baselines.perlin_texture import PerlinTextureSettings
 from anogen_core.settings import Settings
 
+_SCORE_SIZE = 256
+_SCORE_PIXELS = 100
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -58,6 +60,12 @@ class TrainingBatch:
     """(B, 1, 1, 1): 1 where the mask is a box, 0 where it is exact."""
     step: int = 0
     """Counted from 0; some detectors learn in phases."""
+
+
+def strongest_mean(maps: Tensor) -> Tensor:
+    """Return the mean of the greatest values of each map (B, 1, H, W): 100 at 256 px, in proportion to other areas."""
+    area = maps.shape[-2] * maps.shape[-1] / _SCORE_SIZE**2
+    return maps.flatten(1).topk(max(1, round(_SCORE_PIXELS * area)), dim=1).values.mean(dim=1)
 
 
 class Detector(nn.Module, ABC):

@@ -74,6 +74,20 @@ def focal_loss(
     return (loss if weights is None else loss * weights).mean()
 
 
+def dice_loss(probability: Tensor, target: Tensor, *, weights: Tensor) -> Tensor:
+    """Return 1 - the soft Dice coefficient of a whole batch (Milletari et al., 2016), each pixel times its weight.
+
+    Over the batch, because most samples are normal and have no pixel to overlap with.
+
+    Args:
+        probability: P(anomalous), (B, 1, H, W).
+        target: 1 where anomalous, 0 elsewhere, the same shape.
+        weights: the same shape.
+    """
+    overlap = (weights * probability * target).sum()
+    return 1 - (2 * overlap + 1) / ((weights * probability).sum() + (weights * target).sum() + 1)
+
+
 def ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Return 1 - mean SSIM of two batches (B, C, H, W) with values in [0, 1] (Wang et al., 2004).
 

@@ -26,8 +26,9 @@ class SamplerSettings(Settings):
     """Denoising steps."""
     guidance_scale: NonNegativeFloat = 3.0
     """Weight s of classifier-free guidance; 1 is none. Large text-to-image models take 7 to 10."""
-    strength: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the noise schedule that is run; below 1 the masked region starts from the normal photo, noised."""
+    strength: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Share of the noise schedule that is run when the masked region starts from a photo (SDEdit, Meng et al., 2022;
+    see `generation.start`): near 0 the photo stays as it is, 1 starts from noise alone."""
 
 
 def sample_blended(
@@ -39,6 +40,7 @@ def sample_blended(
     conditioning: tuple[Conditioning, Conditioning],
     settings: SamplerSettings,
     surroundings: Surroundings | None = None,
+    start: Latents | None = None,
 ) -> Latents:
     """Return latents that are generated inside the mask and equal to `background` outside.
 
@@ -50,11 +52,10 @@ def sample_blended(
         conditioning: Text encoding without and with the concept, each (B, T, D).
         settings: Sampler, steps, guidance and strength.
         surroundings: What `model.surroundings` returned for the normal crops and the mask.
+        start: (B, C, h, w) latents that the masked region starts from, noised to `strength`; noise alone when None.
     """
-    scheduler = _scheduler(model, settings)
-    timesteps = scheduler.timesteps
-    timesteps = timesteps[len(timesteps) - max(1, round(settings.strength * len(timesteps))) :]
-    latents = noise if settings.strength == 1 else scheduler.add_noise(background, noise, timesteps[:1])
+    scheduler, timesteps = _scheduler(model, settings, strength=1.0 if start is None else settings.strength)
+    latents = noise if start is None else scheduler.add_noise(start, noise, timesteps[:1])
     text = torch.cat(conditioning)
     around = None if surroundings is None else torch.cat([surroundings, surroundings])
     with torch.no_grad():
@@ -81,14 +82,16 @@ def _guided_noise(
     return without + scale * (with_concept - without)
 
 
-def _scheduler(model: DiffusionModel, settings: SamplerSettings) -> Any:
+def _scheduler(model: DiffusionModel, settings: SamplerSettings, *, strength: float) -> tuple[Any, torch.Tensor]:
+    """Return the scheduler and the timesteps to run, the last `strength` of its schedule."""
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler  # noqa: PLC0415 - slow
 
     classes = {"ddim": DDIMScheduler, "dpm_solver": DPMSolverMultistepScheduler, "unipc": UniPCMultistepScheduler}
     # The model wrapper always predicts epsilon, whatever the network was trained to predict.
     scheduler = classes[settings.kind].from_config({**model.scheduler_config, "prediction_type": "epsilon"})
     scheduler.set_timesteps(settings.num_inference_steps)
+    steps = len(scheduler.timesteps)
+    first = steps - max(1, round(strength * steps))
     if hasattr(scheduler, "set_begin_index"):
-        steps = len(scheduler.timesteps)
-        scheduler.set_begin_index(steps - max(1, round(settings.strength * steps)))
-    return scheduler
+        scheduler.set_begin_index(first)
+    return scheduler, scheduler.timesteps[first:]

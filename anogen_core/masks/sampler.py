@@ -58,6 +58,8 @@ class Region(NamedTuple):
     """(h, w): the region in its bounding box."""
     centre: tuple[float, float]
     """(row, column) of the box's centre as fractions of the frame."""
+    corner: tuple[int, int]
+    """(x, y) of the box's first pixel."""
     photo: int
     """Which of the support masks shows it."""
 
@@ -79,5 +81,7 @@ def regions(masks: Sequence[Mask], *, join: int) -> list[Region]:
         for label in np.flatnonzero(areas >= 0.1 * areas.max(initial=0)) + 1:
             x, y, width, height = stats[label, :4]
             centre = (float(y + height / 2) / mask.shape[0], float(x + width / 2) / mask.shape[1])
-            found.append(Region(((labels == label) & mask)[y : y + height, x : x + width], centre, photo))
+            found.append(
+                Region(((labels == label) & mask)[y : y + height, x : x + width], centre, (int(x), int(y)), photo)
+            )
     return found

@@ -4,7 +4,7 @@ A box leaves the form of a defect to the base model; an outline gives it, and is
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, NamedTuple, final
 
 import cv2
 import numpy as np
@@ -51,6 +51,18 @@ class TransplantSamplerSettings(Settings):
         return TransplantSampler(self, regions(support_masks, join=7))
 
 
+class _Drawn(NamedTuple):
+    """A changed outline."""
+
+    shape: Mask
+    """(h, w), cut to its bounding box."""
+    centre: tuple[float, float]
+    """(row, column) of the support defect's centre as fractions of the frame, mirrored with it."""
+    photo: int
+    warp: np.ndarray
+    """(3, 3) affine map from pixels (x, y) of the support photo to those of `shape`."""
+
+
 @final
 class TransplantSampler(MaskSampler):
     """Draws one region of the support masks, changes it within bounds and looks for a place on the foreground."""
@@ -66,14 +78,20 @@ class TransplantSampler(MaskSampler):
         height, width = foreground.shape
         best = 0.0
         for _ in range(self._settings.attempts):
-            shape, centre, photo = self._draw(rng)
+            shape, centre, photo, warp = self._draw(rng)
             rows, columns = shape.shape
             if rows > height or columns > width:
                 continue
             y = _start(rows, height, centre[0], self._settings.reach, rng)
             x = _start(columns, width, centre[1], self._settings.reach, rng)
             box = Box(x=x, y=y, width=columns, height=rows)
-            placement = Placement(kind="outline", box=box, outline=encode_outline(shape), source=photo)
+            placement = Placement(
+                kind="outline",
+                box=box,
+                outline=encode_outline(shape),
+                source=photo,
+                warp=tuple(_moved(warp, x, y)[:2].ravel().round(4).tolist()),
+            )
             share = float(foreground[render(placement, (height, width))].mean())
             if share >= self._settings.min_overlap:
                 return placement
@@ -85,19 +103,26 @@ class TransplantSampler(MaskSampler):
             "widen `mask_sampler.reach`, or set `foreground`"
         )
 
-    def _draw(self, rng: np.random.Generator) -> Region:
-        """Return one changed outline, cut to its bounding box, and where the support defect was."""
+    def _draw(self, rng: np.random.Generator) -> _Drawn:
         settings = self._settings
-        shape, centre, photo = self._regions[int(rng.integers(len(self._regions)))]
+        shape, centre, corner, photo = self._regions[int(rng.integers(len(self._regions)))]
+        warp = _moved(np.eye(3), -corner[0], -corner[1])
         if settings.flip and rng.random() < 0.5:
             shape, centre = shape[:, ::-1], (centre[0], 1 - centre[1])
+            warp = np.array([[-1.0, 0, shape.shape[1] - 1], [0, 1, 0], [0, 0, 1]]) @ warp
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         scale = scale * max(1.0, settings.min_size / max(np.array(shape.shape) * scale))
-        turned = _transform(shape, scale, float(rng.uniform(-1, 1)) * settings.rotation)
+        turned, matrix = _transform(shape, scale, float(rng.uniform(-1, 1)) * settings.rotation)
         bent = _bend(turned, settings.bend * max(shape.shape) * float(scale.max()), rng)
         found = _widen(bent if bent.any() else turned, settings.margin)
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
-        return Region(found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0, centre, photo)
+        outline = found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0
+        return _Drawn(outline, centre, photo, _moved(matrix @ warp, -int(columns[0]), -int(rows[0])))
+
+
+def _moved(warp: np.ndarray, right: int, down: int) -> np.ndarray:
+    """Return a (3, 3) affine map followed by a shift in pixels."""
+    return np.array([[1.0, 0, right], [0, 1, down], [0, 0, 1]]) @ warp
 
 
 def _start(length: int, side: int, centre: float, reach: float | None, rng: np.random.Generator) -> int:
@@ -114,17 +139,18 @@ def _widen(shape: np.ndarray, margin: int) -> np.ndarray:
     return cv2.dilate(shape, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
 
 
-def _transform(shape: Mask, scale: np.ndarray, degrees: float) -> np.ndarray:
-    """Return the outline as uint8, scaled (rows, columns) and turned, with space around it."""
+def _transform(shape: Mask, scale: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outline as uint8, scaled (rows, columns) and turned, with space around it, and its (3, 3) map."""
     rows, columns = shape.shape
     reach = int(np.ceil(np.hypot(rows * scale[0], columns * scale[1]) * 1.3)) + 8
     cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     matrix = np.array([[cosine, sine], [-sine, cosine]]) @ np.diag(scale[::-1])
     centre = np.array([(columns - 1) / 2, (rows - 1) / 2])
     shift = np.floor(reach / 2 - matrix @ centre)  # whole pixels: an unchanged outline stays as it is
-    soft = cv2.warpAffine(shape.astype(np.float32), np.column_stack([matrix, shift]), (reach, reach))
+    affine = np.column_stack([matrix, shift])
+    soft = cv2.warpAffine(shape.astype(np.float32), affine, (reach, reach))
     # Half a pixel of a thin line is still the line.
-    return (soft > 0.35).astype(np.uint8)
+    return (soft > 0.35).astype(np.uint8), np.vstack([affine, [0, 0, 1]])
 
 
 def _bend(shape: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:

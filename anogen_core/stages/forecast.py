@@ -87,10 +87,16 @@ def forecast(config: RunConfig) -> Forecast:
     return Forecast(
         categories=categories,
         # Two forwards for guidance; a training step costs about three forwards.
-        generation_seconds=defects_made * 2 * sampler.num_inference_steps * sampler.strength * forward,
+        generation_seconds=defects_made * 2 * sampler.num_inference_steps * _schedule_share(config) * forward,
         inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
         storage_mb=pixels * 3 / _COMPRESSION / 1e6,
     )
+
+
+def _schedule_share(config: RunConfig) -> float:
+    """Return the share of the denoising steps that is run for a defect."""
+    from_noise = config.start == "noise" or (config.start == "support" and config.mask_sampler.kind != "transplant")
+    return 1.0 if from_noise else config.generation.sampler.strength
 
 
 def _category(config: RunConfig, category: Category) -> CategoryForecast:

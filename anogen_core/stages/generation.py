@@ -123,13 +123,20 @@ def make_shard(
     work = ShardWork(dataset.supports, (spec.height, spec.width), dataset.embeddings, config, dataset.background)
     endings = work.run(shard.requests, on_image=on_image)
     digests = {e.defect: e.digest for e in dataset.embeddings}
+    supports = {s.defect: s for s in dataset.supports}
     labels = [_label(e, config) for e in endings]
     samples = [label for label in labels if label is not None]
     size = (len(samples), dataset.spec.height, dataset.spec.width)
     return writer.write_shard(
         shard.index,
         [
-            _row(e, label, embedding=digests[e.request.defect], model=dataset.spec.base_model)
+            _row(
+                e,
+                label,
+                support=supports[e.request.defect],
+                embedding=digests[e.request.defect],
+                model=dataset.spec.base_model,
+            )
             for e, label in zip(endings, labels, strict=True)
         ],
         np.array([sample.image for sample in samples], np.uint8).reshape(*size, 3),
@@ -158,10 +165,10 @@ def _label(ending: Ending, config: RunConfig) -> _Made | None:
     return _Made(image, ending.mask, label)
 
 
-def _row(ending: Ending, made: _Made | None, *, embedding: str, model: BaseModelInfo) -> LedgerRow:
+def _row(ending: Ending, made: _Made | None, *, support: SupportSet, embedding: str, model: BaseModelInfo) -> LedgerRow:
     request, jobs = ending.request, ending.jobs
     first = jobs[0] if jobs else None
-    planned = request.instances[: len(jobs)]
+    places = [instance.placement for instance in request.instances[: len(jobs)]]
     return LedgerRow(
         request_id=request.request_id,
         replaces=request.replaces,
@@ -179,11 +186,13 @@ def _row(ending: Ending, made: _Made | None, *, embedding: str, model: BaseModel
             MadeInstance(
                 box=bounding_box(job.mask).as_list(),
                 crop=job.crop.as_list(),
-                angle=instance.placement.angle,
+                angle=place.angle,
                 contrast=job.contrast,
                 seed=job.seed,
+                source=None if place.source is None else support.samples[place.source].sample_id,
+                warp=list(place.warp) if place.warp else None,
             )
-            for job, instance in zip(jobs, planned, strict=True)
+            for job, place in zip(jobs, places, strict=True)
         ]
         or None,
         quality=ending.quality,

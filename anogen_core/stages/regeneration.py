@@ -9,15 +9,17 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.config import stored_config
+from anogen_core.config import RunConfig, stored_config
 from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import cut
 from anogen_core.errors import InputError
-from anogen_core.generation import Job, generate, merge
-from anogen_core.records import LedgerRow, Outcome, Sample
+from anogen_core.generation import generate, merge
+from anogen_core.records import LedgerRow, MadeInstance, Outcome, Sample, SupportSet
+from anogen_core.stages.catalogue import read_catalogue
+from anogen_core.stages.embedding import load_support
 from anogen_core.stages.embedding_store import read_vectors
+from anogen_core.stages.jobs import Source, load_job
 from anogen_core.stages.runtime import base_model
-from anogen_core.stages.shard_work import request_crop
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 
@@ -68,23 +70,56 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
     placed = stored.box_mask(index) > 0
     normal = load_image(_photo(row), (stored.spec.height, stored.spec.width), white_level=config.frame.white_level)
     vectors = read_vectors(ArtifactStore(f"{output}/artifacts"), stored.spec.settings["embedding_keys"][row.defect])
+    support = _support(row, config, normal.shape[:2])
     jobs = [
-        Job(normal, mask, request_crop(mask, config), vectors, seed, contrast)
-        for mask, seed, contrast in _defects(row, placed)
+        load_job(
+            normal,
+            mask,
+            vectors,
+            config,
+            seed=instance.seed,
+            contrast=instance.contrast,
+            source=None if instance.warp is None else Source(*support[instance.source or ""], instance.warp),
+        )
+        for instance, mask in _defects(row, placed)
     ]
     made = merge(jobs, generate(jobs, model, config.generation))
     return Regenerated(image=made, stored=stored.image(index))
 
 
-def _defects(row: LedgerRow, placed: Mask) -> Iterator[tuple[Mask, int, float | None]]:
-    """Yield mask, seed and contrast of each defect of an image."""
+def _support(row: LedgerRow, config: RunConfig, frame: tuple[int, int]) -> dict[str, tuple[Image, Mask]]:
+    """Return the support photos that the defects of an image started from, by their ids.
+
+    Raises:
+        InputError: the data hold one of them no longer.
+    """
+    wanted = {i.source for i in row.instances or () if i.source is not None and i.warp is not None}
+    if config.start != "support":
+        return {}
+    samples = {s.sample_id: s for c in read_catalogue(config) if c.name == row.category for s in c.samples}
+    missing = wanted - samples.keys()
+    if missing:
+        raise InputError(
+            f"reader.root: {config.reader.root} no longer holds {', '.join(sorted(missing))}, the support photo that "
+            f"{row.request_id} started from. Put it back."
+        )
+    pairs = load_support(
+        SupportSet(category=row.category, defect=row.defect, samples=tuple(samples[i] for i in sorted(wanted))),
+        config,
+        frame,
+    )
+    return dict(zip(sorted(wanted), pairs, strict=True))
+
+
+def _defects(row: LedgerRow, placed: Mask) -> Iterator[tuple[MadeInstance, Mask]]:
+    """Yield each defect of an image with its mask."""
     if not row.instances:
-        yield placed, row.seed, row.contrast
+        yield MadeInstance(box=[], crop=[], angle=0, contrast=row.contrast, seed=row.seed), placed
         return
     for instance, box in zip(row.instances, row.boxes, strict=True):
         mask = np.zeros_like(placed)
         mask[box.y : box.y + box.height, box.x : box.x + box.width] = cut(placed, box)
-        yield mask, instance.seed, instance.contrast
+        yield instance, mask
 
 
 def _find(stored: Dataset, uri: str, request_id: str) -> LedgerRow:

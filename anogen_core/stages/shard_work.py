@@ -11,17 +11,17 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.data.problems import UnusableFileError
-from anogen_core.diffusion.crop import bounding_box, choose_crop
 from anogen_core.generation import Job, generate, merge
 from anogen_core.masks.foreground import Background
 from anogen_core.masks.sampler import render
 from anogen_core.planning import DefectPlanner
 from anogen_core.quality.gates import Gates
-from anogen_core.records import Box, ConceptEmbedding, GenerationRequest, Outcome, Sample, SupportSet
+from anogen_core.records import ConceptEmbedding, GenerationRequest, Outcome, Placement, Sample, SupportSet
 from anogen_core.stages.embedding import artifact_name, load_support
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.evidence import doubt
 from anogen_core.stages.filtered_sheet import FilteredImage, filtered_sheet
+from anogen_core.stages.jobs import Source, load_job
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import ArtifactStore
 
@@ -66,6 +66,7 @@ class ShardWork:
         self._supports = {s.defect: s for s in supports}
         # Each of these once for a defect, and gone with the shard.
         self._vectors = functools.cache(self._read_vectors)
+        self._support = functools.cache(self._load_support)
         self._gates = functools.cache(self._calibrate)
         self._planner = functools.cache(self._learn_planner)
 
@@ -111,11 +112,18 @@ class ShardWork:
         except UnusableFileError as error:
             # Reasons are part of the dataset's digest, so they name the photo by its id, not by where it lies.
             return Ending(request, Outcome.FAILED, f"{request.normal.sample_id}: {error.problem.what}")
-        vectors = self._vectors(request.defect)
-        masks = [render(instance.placement, self.frame) for instance in request.instances]
+        vectors, support = self._vectors(request.defect), self._support(request.defect)
         return tuple(
-            Job(normal, mask, request_crop(mask, self.config), vectors, instance.seed, instance.contrast)
-            for instance, mask in zip(request.instances, masks, strict=True)
+            load_job(
+                normal,
+                render(instance.placement, self.frame),
+                vectors,
+                self.config,
+                seed=instance.seed,
+                contrast=instance.contrast,
+                source=_source(instance.placement, support),
+            )
+            for instance in request.instances
         )
 
     def _judge(self, request: GenerationRequest, jobs: tuple[Job, ...], images: Sequence[Image]) -> Ending:
@@ -127,20 +135,22 @@ class ShardWork:
         outcome = Outcome.MADE if worst.reason is None else Outcome.FILTERED
         return Ending(request, outcome, worst.reason, jobs, image, worst.quality)
 
+    def _load_support(self, defect: str) -> list[tuple[Image, Mask]]:
+        return load_support(self._supports[defect], self.config, self.frame)
+
     def _read_vectors(self, defect: str) -> torch.Tensor:
         return read_vectors(self._artifacts, artifact_name(self._embeddings[defect]))
 
     def _calibrate(self, defect: str) -> Gates | None:
         """Return the gates of a defect; none for one that has an embedding but no photos to calibrate them on."""
-        photos = load_support(self._supports[defect], self.config, self.frame)
-        return Gates.calibrate(photos, self.config.quality) if self.config.quality.gates else None
+        return Gates.calibrate(self._support(defect), self.config.quality) if self.config.quality.gates else None
 
     def _learn_planner(self, defect: str) -> DefectPlanner:
         support = self._supports[defect]
         return DefectPlanner.learn(
             support.category,
             defect,
-            load_support(support, self.config, self.frame),
+            self._support(defect),
             self.config.plan,
             load=self._load,
             seed=self.config.seed,
@@ -151,11 +161,10 @@ class ShardWork:
         return load_image(sample, self.frame, white_level=self.config.frame.white_level)
 
 
-def request_crop(mask: Mask, config: RunConfig) -> Box:
-    """Return the square that is generated for a mask."""
-    model, settings = base_model(config), config.generation.crop
-    side = settings.canvas or model.resolution
-    return choose_crop(bounding_box(mask), mask.shape, side // model.factor, side, settings)
+def _source(placement: Placement, support: Sequence[tuple[Image, Mask]]) -> Source | None:
+    if placement.source is None or placement.warp is None:
+        return None
+    return Source(*support[placement.source], placement.warp)
 
 
 def draw_filtered(endings: Sequence[Ending]) -> bytes | None:

@@ -10,6 +10,7 @@ import pytest
 from anogen_core.detectors import DetectorSettings
 from anogen_core.detectors.destseg import DestsegSettings
 from anogen_core.detectors.draem import DraemSettings
+from anogen_core.detectors.fpn import FpnSettings
 from anogen_core.detectors.onnx_file import compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import InputError
@@ -24,8 +25,9 @@ SIDE = 64
     [
         DraemSettings(reconstructive_width=4, discriminative_width=4, image_size=SIDE, steps=1),
         DestsegSettings(image_size=SIDE, steps=2),
+        FpnSettings(image_size=SIDE, steps=2),
     ],
-    ids=["draem", "destseg"],
+    ids=["draem", "destseg", "fpn"],
 )
 def test_onnxruntime_gives_pytorchs_answers(settings: DetectorSettings) -> None:
     """Maps and scores agree to rounding, for one photo and for several; the metadata can be read back."""

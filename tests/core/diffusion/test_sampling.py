@@ -156,7 +156,10 @@ def test_latents_outside_the_mask_are_the_background(kind: str, strength: float,
     texts = (tiny_model.condition([""] * 2), tiny_model.condition(["scratch"] * 2))
     settings = SamplerSettings(kind=kind, num_inference_steps=5, strength=strength)
 
-    latents = sample_blended(tiny_model, background, mask, noise=noise, conditioning=texts, settings=settings)
+    start = None if strength == 1 else background
+    latents = sample_blended(
+        tiny_model, background, mask, noise=noise, conditioning=texts, settings=settings, start=start
+    )
 
     outside = (1 - mask).bool().expand_as(latents)
     assert torch.equal(latents[outside], background[outside])

@@ -1,0 +1,185 @@
+"""A feature pyramid on a pretrained backbone that segments defects (Lin et al., 2017; Kirillov et al., 2019).
+
+DRAEM and DeSTSeg learn what is normal and were made for anomalies that nobody has seen. Where a few hundred labelled
+defects are at hand, a pretrained network that is taught to segment them learns faster and sees more; it is the smallest
+strong student of generated data, and trains on a CPU in minutes. With box labels it is supervised weakly as the others.
+
+The backbone is MobileNetV2 (Sandler et al., 2018). Without `backbone_directory` it starts from random weights, which
+keeps runs and tests possible where none are at hand and is far weaker.
+"""
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal, final
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+from transformers import MobileNetV2Config, MobileNetV2Model
+
+from anogen_core.arrays import ImageBatch
+from anogen_core.detectors.destseg_networks import fill_weights
+from anogen_core.detectors.detector import BatchSettings, Detector, TrainingBatch, strongest_mean
+from anogen_core.detectors.losses import dice_loss, focal_loss, supervised_pixels
+from anogen_core.errors import InputError
+
+_GROUPS = 4
+
+
+class FpnSettings(BatchSettings):
+    """How to build and train the feature pyramid."""
+
+    kind: Literal["fpn"] = "fpn"
+    backbone_directory: str | None = None
+    """Directory of a MobileNetV2 that transformers loads (config.json and model.safetensors of
+    google/mobilenet_v2_1.0_224). Its files are taken not to change under one name. None starts from random weights,
+    which are far weaker."""
+    width: Annotated[int, Field(ge=_GROUPS, multiple_of=_GROUPS)] = 32
+    """Channels of the pyramid."""
+    learning_rate: PositiveFloat = 1e-3
+    """AdamW's highest learning rate of the pyramid."""
+    backbone_learning_rate: PositiveFloat = 1e-4
+    """AdamW's highest learning rate of the backbone."""
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the rates rise; after it they fall to zero as a cosine does."""
+
+    def build(self) -> "Fpn":
+        """Return the detector these settings describe, without values."""
+        return Fpn(self)
+
+
+@final
+class Fpn(Detector):
+    """Look at five scales, add them up, segment."""
+
+    def __init__(self, settings: FpnSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.backbone = _Backbone()
+        self.pyramid = _Pyramid(self.backbone.channels, settings.width)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Fill the pyramid by He's rule, the backbone from its directory or by the same rule.
+
+        Raises:
+            InputError: `backbone_directory` holds no such MobileNetV2.
+        """
+        fill_weights(self.pyramid, generator)
+        fill_weights(self.backbone, generator)
+        if self.settings.backbone_directory is not None:
+            self.backbone.load_state_dict(_read_backbone(self.settings.backbone_directory), strict=True)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Return AdamW for pyramid and backbone."""
+        parts = (self.pyramid, self.backbone)
+        groups = [
+            {"params": list(part.parameters()), "lr": rate}
+            for part, rate in zip(parts, self.learning_rates(0), strict=True)
+        ]
+        return torch.optim.AdamW(groups, weight_decay=1e-2)
+
+    def learning_rates(self, step: int) -> list[float]:
+        """Return the rates of pyramid and backbone: a linear rise, then half a cosine."""
+        settings = self.settings
+        rise = max(1, round(settings.warm_up * settings.steps))
+        left = max(1, settings.steps - rise)
+        share = (step + 1) / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / left)) / 2
+        return [share * settings.learning_rate, share * settings.backbone_learning_rate]
+
+    def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
+        """Return the focal and Dice terms; weak supervision applies to both."""
+        # The statistics of ImageNet stay: those of a small batch are worse.
+        self.backbone.train(self.settings.backbone_directory is None)
+        probability = self.anomaly_map(batch.shown)
+        weights = supervised_pixels(probability, batch.mask, self.settings.box_threshold)
+        weights = torch.where(batch.weakly_labelled > 0, weights, 1.0)
+        return {
+            "focal": focal_loss(probability, batch.mask, weights=weights),
+            "dice": dice_loss(probability, batch.mask, weights=weights),
+        }
+
+    def anomaly_map(self, images: ImageBatch) -> Tensor:
+        """Return P(anomalous), (B, 1, H, W)."""
+        logits = self.pyramid(self.backbone(images * 2 - 1))
+        return F.interpolate(logits, size=images.shape[2:], mode="bilinear", align_corners=False).sigmoid()
+
+    def image_scores(self, maps: Tensor) -> Tensor:
+        """Return the mean of the greatest values: 100 at 256 px, in proportion to the area at other sizes."""
+        return strongest_mean(maps)
+
+
+@final
+class _Backbone(nn.Module):
+    """The layers of transformers' MobileNetV2, without the last convolution, which only a classifier needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        model = MobileNetV2Model(MobileNetV2Config(), add_pooling_layer=False)
+        self.conv_stem = model.conv_stem
+        self.layer = model.layer
+        self.channels = [self.conv_stem.reduce_1x1.convolution.out_channels]
+        for layer in self.layer:
+            if layer.conv_3x3.convolution.stride[0] == 2:
+                self.channels.append(0)
+            self.channels[-1] = layer.reduce_1x1.convolution.out_channels
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the last features of each scale, 1/2 to 1/32 of the resolution, of images in [-1, 1]."""
+        features = self.conv_stem(images)
+        found = [features]
+        for layer in self.layer:
+            features = layer(features)
+            if features.shape[2] < found[-1].shape[2]:
+                found.append(features)
+            found[-1] = features
+        return found
+
+
+@final
+class _Pyramid(nn.Module):
+    """Features of five scales, the coarser ones added to the finer ones, and what all of them say of each pixel."""
+
+    def __init__(self, channels: list[int], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList([nn.Conv2d(count, width, kernel_size=1) for count in channels])
+        self.smooth = nn.ModuleList([_block(width) for _ in channels])
+        self.head = nn.Sequential(_block(width), nn.Conv2d(width, 1, kernel_size=1))
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return logits (B, 1, h, w) at the resolution of the finest features; these come first."""
+        above: Tensor | None = None
+        total: Tensor | None = None
+        for lateral, smooth, own in reversed(list(zip(self.lateral, self.smooth, features, strict=True))):
+            merged = lateral(own) if above is None else lateral(own) + _resized(above, own)
+            said = smooth(merged)
+            total = said if total is None else said + _resized(total, own)
+            above = merged
+        return self.head(total)
+
+
+def _block(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False), nn.GroupNorm(_GROUPS, width), nn.ReLU()
+    )
+
+
+def _resized(features: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _read_backbone(directory: str) -> dict[str, Tensor]:
+    expected = "Expected config.json and model.safetensors of a MobileNetV2, such as google/mobilenet_v2_1.0_224"
+    if not Path(directory, "config.json").is_file():
+        raise InputError(f"detector.backbone_directory: {directory} has no config.json. {expected}; or leave it out.")
+    try:
+        model = MobileNetV2Model.from_pretrained(directory, local_files_only=True, add_pooling_layer=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"detector.backbone_directory: {directory} cannot be loaded ({error}). {expected}.") from error
+    found = model.config
+    if found.depth_multiplier != 1 or found.output_stride != 32:
+        raise InputError(
+            f"detector.backbone_directory: {directory} holds a MobileNetV2 of depth multiplier "
+            f"{found.depth_multiplier} and output stride {found.output_stride}; expected 1 and 32. {expected}."
+        )
+    return {name: value for name, value in model.state_dict().items() if not name.startswith("conv_1x1.")}

@@ -1,0 +1,66 @@
+"""What one planned defect needs to be generated, with everything loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.config import RunConfig
+from anogen_core.diffusion.crop import bounding_box, choose_crop
+from anogen_core.generation import Job
+from anogen_core.records import Box
+from anogen_core.stages.runtime import base_model
+from anogen_core.transplant import transplant
+
+
+@dataclass(frozen=True)
+class Source:
+    """The support defect that a mask was taken from."""
+
+    photo: Image
+    """(h, w, 3)."""
+    mask: Mask
+    """(h, w)."""
+    warp: Sequence[float]
+    """Row-major 2x3 affine map from pixels (x, y) of the photo to where they go."""
+
+
+def load_job(
+    normal: Image,
+    mask: Mask,
+    vectors: torch.Tensor,
+    config: RunConfig,
+    *,
+    seed: int,
+    contrast: float | None,
+    source: Source | None,
+) -> Job:
+    """Return the job of one defect.
+
+    Args:
+        normal: (H, W, 3).
+        mask: (H, W), True where the defect goes.
+        vectors: (V, D) concept embedding.
+        config: The run's settings.
+        seed: Of its noise.
+        contrast: How strongly it should stand out; None as the model makes it.
+        source: Where the mask was taken from; None for a mask that is not the outline of a support defect.
+    """
+    start = _start(normal, mask, source, config)
+    return Job(normal, mask, request_crop(mask, config), vectors, seed, contrast, start)
+
+
+def request_crop(mask: Mask, config: RunConfig) -> Box:
+    """Return the square that is generated for a mask."""
+    model, settings = base_model(config), config.generation.crop
+    side = settings.canvas or model.resolution
+    return choose_crop(bounding_box(mask), mask.shape, side // model.factor, side, settings)
+
+
+def _start(normal: Image, mask: Mask, source: Source | None, config: RunConfig) -> Image | None:
+    if config.start == "normal":
+        return normal
+    if config.start == "noise" or source is None:
+        return None
+    return transplant(normal, mask, source.photo, source.mask, source.warp)

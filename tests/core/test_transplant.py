@@ -1,0 +1,135 @@
+"""A support defect shown at the place of a request, and what is made from such a start."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.diffusion import BundledModelSettings
+from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.sampling import SamplerSettings
+from anogen_core.generation import GenerationSettings, Job, generate
+from anogen_core.masks import TransplantSamplerSettings
+from anogen_core.masks.sampler import render
+from anogen_core.seeding import numpy_generator
+from anogen_core.transplant import transplant
+
+STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def model() -> DiffusionModel:
+    return BundledModelSettings().build(torch.device("cpu"))
+
+
+def _surface(level: int, seed: int = 0) -> Image:
+    noise = np.random.Generator(np.random.PCG64(seed)).integers(-4, 5, (96, 128, 1))
+    return np.repeat(np.clip(level + noise, 0, 255), 3, axis=2).astype(np.uint8)
+
+
+def _defect() -> tuple[Image, Mask]:
+    """Return a photo with an L-shaped defect, dark with a bright rim, and its mask."""
+    canvas = np.zeros((96, 128), np.uint8)
+    cv2.rectangle(canvas, (30, 20), (40, 60), 1, -1)
+    cv2.rectangle(canvas, (30, 50), (60, 60), 1, -1)
+    inner = cv2.erode(canvas, np.ones((3, 3), np.uint8)) > 0
+    photo = _surface(120)
+    photo[canvas > 0] = 200
+    photo[inner] = 40
+    return photo, canvas > 0
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_the_warp_of_a_placement_brings_the_support_defect_into_its_outline(seed: int) -> None:
+    """Turned, mirrored and scaled as it is, what the warp moves lies where the mask is."""
+    _, mask = _defect()
+    sampler = TransplantSamplerSettings(rotation=180, bend=0, margin=0, attempts=2000).build([mask])
+
+    placement = sampler.sample(np.ones((150, 170), bool), numpy_generator(seed))
+
+    assert placement.warp is not None
+    matrix = np.array(placement.warp).reshape(2, 3)
+    moved = cv2.warpAffine(mask.astype(np.float32), matrix, (170, 150)) > 0.35
+    placed = render(placement, (150, 170))
+    assert (moved & placed).sum() / (moved | placed).sum() > 0.97
+
+
+def test_a_defect_is_shown_inside_the_mask_and_nothing_changes_outside() -> None:
+    """The defect's pixels arrive where the warp says; the rest of the photo is untouched."""
+    photo, mask = _defect()
+    normal, place = _surface(120, seed=1), np.roll(mask, (10, 25), axis=(0, 1))
+
+    shown = transplant(normal, place, photo, mask, (1, 0, 25, 0, 1, 10))
+
+    assert np.array_equal(shown[~place], normal[~place])
+    middle = cv2.erode(place.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert np.abs(shown[middle].astype(int) - 40).max() <= 2
+
+
+@pytest.mark.parametrize("level", [60, 180])
+def test_a_defect_is_as_bright_as_the_surface_it_comes_to(level: int) -> None:
+    """On a surface of another brightness the defect keeps its ratio to what surrounds it."""
+    photo, mask = _defect()
+    middle = cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+
+    shown = transplant(_surface(level), mask, photo, mask, STILL)
+
+    assert shown[middle].mean() == pytest.approx(40 * level / 120, rel=0.1)
+
+
+def test_a_mask_that_fills_the_photo_is_transplanted_as_it_is() -> None:
+    """Nothing tells how bright its surroundings are; the photo is shown unscaled."""
+    photo, _ = _defect()
+    everything = np.ones((96, 128), bool)
+
+    shown = transplant(_surface(90), everything, photo, everything, STILL)
+
+    assert np.array_equal(shown[10:-10, 10:-10], photo[10:-10, 10:-10])
+
+
+def _jobs(model: DiffusionModel) -> list[Job]:
+    photo, mask = _defect()
+    cells = model.resolution // model.factor
+    jobs = []
+    for seed in range(3):
+        normal = _surface(110, seed)
+        crop = choose_crop(bounding_box(mask), mask.shape, cells, model.resolution, CropSettings())
+        start = transplant(normal, mask, photo, mask, STILL) if seed != 1 else None
+        jobs.append(Job(normal, mask, crop, model.word_vector("scratch")[None], seed=seed, start=start))
+    return jobs
+
+
+def _settings(strength: float) -> GenerationSettings:
+    return GenerationSettings(
+        batch_size=2, feather=0, sampler=SamplerSettings(num_inference_steps=6, strength=strength)
+    )
+
+
+def test_little_noise_keeps_the_start_and_much_noise_varies_it(model: DiffusionModel) -> None:
+    """What is made moves away from the start as the strength grows, and stays in the mask."""
+    job = _jobs(model)[0]
+    assert job.start is not None
+
+    distances = []
+    for strength in (0.17, 0.5, 0.84):
+        image = generate([job], model, _settings(strength))[0]
+        assert np.array_equal(image[~job.mask], job.normal[~job.mask])
+        distances.append(np.abs(image[job.mask].astype(float) - job.start[job.mask]).mean())
+
+    assert distances[0] < distances[1] < distances[2]
+
+
+def test_jobs_with_and_without_a_start_do_not_depend_on_each_other(model: DiffusionModel) -> None:
+    """Law 1, where only some masks are outlines of support defects."""
+    jobs = _jobs(model)
+
+    together = generate(jobs, model, _settings(0.5))
+    alone = [generate([job], model, _settings(0.5))[0] for job in jobs]
+
+    for one, other in zip(together, alone, strict=True):
+        assert np.array_equal(one, other)
