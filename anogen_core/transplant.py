@@ -28,7 +28,7 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
     moved = cv2.warpAffine(
         photo.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
-    bad = cv2.warpAffine(defect.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR) > 0
+    bad = _move(defect, matrix, (height, width)) > 0
     near = cv2.dilate(mask.astype(np.uint8), np.ones((_RING, _RING), np.uint8)) > 0
     ring = near & ~mask & ~bad
     gain = np.ones(3)
@@ -40,3 +40,15 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
     shown = normal.copy()
     shown[mask] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[mask]
     return shown
+
+
+def transplant_label(mask: Mask, defect: Mask, warp: Sequence[float]) -> Mask:
+    """Return which pixels of `mask` the support defect came to; the arguments are those of `transplant`."""
+    moved = _move(defect, np.asarray(warp, np.float64).reshape(2, 3), mask.shape)
+    # Half a pixel of a thin line is still the line.
+    return (moved > 0.35) & mask
+
+
+def _move(defect: Mask, matrix: np.ndarray, frame: tuple[int, ...]) -> np.ndarray:
+    """Return which share of each pixel of the frame a moved mask covers."""
+    return np.asarray(cv2.warpAffine(defect.astype(np.float32), matrix, frame[::-1], flags=cv2.INTER_LINEAR))

@@ -1,5 +1,6 @@
 """Where tasks run: chosen by settings, never by code."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,8 +58,17 @@ def task_runners(settings: RunnerSettings) -> Iterator[NewRunner]:
             silence_logs=50,
             resources={settings.resource: settings.threads_per_worker} if settings.resource else None,
         ) as cluster,
+        progress.stopping_with(lambda: _stop_workers(cluster.scheduler_address)),
     ):
         yield lambda: DaskTaskRunner(address=cluster.scheduler_address)
+
+
+def _stop_workers(address: str) -> None:
+    """End the work of all workers of a cluster that is the run's own at its next step."""
+    from distributed import Client  # noqa: PLC0415
+
+    with contextlib.suppress(OSError), Client(address, set_as_default=False) as client:
+        client.run(progress.stop)
 
 
 def _look_for_workers(address: str, resource: str | None) -> None:

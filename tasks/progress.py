@@ -3,8 +3,9 @@
 Every unit of work reports each of its steps here, so this is also where it stops when it is asked to.
 """
 
-from collections.abc import Callable
-from threading import Event
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Protocol
 
 from anogen_core.errors import InterruptedRunError
@@ -22,6 +23,7 @@ class Listener(Protocol):
 
 _listeners: list[Listener] = []
 _stopping = Event()
+_followers: list[Callable[[], None]] = []
 
 
 def listen(listener: Listener) -> Callable[[], None]:
@@ -31,8 +33,21 @@ def listen(listener: Listener) -> Callable[[], None]:
 
 
 def stop() -> None:
-    """End all work of this process at its next step; what is stored is kept."""
+    """End all work of this process, and of others that stop with it, at its next step; what is stored is kept."""
     _stopping.set()
+    for follower in _followers:
+        # Called from signal handlers, which must not wait.
+        Thread(target=follower, daemon=True).start()
+
+
+@contextmanager
+def stopping_with(follower: Callable[[], None]) -> Iterator[None]:
+    """Let `stop` call `follower` too, in a thread of its own."""
+    _followers.append(follower)
+    try:
+        yield
+    finally:
+        _followers.remove(follower)
 
 
 def stop_if_asked() -> None:

@@ -189,7 +189,12 @@ def small_run(photos: Path, tiny_directory: Path) -> dict[str, object]:
         "reader": {"kind": "mvtec", "root": str(photos)},
         "base_model": {"kind": "stable_diffusion", "directory": str(tiny_directory), "licence": "none needed"},
         "inversion": {"steps": 6, "validate_every": 3, "validation_points": 2},
-        "generation": {"images_per_defect": 5, "batch_size": 2, "sampler": {"num_inference_steps": 3}},
+        "generation": {
+            "images_per_defect": 5,
+            "batch_size": 2,
+            "start": "support",
+            "sampler": {"num_inference_steps": 3},
+        },
         "quality": {"gates": False, "embedding": False},
         "storage": {"shard_size": 4},
         "detector": {

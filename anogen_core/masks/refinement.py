@@ -37,8 +37,13 @@ class RefinedMask(NamedTuple):
     """How sure that is, 0 to 255: at least 128 on the mask and less elsewhere; 0 outside the box."""
 
 
-def refine_mask(normal: Image, image: Image, box: Mask, settings: RefinementSettings) -> RefinedMask:
+def refine_mask(
+    normal: Image, image: Image, box: Mask, settings: RefinementSettings, *, known: Mask | None = None
+) -> RefinedMask:
     """Return which pixels inside the box show the defect, and how sure that is.
+
+    A person's outline is the better label: where the defect began as one that somebody had outlined (`known`), the mask
+    is that. Elsewhere it is found:
 
     The change is measured as colours differ to the eye (CIE 1976 L*a*b*). Its threshold (Otsu, 1979) adapts to the
     image, so a faint stain and a black hole are both found; regions are grown from certain pixels (hysteresis, Canny
@@ -58,7 +63,7 @@ def refine_mask(normal: Image, image: Image, box: Mask, settings: RefinementSett
     threshold = max(settings.otsu_share * _otsu(inside), min(settings.floor_ratio * floor, 0.5 * peak))
     found = _grow(change > threshold, change > min(settings.seed_ratio * threshold, 0.9 * peak))
     solid = _fill(cv2.morphologyEx(found, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))))
-    refined = (solid > 0) & box
+    refined = (solid > 0) & box if known is None else known & box
     if not refined.any():
         return RefinedMask(box, _to_bytes(box, np.where(box, 0.5, 0)))
     ratio = (change / threshold) ** _STEEPNESS

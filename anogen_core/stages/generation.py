@@ -158,7 +158,7 @@ def _label(ending: Ending, config: RunConfig) -> _Made | None:
     image, jobs = ending.image, ending.jobs
     if ending.outcome is not Outcome.MADE or image is None:
         return None
-    found = [refine_mask(job.normal, image, job.mask, config.generation.refinement) for job in jobs]
+    found = [refine_mask(job.normal, image, job.mask, config.generation.refinement, known=job.label) for job in jobs]
     label = RefinedMask(
         np.logical_or.reduce([one.mask for one in found]), np.maximum.reduce([one.confidence for one in found])
     )

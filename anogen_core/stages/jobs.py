@@ -11,7 +11,7 @@ from anogen_core.diffusion.crop import bounding_box, choose_crop
 from anogen_core.generation import Job
 from anogen_core.records import Box
 from anogen_core.stages.runtime import base_model
-from anogen_core.transplant import transplant
+from anogen_core.transplant import transplant, transplant_label
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Source:
     """(h, w)."""
     warp: Sequence[float]
     """Row-major 2x3 affine map from pixels (x, y) of the photo to where they go."""
+    outlined: bool
+    """Whether a person outlined it; its mask is a box otherwise."""
 
 
 def load_job(
@@ -47,8 +49,8 @@ def load_job(
         contrast: How strongly it should stand out; None as the model makes it.
         source: Where the mask was taken from; None for a mask that is not the outline of a support defect.
     """
-    start = _start(normal, mask, source, config)
-    return Job(normal, mask, request_crop(mask, config), vectors, seed, contrast, start)
+    start, label = _start(normal, mask, source, config)
+    return Job(normal, mask, request_crop(mask, config), vectors, seed, contrast, start, label)
 
 
 def request_crop(mask: Mask, config: RunConfig) -> Box:
@@ -58,9 +60,14 @@ def request_crop(mask: Mask, config: RunConfig) -> Box:
     return choose_crop(bounding_box(mask), mask.shape, side // model.factor, side, settings)
 
 
-def _start(normal: Image, mask: Mask, source: Source | None, config: RunConfig) -> Image | None:
+def _start(normal: Image, mask: Mask, source: Source | None, config: RunConfig) -> tuple[Image | None, Mask | None]:
+    """Return the photo that a defect starts from, and its label where that is known."""
     if config.start == "normal":
-        return normal
+        return normal, None
     if config.start == "noise" or source is None:
-        return None
-    return transplant(normal, mask, source.photo, source.mask, source.warp)
+        return None, None
+    label = transplant_label(mask, source.mask, source.warp) if source.outlined else None
+    return (
+        transplant(normal, mask, source.photo, source.mask, source.warp),
+        label if label is not None and label.any() else None,
+    )

@@ -79,7 +79,9 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
             config,
             seed=instance.seed,
             contrast=instance.contrast,
-            source=None if instance.warp is None else Source(*support[instance.source or ""], instance.warp),
+            source=None
+            if instance.warp is None
+            else Source(*support[instance.source or ""], instance.warp, outlined=False),
         )
         for instance, mask in _defects(row, placed)
     ]

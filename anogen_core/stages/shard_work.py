@@ -121,7 +121,7 @@ class ShardWork:
                 self.config,
                 seed=instance.seed,
                 contrast=instance.contrast,
-                source=_source(instance.placement, support),
+                source=_source(instance.placement, support, self._supports[request.defect]),
             )
             for instance in request.instances
         )
@@ -161,10 +161,11 @@ class ShardWork:
         return load_image(sample, self.frame, white_level=self.config.frame.white_level)
 
 
-def _source(placement: Placement, support: Sequence[tuple[Image, Mask]]) -> Source | None:
+def _source(placement: Placement, photos: Sequence[tuple[Image, Mask]], support: SupportSet) -> Source | None:
     if placement.source is None or placement.warp is None:
         return None
-    return Source(*support[placement.source], placement.warp)
+    outlined = support.samples[placement.source].mask_uri is not None
+    return Source(*photos[placement.source], placement.warp, outlined=outlined)
 
 
 def draw_filtered(endings: Sequence[Ending]) -> bytes | None:

@@ -198,9 +198,13 @@ def test_wrong_bucket_is_told_before_compute(
     assert "Traceback" not in said.stderr
 
 
-def test_interrupted_run_stops_soon_and_says_so(small_run: dict[str, object], tmp_path: Path) -> None:
+@pytest.mark.parametrize("runner", [{"kind": "threads"}, {"kind": "dask", "workers": 1}], ids=["threads", "dask"])
+def test_interrupted_run_stops_soon_and_says_so(
+    runner: dict[str, object], small_run: dict[str, object], tmp_path: Path
+) -> None:
     """Ctrl-C in the middle of learning: one message, exit code 130, and a checkpoint to go on from."""
-    settings = {**small_run, "inversion": {"steps": 100_000, "validate_every": 5, "patience": 100_000}}
+    endless = {"steps": 100_000, "validate_every": 5, "patience": 100_000}
+    settings = {**small_run, "inversion": endless, "runner": runner}
     run_file = write_run_file(tmp_path / "run.yaml", settings, tmp_path / "out")
     process = subprocess.Popen(
         [sys.executable, "-c", "from flows.cli import main; main()", "run", str(run_file)],

@@ -14,9 +14,10 @@ from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
 from anogen_core.generation import GenerationSettings, Job, generate
 from anogen_core.masks import TransplantSamplerSettings
+from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
 from anogen_core.seeding import numpy_generator
-from anogen_core.transplant import transplant
+from anogen_core.transplant import transplant, transplant_label
 
 STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -90,6 +91,23 @@ def test_a_mask_that_fills_the_photo_is_transplanted_as_it_is() -> None:
     shown = transplant(_surface(90), everything, photo, everything, STILL)
 
     assert np.array_equal(shown[10:-10, 10:-10], photo[10:-10, 10:-10])
+
+
+def test_the_label_is_the_persons_outline_moved_and_cut_to_the_mask() -> None:
+    """Where the support defect arrives and the mask allows it; the refined mask is that."""
+    photo, mask = _defect()
+    normal, place = _surface(120, seed=1), np.roll(mask, (10, 25), axis=(0, 1))
+    wide = cv2.dilate(place.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    wide[:40] = False
+
+    label = transplant_label(wide, mask, (1, 0, 25, 0, 1, 10))
+    image = transplant(normal, wide, photo, mask, (1, 0, 25, 0, 1, 10))
+    refined = refine_mask(normal, image, wide, RefinementSettings(), known=label)
+
+    assert np.array_equal(label, place & wide)
+    assert np.array_equal(refined.mask, label)
+    assert np.array_equal(refined.confidence > 127, label)
+    assert not refined.confidence[~wide].any()
 
 
 def _jobs(model: DiffusionModel) -> list[Job]:
