@@ -118,8 +118,8 @@ def learn_embeddings(
         ended = next((learner for learner in learning if learner.has_ended), None)
         if ended is not None:
             learning.remove(ended)
-            learning += [_Learner(c, model, settings) for c in itertools.islice(waiting, 1)]
             yield ended.concept, ended.result()
+            learning += [_Learner(c, model, settings) for c in itertools.islice(waiting, 1)]
             continue
         try:
             _advance(learning, model, at_once, on_step=on_step)
