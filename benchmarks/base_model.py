@@ -20,7 +20,13 @@ import torch
 from anogen_core.data.frame import read_mask, read_photo, resize_mask
 from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.crop import CropSettings
-from anogen_core.diffusion.inversion import InversionSettings, learn_embedding, validation_loss
+from anogen_core.diffusion.inversion import (
+    Concept,
+    InversionSettings,
+    LearnedEmbedding,
+    learn_embeddings,
+    validation_loss,
+)
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views, encode_views
 from anogen_core.procedural.scene import DEFECTS
@@ -39,15 +45,20 @@ def main() -> None:
     settings = BundledModelSettings() if given.model is None else StableDiffusionSettings(directory=str(given.model))
     model = settings.build(torch.device("cpu"))
     inversion = InversionSettings(steps=given.steps)
-    learned: dict[tuple[str, ...], torch.Tensor] = {}
+    concepts: list[Concept] = []
     held_out: dict[tuple[str, ...], Views] = {}
     for root in given.data:
         for defect, split in json.loads((root / "fewshot_splits.json").read_text())["seed0"].items():
             supports = list(zip(split["support_images"], split["support_masks"], strict=True))
             views = _views([(root / image, root / mask) for image, mask in supports], model, inversion)
-            learned[root.name, defect] = learn_embedding(views, model, inversion, seed=0).vectors
+            concepts.append(Concept(f"{root.name}/{defect}", views, seed=0))
             others = _others(root, defect, split, count=given.held_out)
             held_out[root.name, defect] = _views(others, model, inversion)
+    learned = {
+        tuple(concept.name.split("/")): ended.vectors
+        for concept, ended in learn_embeddings(concepts, model, inversion)
+        if isinstance(ended, LearnedEmbedding)
+    }
     print("category | defect | learned | initializer | best word | best other defect")
     for key, views in held_out.items():
         words: dict[tuple[str, ...], torch.Tensor] = {

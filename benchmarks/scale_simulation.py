@@ -2,10 +2,10 @@
 
 python benchmarks/scale_simulation.py [images]
 
-Every GPU takes the next shard as soon as it is free. A shard takes as long as its images, a little more or less, and
-sometimes dies half-way and is made again. One flow process submits and collects shards one after another, at the cost
-that `orchestration.py overhead` measures. Several categories are in work at a time: while one is sealed or trains its
-detectors, the GPUs make the shards of the others.
+The defects of all categories are learned first. Then every GPU takes the next shard as soon as it is free. A shard
+takes as long as its images, a little more or less, and sometimes dies half-way and is made again. One flow process
+submits and collects shards one after another, at the cost that `orchestration.py overhead` measures. Several categories
+are in work at a time: while one is sealed or trains its detectors, the GPUs make the shards of the others.
 """
 
 import functools
@@ -25,7 +25,7 @@ class Plant:
     images: int = 10_000_000
     categories: int = 15
     defects: int = 5
-    """Of each category: as many embeddings are learned at the same time."""
+    """Of each category; those of all categories are learned first."""
     shard_size: int = 64
     image: float = 1.0
     """One image on one GPU."""
@@ -71,17 +71,20 @@ class _Run:
 
     def seconds(self) -> float:
         """Return when the last category has ended."""
-        for _ in range(min(self._plant.at_once, self._plant.categories)):
-            self._begin()
+        self._all(self._plant.categories * self._plant.defects, self._plant.learning, self._learned)
         while self._events:
             self._now, _, happens = heapq.heappop(self._events)
             happens()
         return self._now
 
+    def _learned(self) -> None:
+        for _ in range(min(self._plant.at_once, self._plant.categories)):
+            self._begin()
+
     def _begin(self) -> None:
         if self._begun < self._plant.categories:
             self._begun += 1
-            self._all(self._plant.defects, self._plant.learning, self._generate)
+            self._generate()
 
     def _generate(self) -> None:
         after = _Countdown(self._shards, self._seal)

@@ -1,4 +1,4 @@
-"""One category: learn its defects, generate its dataset, train and compare detectors."""
+"""One category: find its learned defects, generate its dataset, train and compare detectors."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ from flows.story import show_category
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
 from tasks.generation import generate_shard, measure_dataset, plan_dataset, seal_dataset
-from tasks.inversion import learn_embedding
+from tasks.inversion import learn_defects
 from tasks.page import Bar
 
 
@@ -56,16 +56,16 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
 
 
 def _learn(category: str, config: RunConfig) -> list[ConceptEmbedding]:
-    """Learn every defect of a category."""
+    """Return the embedding of every defect of a category; what the run has not learned before is learned now."""
     supports = choose_support(category, config)
     names = ", ".join(f"{s.defect} (from {len(s.samples)} photos)" for s in supports)
-    get_run_logger().info("Learning %d defects of %s: %s.", len(supports), category, names)
-    learn = fresh(learn_embedding, known=all(embedding.is_learned(s, config) for s in supports))
+    get_run_logger().info("%d defects of %s: %s.", len(supports), category, names)
+    learn = fresh(learn_defects, known=all(embedding.is_learned(s, config) for s in supports))
     with on_device(config.runner):
-        futures = learn.map(supports, config=unmapped(config))
-    embeddings = collect(futures, ConceptEmbedding, stage=f"{category}: learn defects")
-    get_run_logger().info("Learned %d defects of %s.", len(embeddings), category)
-    return embeddings
+        futures = learn.map([[support] for support in supports], config=unmapped(config))
+    found = collect(futures, list[ConceptEmbedding], stage=f"{category}: learn defects")
+    get_run_logger().info("Learned %d defects of %s.", len(found), category)
+    return [one for (one,) in found]
 
 
 def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConfig) -> DatasetRef:

@@ -11,12 +11,12 @@ import httpx
 from prefect import Task
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.futures import PrefectFuture, as_completed
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from anogen_core.errors import AnogenError, FullStoreError, InterruptedRunError
 from tasks import page, progress
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
 
@@ -29,8 +29,10 @@ def fresh(task: Task[P, R], *, known: bool) -> Task[P, R]:
     return task if known else task.with_options(refresh_cache=True)
 
 
-def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: str) -> list[T]:
-    """Return the records of all futures in their order; results on Dask are released so that no worker holds them.
+def collect(futures: Sequence[PrefectFuture[Any]], kind: type[T], *, stage: str) -> list[T]:
+    """Return what all futures made (a record, or a list of them), in their order.
+
+    Results on Dask are released so that no worker holds them.
 
     Raises:
         AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored.
@@ -38,12 +40,13 @@ def collect(futures: Sequence[PrefectFuture[Any]], record: type[T], *, stage: st
         ConcurrencySlotAcquisitionError: the Prefect server has gone away.
     """
     bar = page.Bar(stage)
+    records = TypeAdapter(kind)
     results: dict[UUID, T] = {}
     failures: list[BaseException] = []
     with stopping_at_sigterm():
         for count, future in enumerate(as_completed(list(futures)), 1):
             try:
-                results[future.task_run_id] = record.model_validate(future.result())
+                results[future.task_run_id] = records.validate_python(future.result())
             except (InterruptedRunError, ConcurrencySlotAcquisitionError, httpx.HTTPError):
                 # Without the Prefect server no task begins: each would wait a minute for it, one after the other.
                 raise

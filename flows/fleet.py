@@ -1,8 +1,9 @@
-"""A whole run: every category, on a cluster several at a time, then the report."""
+"""A whole run: all defects together, then every category, on a cluster several at a time, then the report."""
 
 import contextlib
 import contextvars
 import functools
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from prefect.logging import get_run_logger
 from anogen_core.config import DaskRunnerSettings, RunConfig
 from anogen_core.errors import AnogenError, InterruptedRunError
 from anogen_core.stages.catalogue import read_catalogue
+from anogen_core.stages.embedding import unlearned
 from anogen_core.stages.reporting import write_report
 from anogen_core.stages.result import CategoryResult, write_result
 from flows.category import make_category
 from flows.collect import stopping_at_sigterm
-from flows.runners import task_runners
+from flows.learning import learn_together
+from flows.runners import NewRunner, task_runners
 from flows.story import show_run
 from tasks.page import Bar
 
@@ -66,6 +69,7 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
     say("Everything goes to %s", config.output)
     bar = Bar(f"{config.name}: categories")
     with task_runners(config.runner) as new_runner, tags(*run_tags(config)):
+        seconds = {"learn defects": _learn(config, new_runner)}
 
         def make(name: str) -> dict[str, Any]:
             with tags(f"category:{name}"):
@@ -88,12 +92,30 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
             iter(failures.values())
         )
     in_order = [results[category.name] for category in categories]
-    result = write_result(config, in_order)
+    result = write_result(config, in_order, seconds=seconds)
     report = write_report(config, result, warnings=warnings or [])
     show_run(config, in_order, report)
     images = sum(r.dataset.num_images for r in in_order)
     say("Done: %d images of %d categories. Report: %s", images, len(in_order), report)
     return {"datasets": [r.dataset.model_dump(mode="json") for r in in_order], "report": report}
+
+
+def _learn(config: RunConfig, new_runner: NewRunner) -> float:
+    """Learn the defects of all categories together, as far as they are not known; return the seconds it took.
+
+    What goes wrong stops no category: each finds its defects learned, or tries again and tells why it cannot go on.
+    """
+    started = time.monotonic()
+    supports = unlearned(config)
+    if supports:
+        try:
+            with tags("stage:learn"):
+                learn_together.with_options(task_runner=new_runner())(supports, config)
+        except InterruptedRunError:
+            raise
+        except Exception as error:  # noqa: BLE001 - told by the categories
+            get_run_logger().warning("Not all defects were learned together: %s", error)
+    return round(time.monotonic() - started, 1)
 
 
 def _categories_at_once(config: RunConfig) -> int:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from prefect import task
+from prefect import runtime, task
+from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
 from anogen_core.records import SupportSet
@@ -10,14 +11,22 @@ from anogen_core.stages import embedding
 from tasks import page, policy
 
 
+def _own_name() -> str:
+    first, *others = runtime.task_run.parameters["supports"]
+    return f"learn {first.category} {first.defect}" + (f" and {len(others)} more" if others else "")
+
+
 @task(
-    name="learn embedding",
-    task_run_name="learn {support.category} {support.defect}",
-    cache_key_fn=policy.by_content(embedding.result_key),
+    name="learn defects",
+    task_run_name=_own_name,
+    cache_key_fn=policy.by_content(embedding.results_key),
     **policy.DEVICE_WORK,
 )
-def learn_embedding(support: SupportSet, config: RunConfig) -> dict[str, Any]:
-    """Learn one defect; returns at once when the store holds it (a ConceptEmbedding as plain JSON)."""
+def learn_defects(supports: list[SupportSet], config: RunConfig) -> list[dict[str, Any]]:
+    """Learn defects of any categories together; those that the store holds are found (ConceptEmbeddings as JSON)."""
     page.say_where(config)
-    bar = page.steps(f"{support.category}: learn {support.defect}")
-    return embedding.learn(support, config, on_step=bar).model_dump(mode="json")
+    if len(supports) > 1:
+        get_run_logger().info("Learns together: %s.", ", ".join(map(embedding.defect_name, supports)))
+    bars = {embedding.defect_name(s): page.steps(f"{s.category}: learn {s.defect}") for s in supports}
+    learned = embedding.learn(supports, config, on_step=lambda name, done, total: bars[name](done, total))
+    return [one.model_dump(mode="json") for one in learned]

@@ -1,24 +1,27 @@
-"""Masked textual inversion: learn one defect as an embedding on a frozen base model (AnoGen, ECCV 2024, stage 1).
+"""Masked textual inversion: learn defects as embeddings on a frozen base model (AnoGen, ECCV 2024, stage 1).
 
     v* = argmin_v  E_{I, eps, t} || (eps - eps_theta(z_t, t, c(prompt(v)))) * m ||^2
     z_t = sqrt(alpha_bar_t) E(I) + sqrt(1 - alpha_bar_t) eps
 
 with m = 1 on latent cells under any anomalous pixel. Each sample's error is divided by its number of active cells, so a
 small defect teaches as much as a large one.
+
+The model is frozen, so one batch may hold samples of many concepts: each is learned as if alone.
 """
 
 import io
+import itertools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from anogen_core.arrays import LatentMask, Latents
 from anogen_core.checkpoints import CheckpointSlot
+from anogen_core.diffusion.denoising import NoisedViews, draw_views, shared_losses, validation_grid
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views
 from anogen_core.errors import TrainingError
@@ -28,22 +31,10 @@ from anogen_core.settings import Settings
 INVERSION_VERSION = 3
 """Raised by hand when a change here changes the learned embedding."""
 
-log = logging.getLogger(__name__)
+ON_GPU: Final = 8
+"""Concepts at once on a GPU unless the settings say."""
 
-TEMPLATES = (
-    "a photo of a {}",
-    "a rendering of a {}",
-    "a cropped photo of the {}",
-    "the photo of a {}",
-    "a close-up photo of a {}",
-    "a photo of the {}",
-    "a good photo of a {}",
-    "a photo of one {}",
-    "a dark photo of the {}",
-    "a bright photo of the {}",
-    "{}",
-)
-"""Prompts of textual inversion (Gal et al., 2022), and the bare concept that generation uses."""
+log = logging.getLogger(__name__)
 
 
 class InversionSettings(Settings):
@@ -69,6 +60,24 @@ class InversionSettings(Settings):
     """Validations without improvement after which learning stops."""
     min_improvement: NonNegativeFloat = 0.001
     """Relative drop of the validation loss that counts as improvement."""
+    concepts_at_once: PositiveInt | None = None
+    """Defects that share each pass through the model, so that it holds this many times `batch_size` views; default: 8
+    on a GPU, 1 on a CPU. An embedding depends on its company by rounding alone, and with 1 not at all."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return as plain JSON what decides an embedding: everything but the company it is learned in."""
+        return self.model_dump(mode="json", exclude={"concepts_at_once"})
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One defect to learn."""
+
+    name: str
+    """For messages."""
+    views: Views
+    seed: int
+    checkpoint: CheckpointSlot | None = None
 
 
 @dataclass(frozen=True)
@@ -83,63 +92,42 @@ class LearnedEmbedding:
     steps: int
 
 
-@dataclass
-class _State:
-    step: int
-    vectors: torch.Tensor
-    best: torch.Tensor
-    best_loss: float
-    best_step: int
-    curve: list[tuple[int, float]]
-
-
-def masked_loss(noise: Latents, predicted: Latents, mask: LatentMask) -> torch.Tensor:
-    """Return the mean over samples of the squared error per active latent value.
-
-    Args:
-        noise: (B, C, h, w) true noise.
-        predicted: (B, C, h, w).
-        mask: (B, 1, h, w), 1 where anomalous, at least one cell per sample.
-
-    Raises:
-        ValueError: the shapes do not fit; broadcasting a (B, h, w) mask would silently mix samples.
-    """
-    if noise.shape != predicted.shape or mask.shape != (noise.shape[0], 1, *noise.shape[2:]):
-        raise ValueError(
-            f"Expected noise, prediction (B,C,h,w), mask (B,1,h,w); got {noise.shape}, {predicted.shape}, {mask.shape}."
-        )
-    error = ((noise - predicted) * mask).square().sum(dim=(1, 2, 3))
-    return (error / (mask.sum(dim=(1, 2, 3)) * noise.shape[1])).mean()
-
-
-def learn_embedding(
-    views: Views,
+def learn_embeddings(
+    concepts: Iterable[Concept],
     model: DiffusionModel,
     settings: InversionSettings,
     *,
-    seed: int,
-    checkpoint: CheckpointSlot | None = None,
-    on_step: Callable[[int, int], None] | None = None,
-) -> LearnedEmbedding:
-    """Return the embedding with the lowest validation loss.
+    on_step: Callable[[str, int, int], None] | None = None,
+) -> Iterator[tuple[Concept, LearnedEmbedding | TrainingError]]:
+    """Yield each concept when it has ended: with the embedding of lowest validation loss, or with why there is none.
 
-    Every random choice of step i depends on (seed, i) alone, so a resumed run equals an undisturbed one.
+    Concepts share each pass through the model. One that has ended makes room for the next, which begins at a step 0 of
+    its own. Every random choice of step i of a concept depends on (its seed, i) alone and its gradient on its own
+    samples: company changes an embedding by the rounding of kernels alone. A resumed concept equals an undisturbed one.
 
-    Raises:
-        TrainingError: the loss is not a finite number.
+    Args:
+        concepts: Taken one by one, as there is room.
+        model: The frozen base model.
+        settings: The same for all concepts.
+        on_step: Called with (name, step, steps) after each step of each concept.
     """
-    state, optimizer = _start(model, settings, checkpoint)
-    grid = _validation_grid(views, model, settings, seed=seed)
-    while state.step < settings.steps and not _is_flat(state, settings):
-        _optimise(state, optimizer, views, model, settings, seed=seed)
-        if state.step % settings.validate_every == 0 or state.step == settings.steps:
-            _validate(state, grid, model, settings)
-            if checkpoint is not None:
-                checkpoint.save(_dump(state, optimizer))
-        if on_step is not None:
-            on_step(state.step, settings.steps)
-    log.info("embedding learned: step %d of %d, validation loss %.4f", state.best_step, state.step, state.best_loss)
-    return LearnedEmbedding(state.best, state.curve, state.best_step, state.step)
+    waiting = iter(concepts)
+    at_once = settings.concepts_at_once or (ON_GPU if model.device.type == "cuda" else 1)
+    learning = [_Learner(c, model, settings) for c in itertools.islice(waiting, at_once)]
+    while learning:
+        ended = next((learner for learner in learning if learner.has_ended), None)
+        if ended is not None:
+            learning.remove(ended)
+            yield ended.concept, ended.result()
+            learning += [_Learner(c, model, settings) for c in itertools.islice(waiting, 1)]
+            continue
+        try:
+            _advance(learning, model, at_once, on_step=on_step)
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+            at_once //= 2
+            log.warning("Memory is short: `inversion.concepts_at_once` is %d from here on.", at_once)
 
 
 @torch.no_grad()
@@ -147,114 +135,141 @@ def validation_loss(
     views: Views, model: DiffusionModel, vectors: torch.Tensor, settings: InversionSettings, *, seed: int
 ) -> float:
     """Return the masked loss of an embedding (V, D) on a fixed grid of timesteps and noise."""
-    return _mean_loss(_validation_grid(views, model, settings, seed=seed), model, vectors)
+    grid = validation_grid(views, model, points=settings.validation_points, seed=seed)
+    (loss,) = _mean_losses(model, [vectors], [grid])
+    return loss
 
 
-def _noised(latents: Latents, noise: Latents, alpha_bar: torch.Tensor) -> Latents:
-    return alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
+class _Learner:
+    """One concept that is being learned."""
+
+    def __init__(self, concept: Concept, model: DiffusionModel, settings: InversionSettings) -> None:
+        self.concept = concept
+        self.steps = settings.steps
+        self._settings = settings
+        self._failure: TrainingError | None = None
+        self.grid = validation_grid(concept.views, model, points=settings.validation_points, seed=concept.seed)
+        word = model.word_vector(settings.initializer)
+        self.vectors = word[None].repeat(settings.num_vectors, 1).cpu().requires_grad_()
+        self._optimizer = torch.optim.Adam([self.vectors], lr=settings.learning_rate)
+        self.step, self._best_step, self._best_loss = 0, 0, math.inf
+        self._best = self.vectors.detach().clone()
+        self._curve: list[tuple[int, float]] = []
+        saved = concept.checkpoint.load() if concept.checkpoint is not None else None
+        if saved is not None:
+            self._resume(torch.load(io.BytesIO(saved), weights_only=True))
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether it has to be validated before its next step."""
+        measured = self._curve[-1][0] if self._curve else 0
+        return self.step > measured and (self.step % self._settings.validate_every == 0 or self.step == self.steps)
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether it has failed, done all its steps, or become flat."""
+        flat = self.step - self._best_step >= self._settings.patience * self._settings.validate_every
+        return self._failure is not None or (not self.is_due and (flat or self.step >= self.steps))
+
+    def result(self) -> LearnedEmbedding | TrainingError:
+        """Return what it has come to."""
+        if self._failure is not None:
+            return self._failure
+        best = (self._best_step, self.step, self._best_loss)
+        log.info("%s: learned: step %d of %d, validation loss %.4f", self.concept.name, *best)
+        return LearnedEmbedding(self._best, self._curve, self._best_step, self.step)
+
+    def draw(self, model: DiffusionModel) -> NoisedViews:
+        """Return the samples of its next step."""
+        generator = torch_generator(derive_seed(self.concept.seed, "step", self.step))
+        return draw_views(self.concept.views, model, count=self._settings.batch_size, generator=generator)
+
+    def is_sound(self, loss: float) -> bool:
+        """Return whether a loss is a number; if not, the concept has failed."""
+        if not math.isfinite(loss):
+            self._failure = TrainingError(
+                f"{self.concept.name}: inversion loss is {loss} at step {self.step}. Lower `inversion.learning_rate`."
+            )
+        return self._failure is None
+
+    def move(self, gradient: torch.Tensor) -> None:
+        """Take one step of the optimiser along a gradient (V, D)."""
+        self.vectors.grad = gradient
+        self._optimizer.step()
+        self.step += 1
+
+    def measured(self, loss: float) -> None:
+        """Note a validation loss, keep the embedding if it is the best so far, and write a checkpoint."""
+        self._curve.append((self.step, loss))
+        if loss < self._best_loss * (1 - self._settings.min_improvement):
+            self._best, self._best_loss, self._best_step = self.vectors.detach().clone(), loss, self.step
+        if self.concept.checkpoint is not None:
+            buffer = io.BytesIO()
+            torch.save(
+                {
+                    "step": self.step,
+                    "vectors": self.vectors.detach(),
+                    "best": self._best,
+                    "best_loss": self._best_loss,
+                    "best_step": self._best_step,
+                    "curve": self._curve,
+                    "optimizer": self._optimizer.state_dict(),
+                },
+                buffer,
+            )
+            self.concept.checkpoint.save(buffer.getvalue())
+
+    def _resume(self, saved: dict[str, Any]) -> None:
+        self.vectors.data.copy_(saved["vectors"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self.step, self._best_step, self._best_loss = saved["step"], saved["best_step"], saved["best_loss"]
+        self._best, self._curve = saved["best"], [(step, loss) for step, loss in saved["curve"]]
 
 
-def _loss(model: DiffusionModel, vectors: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-    alpha_bar = model.alpha_bar[batch["timesteps"]].reshape(-1, 1, 1, 1).to(model.device)
-    noise = batch["noise"].to(model.device)
-    repeated = vectors[None].expand(len(batch["prompts"]), -1, -1)
-    conditioning = model.condition(batch["prompts"], repeated)
-    noised = _noised(batch["latents"], noise, alpha_bar)
-    predicted = model.predict_noise(noised, batch["timesteps"].to(model.device), conditioning, batch["surroundings"])
-    return masked_loss(noise, predicted, batch["masks"])
-
-
-def _optimise(
-    state: _State,
-    optimizer: torch.optim.Optimizer,
-    views: Views,
+def _advance(
+    learning: Sequence[_Learner],
     model: DiffusionModel,
-    settings: InversionSettings,
+    at_once: int,
     *,
-    seed: int,
+    on_step: Callable[[str, int, int], None] | None,
 ) -> None:
-    generator = torch_generator(derive_seed(seed, "step", state.step))
-    pick = torch.randint(len(views.latents), (settings.batch_size,), generator=generator)
-    words = torch.randint(len(TEMPLATES), (settings.batch_size,), generator=generator)
-    batch = {
-        "latents": views.latents[pick],
-        "masks": views.masks[pick],
-        "surroundings": None if views.surroundings is None else views.surroundings[pick],
-        "timesteps": torch.randint(len(model.alpha_bar), (settings.batch_size,), generator=generator),
-        "noise": torch.randn((settings.batch_size, *views.latents.shape[1:]), generator=generator),
-        "prompts": [TEMPLATES[i] for i in words.tolist()],
-    }
-    loss = _loss(model, state.vectors, batch)
-    if not math.isfinite(loss.item()):
-        raise TrainingError(f"Inversion loss is {loss.item()} at step {state.step}. Lower `inversion.learning_rate`.")
-    optimizer.zero_grad()
-    torch.autograd.backward(loss)
-    optimizer.step()
-    state.step += 1
+    """Validate concepts if that is due, else let all take a step; begun again after an error, it does what is left."""
+    due = [learner for learner in learning if learner.is_due]
+    todo = due or learning
+    for start in range(0, len(todo), at_once):
+        group = todo[start : start + at_once]
+        if due:
+            _validate(group, model)
+            continue
+        _step(group, model)
+        if on_step is not None:
+            for learner in group:
+                on_step(learner.concept.name, learner.step, learner.steps)
 
 
-def _validation_grid(
-    views: Views, model: DiffusionModel, settings: InversionSettings, *, seed: int
-) -> list[dict[str, Any]]:
-    """Return one batch per timestep of a fixed, evenly spaced grid; the noise is fixed too."""
-    count, horizon = len(views.latents), len(model.alpha_bar)
-    batches = []
-    for point in range(settings.validation_points):
-        timestep = int((point + 0.5) * horizon / settings.validation_points)
-        noise = torch.randn(views.latents.shape, generator=torch_generator(derive_seed(seed, "validation", point)))
-        batches.append(
-            {
-                "latents": views.latents,
-                "masks": views.masks,
-                "surroundings": views.surroundings,
-                "timesteps": torch.full((count,), timestep),
-                "noise": noise,
-                "prompts": [TEMPLATES[0]] * count,
-            }
-        )
-    return batches
-
-
-def _mean_loss(grid: list[dict[str, Any]], model: DiffusionModel, vectors: torch.Tensor) -> float:
-    return sum(_loss(model, vectors, batch).item() for batch in grid) / len(grid)
+def _step(learners: Sequence[_Learner], model: DiffusionModel) -> None:
+    samples = [learner.draw(model) for learner in learners]
+    losses = shared_losses(model, [learner.vectors for learner in learners], samples)
+    values = torch.stack(losses).tolist()
+    sound = [(one, loss) for one, loss, value in zip(learners, losses, values, strict=True) if one.is_sound(value)]
+    if sound:
+        # Of the sum of the losses: no concept's loss depends on the vectors of another.
+        gradients = torch.autograd.grad([loss for _, loss in sound], [one.vectors for one, _ in sound])
+        for (learner, _), gradient in zip(sound, gradients, strict=True):
+            learner.move(gradient)
 
 
 @torch.no_grad()
-def _validate(state: _State, grid: list[dict[str, Any]], model: DiffusionModel, settings: InversionSettings) -> None:
-    loss = _mean_loss(grid, model, state.vectors)
-    state.curve.append((state.step, loss))
-    if loss < state.best_loss * (1 - settings.min_improvement):
-        state.best, state.best_loss, state.best_step = state.vectors.detach().clone(), loss, state.step
+def _validate(learners: Sequence[_Learner], model: DiffusionModel) -> None:
+    losses = _mean_losses(model, [one.vectors for one in learners], [one.grid for one in learners])
+    for learner, loss in zip(learners, losses, strict=True):
+        if learner.is_sound(loss):
+            learner.measured(loss)
 
 
-def _is_flat(state: _State, settings: InversionSettings) -> bool:
-    return state.step - state.best_step >= settings.patience * settings.validate_every
-
-
-def _start(
-    model: DiffusionModel, settings: InversionSettings, checkpoint: CheckpointSlot | None
-) -> tuple[_State, torch.optim.Optimizer]:
-    vectors = model.word_vector(settings.initializer)[None].repeat(settings.num_vectors, 1).cpu().requires_grad_()
-    state = _State(0, vectors, vectors.detach().clone(), math.inf, 0, [])
-    saved = checkpoint.load() if checkpoint is not None else None
-    loaded = torch.load(io.BytesIO(saved), weights_only=True) if saved is not None else None
-    if loaded is not None:
-        vectors.data.copy_(loaded["vectors"])
-        state = _State(
-            loaded["step"],
-            vectors,
-            loaded["best"],
-            loaded["best_loss"],
-            loaded["best_step"],
-            [(s, v) for s, v in loaded["curve"]],
-        )
-    optimizer = torch.optim.Adam([vectors], lr=settings.learning_rate)
-    if loaded is not None:
-        optimizer.load_state_dict(loaded["optimizer"])
-    return state, optimizer
-
-
-def _dump(state: _State, optimizer: torch.optim.Optimizer) -> bytes:
-    buffer = io.BytesIO()
-    torch.save({**vars(state), "vectors": state.vectors.detach(), "optimizer": optimizer.state_dict()}, buffer)
-    return buffer.getvalue()
+def _mean_losses(
+    model: DiffusionModel, vectors: Sequence[torch.Tensor], grids: Sequence[list[NoisedViews]]
+) -> list[float]:
+    """Return for each concept the mean loss over its grid."""
+    points = [torch.stack(shared_losses(model, vectors, samples)).tolist() for samples in zip(*grids, strict=True)]
+    return [sum(losses) / len(losses) for losses in zip(*points, strict=True)]

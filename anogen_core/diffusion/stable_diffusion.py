@@ -1,6 +1,8 @@
 """Base models that diffusers' text-to-image pipelines hold: Stable Diffusion 1 and 2, its inpainting UNets, and LDM."""
 
+import functools
 import pickle
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +62,8 @@ class StableDiffusionModel(DiffusionModel):
         self._info = describe_directory(directory, licence=licence, name=name)
         self._device = device
         pipeline, parts = _load(directory), find_parts(directory)
+        self._prompt_ids = functools.lru_cache(maxsize=256)(self._find_prompt_ids)
+        self._conditioning = threading.Lock()
         self._edits = type(pipeline).__name__ == "StableDiffusionInstructPix2PixPipeline"
         self._tokenizer = pipeline.tokenizer
         self._scheduler = pipeline.scheduler
@@ -133,7 +137,8 @@ class StableDiffusionModel(DiffusionModel):
         rows = [self._prompt_ids(prompt, per_concept) for prompt in prompts]
         ids = torch.tensor([row for row, _ in rows], device=self._device)
         if vectors is None:
-            return self._encode_text(ids)
+            with self._conditioning:
+                return self._encode_text(ids)
         inserted = vectors.to(self._device)
         starts = [start for _, start in rows]
 
@@ -144,11 +149,13 @@ class StableDiffusionModel(DiffusionModel):
             ]
             return torch.stack(parts)
 
-        hook = self._text_encoder.get_input_embeddings().register_forward_hook(insert)
-        try:
-            return self._encode_text(ids)
-        finally:
-            hook.remove()
+        # Threads share the model, and a hook would take hold of the prompts of all of them.
+        with self._conditioning:
+            hook = self._text_encoder.get_input_embeddings().register_forward_hook(insert)
+            try:
+                return self._encode_text(ids)
+            finally:
+                hook.remove()
 
     def surroundings(self, images: ImageBatch, mask: LatentMask) -> Surroundings | None:
         """Return the mask and the latents of the photo.
@@ -188,7 +195,7 @@ class StableDiffusionModel(DiffusionModel):
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False).input_ids) if text.strip() else []
 
-    def _prompt_ids(self, prompt: str, per_concept: int) -> tuple[list[int], int]:
+    def _find_prompt_ids(self, prompt: str, per_concept: int) -> tuple[list[int], int]:
         """Return padded token ids and the position where the concept's vectors go."""
         tokenizer = self._tokenizer
         length = min(tokenizer.model_max_length, self._text_encoder.config.max_position_embeddings)

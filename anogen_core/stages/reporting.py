@@ -48,7 +48,8 @@ def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str
         warnings=list(warnings),
         categories=[_category_report(config, r) for r in result.categories],
         timings=[
-            (f"{r.category}: {stage}", seconds) for r in result.categories for stage, seconds in r.seconds.items()
+            *result.seconds.items(),
+            *((f"{r.category}: {stage}", seconds) for r in result.categories for stage, seconds in r.seconds.items()),
         ],
     )
     open_store(config.output).put("report.html", render_report(content).encode())

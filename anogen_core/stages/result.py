@@ -32,11 +32,15 @@ class RunResult(Record):
     categories: tuple[CategoryResult, ...]
     settings: dict[str, object]
     """The whole run file, as validated."""
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Wall-clock time of what is done for all categories together."""
 
 
-def write_result(config: RunConfig, categories: list[CategoryResult]) -> RunResult:
+def write_result(
+    config: RunConfig, categories: list[CategoryResult], *, seconds: dict[str, float] | None = None
+) -> RunResult:
     """Store and return the result of a run."""
-    result = RunResult(categories=tuple(categories), settings=config.model_dump(mode="json"))
+    result = RunResult(categories=tuple(categories), settings=config.model_dump(mode="json"), seconds=seconds or {})
     open_store(config.output).put(_NAME, result.model_dump_json(indent=1).encode())
     return result
 

@@ -53,7 +53,7 @@ def test_import_generate_list_and_export(small_run: dict[str, Any], tmp_path: Pa
     line = _say("import", run_file, tmp_path / "learned_embeds.safetensors", "--defect", "bolt/cut")
     run_file.write_text(yaml.safe_dump({**settings, **yaml.safe_load(line)}))
     config = load_config(run_file)
-    embeddings = [embedding.learn(s, config) for s in read_category(config, "bolt").supports]
+    embeddings = embedding.learn(read_category(config, "bolt").supports, config)
     planned, shards = generation.plan_dataset(config, "bolt", embeddings)
     for shard in shards:
         generation.make_shard(shard, planned, config)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from anogen_core.config import RunConfig, parse_config
+from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, LedgerRow, Shard
 from anogen_core.stages import detection, embedding, generation, runtime
@@ -45,16 +46,17 @@ def run(config: RunConfig, category: str = "bolt") -> Done:
     """Do what the flow of one category does, in its order."""
     learned, generated, trained = Counter[str](), Counter[int](), Counter[str]()
 
-    def count(counter: Counter[str], key: str, _done: int, _total: int) -> None:
+    def count(counter: Counter[str], key: str, *_: object) -> None:
         counter[key] += 1
 
     def tick(shard: Shard) -> None:
         generated[shard.index] += 1
 
-    embeddings = {
-        s.defect: embedding.learn(s, config, on_step=partial(count, learned, s.defect))
-        for s in read_category(config, category).supports
-    }
+    supports = read_category(config, category).supports
+    found = embedding.learn(
+        supports, config, on_step=lambda name, *_: count(learned, name.removeprefix(f"{category}/"))
+    )
+    embeddings = {one.defect: one for one in found}
     planned, shards = generation.plan_dataset(config, category, list(embeddings.values()))
     for shard in shards:
         generation.make_shard(shard, planned, config, on_image=partial(tick, shard))
@@ -112,6 +114,20 @@ def test_another_support_set_of_one_defect_learns_that_defect_alone(configure: C
     before, after = _images(first, "spot"), _images(changed, "spot")
     assert before.keys() == after.keys()
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_photos_that_cannot_be_read_stop_no_other_defect(configure: Configure, tmp_path: Path) -> None:
+    """Of a group the others are learned and stored; the error is that of the photo."""
+    config = configure(output=str(tmp_path))
+    cut, spot = read_category(config, "bolt").supports
+    other = cut.samples[0].model_copy(update={"sha256": "0" * 64})
+
+    with pytest.raises(InputError, match=other.image_uri):
+        embedding.learn([cut.model_copy(update={"samples": (other,)}), spot], config)
+
+    assert embedding.is_learned(spot, config)
+    assert not embedding.is_learned(cut, config)
+    assert [s for s in embedding.unlearned(config) if s.category == "bolt"] == [cut]
 
 
 def test_the_other_category_is_not_touched(configure: Configure, first: Done) -> None:

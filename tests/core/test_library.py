@@ -35,8 +35,7 @@ def _config(small_run: dict[str, object], output: Path, **changes: Any) -> RunCo
 def learned(small_run: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """A run whose bolt defects are learned."""
     config = _config(small_run, tmp_path_factory.mktemp("learned"))
-    for support in read_category(config, "bolt").supports:
-        embedding.learn(support, config)
+    embedding.learn(read_category(config, "bolt").supports, config)
     return config
 
 
@@ -92,13 +91,13 @@ def test_an_export_used_elsewhere_makes_the_same_images(
     assert entry.about.imported
     support = read_category(config, "bolt").supports[0]
     assert embedding.is_learned(support, config)
-    used = embedding.learn(support, config)
+    (used,) = embedding.learn([support], config)
     assert used.uri.endswith(entry.key)
     assert used.support_sha256 == tuple(p.sha256 for p in entry.about.support)
     images = []
     for run, embeddings in ((config, [used]), (learned, [])):
         supports = read_category(run, "bolt").supports
-        found = embeddings or [embedding.learn(s, run) for s in supports]
+        found = embeddings or embedding.learn(supports, run)
         planned, shards = generation.plan_dataset(run, "bolt", found)
         for shard in shards:
             generation.make_shard(shard, planned, run)
@@ -148,7 +147,7 @@ def test_adding_a_defect_leaves_the_others_alone(
 
     assert entry.about.licence == "CC0-1.0"
     assert after == {**before, "scratch": entry.key}
-    planned, _ = generation.plan_dataset(config, "bolt", [embedding.learn(s, config) for s in supports])
+    planned, _ = generation.plan_dataset(config, "bolt", embedding.learn(supports, config))
     assert planned.spec.defects == ("cut", "scratch", "spot")
 
 
@@ -241,7 +240,7 @@ def test_a_run_file_that_names_what_is_not_there_is_refused(
 def test_unknown_and_ambiguous_names_are_explained(learned: RunConfig, tmp_path: Path) -> None:
     """What there is, and the keys to choose from."""
     support = read_category(learned, "bolt").supports[1]
-    embedding.learn(support, learned.model_copy(update={"seed": 3}))
+    embedding.learn([support], learned.model_copy(update={"seed": 3}))
 
     with pytest.raises(InputError, match="no embedding 'bolt/dent', but: bolt/cut"):
         library.export_embedding(learned.output, "bolt/dent", tmp_path)

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
+from anogen_core.config import DaskRunnerSettings, RunnerSettings, ThreadRunnerSettings
+from anogen_core.records import SupportSet
 from flows.fleet import _each
+from flows.learning import deal
+from flows.runners import places
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
@@ -51,3 +55,22 @@ def test_what_has_not_begun_is_dropped_when_the_run_ends() -> None:
         break
 
     assert len(begun) <= 5
+
+
+@pytest.mark.parametrize(
+    ("runner", "sizes"),
+    [
+        (ThreadRunnerSettings(), [7]),
+        (ThreadRunnerSettings(workers=3), [3, 2, 2]),
+        (DaskRunnerSettings(workers=2, threads_per_worker=2), [2, 2, 2, 1]),
+        (DaskRunnerSettings(workers=9), [1] * 7),
+    ],
+)
+def test_every_worker_gets_a_group_of_defects(runner: RunnerSettings, sizes: list[int]) -> None:
+    """Nearly equal groups, as many as there are places for, and every defect in one of them."""
+    supports = [SupportSet(category="bolt", defect=str(i), samples=()) for i in range(7)]
+
+    groups = deal(supports, places(runner))
+
+    assert [len(group) for group in groups] == sizes
+    assert sorted(s.defect for group in groups for s in group) == [s.defect for s in supports]

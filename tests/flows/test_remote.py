@@ -1,5 +1,6 @@
 """Runs on a Prefect server: registered, started, executed by a worker and looked at, all through the command line."""
 
+import dataclasses
 import http.server
 import json
 import os
@@ -8,18 +9,23 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import torch
 import yaml
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from typer.testing import CliRunner
 
+from anogen_core.config import parse_config
+from anogen_core.diffusion.inversion import Concept, learn_embeddings
 from anogen_core.errors import AnogenError, InputError
+from anogen_core.stages import embedding
 from flows.cli.app import app
+from flows.fleet import run_fleet
 from flows.local_api import LocalApi, quiet_environment
 from flows.remote import schedule
 from flows.remote import server as connect
@@ -121,16 +127,14 @@ def test_flow_page_tells_what_was_made(server: str, run_file: Path) -> None:
     assert tasks["generate bolt shard 0"] >= {"category:bolt", "stage:generate"}
 
     log = [line["message"] for line in _find(server, "logs", {"logs": {"flow_run_id": {"any_": [runs[0]["id"]]}}})]
-    assert "Learning 2 defects of bolt: cut (from 3 photos), spot (from 3 photos)." in log
+    assert "2 defects of bolt: cut (from 3 photos), spot (from 3 photos)." in log
     assert any(line.startswith("Runs on ") for line in log)
     assert any(line.startswith("shard 0 stored: ") for line in log)
     (counts,) = (line for line in log if line.startswith("Generated: "))
     assert sum(int(n) for n in re.findall(r"\d+", counts)) == 10
 
     shown = {a["key"]: a for a in _find(server, "artifacts", of_run)}
-    assert set(shown) == {
-        *("bolt-learn-defects", "bolt-learn-cut", "bolt-learn-spot", "bolt-generate", "bolt-pictures", "bolt-ledger")
-    }
+    assert set(shown) == {"bolt-learn-defects", "bolt-generate", "bolt-pictures", "bolt-ledger"}
     assert {a["data"] for a in shown.values() if a["type"] == "progress"} == {100}
     assert "### cut" in shown["bolt-pictures"]["data"]
     assert len(shown["bolt-pictures"]["data"]) < 400_000
@@ -141,6 +145,62 @@ def test_flow_page_tells_what_was_made(server: str, run_file: Path) -> None:
     (results,) = _find(server, "artifacts", {"artifacts": {"key": {"any_": ["small-results"]}}})
     assert "report.html" in results["data"]
     assert results["data"].count(".zarr` |") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_defects_of_all_categories_are_learned_in_one_group(server: str, run_file: Path) -> None:
+    """After the run above: one task for the one worker, with a bar for each defect; the categories found them."""
+    del run_file
+    (learning,) = _find(server, "flow_runs", {"flow_runs": {"name": {"any_": ["small defects"]}}})
+    of_run = {"flow_runs": {"id": {"any_": [learning["id"]]}}}
+
+    (task,) = _find(server, "task_runs", of_run)
+    assert (task["name"], task["state_name"]) == ("learn bolt cut and 3 more", "Completed")
+    assert set(task["tags"]) >= {"anogen", "run:small", "stage:learn", "device"}
+    log = [line["message"] for line in _find(server, "logs", {"logs": {"flow_run_id": {"any_": [learning["id"]]}}})]
+    assert "Learning 4 defects in groups of 4: bolt/cut, bolt/spot, felt/cut, felt/spot." in log
+    shown = {a["key"]: a["data"] for a in _find(server, "artifacts", of_run)}
+    assert shown == dict.fromkeys(
+        ("small-learn-defects", "bolt-learn-cut", "bolt-learn-spot", "felt-learn-cut", "felt-learn-spot"), 100
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_a_defect_that_cannot_be_learned_fails_its_category_alone(
+    server: str, small_run: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defect learned beside it is stored, the other category ends, and the error names the defect."""
+    del server
+
+    def spoil(concepts: Iterable[Concept], *rest: Any, **more: Any) -> Any:
+        return learn_embeddings((_without_numbers(c) if c.name == "bolt/cut" else c for c in concepts), *rest, **more)
+
+    monkeypatch.setattr(embedding, "learn_embeddings", spoil)
+    values = {
+        **small_run,
+        "support": {"defects": ["cut"]},
+        "generation": {"images_per_defect": 1, "sampler": {"num_inference_steps": 2}},
+        "evaluation": {"enabled": False},
+        "output": str(tmp_path),
+    }
+
+    with pytest.raises(AnogenError) as failed, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        run_fleet(parse_config(values, source="test"))
+
+    first, second = str(failed.value).splitlines()
+    assert first == "1 of 2 categories failed:"
+    assert second.startswith(
+        "  bolt: bolt: learn defects: 1 of 1 tasks failed (bolt/cut: inversion loss is nan at step 0."
+    )
+    assert [path.name.split("-")[0] for path in (tmp_path / "datasets").glob("*.zarr")] == ["felt"]
+    assert len(list((tmp_path / "artifacts").glob("embedding-*"))) == 1
+
+
+def _without_numbers(concept: Concept) -> Concept:
+    latents = torch.full_like(concept.views.latents, torch.nan)
+    return dataclasses.replace(concept, views=dataclasses.replace(concept.views, latents=latents))
 
 
 def _find(server: str, what: str, body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""Masked textual inversion: the loss of the paper, learning, and resuming."""
+"""Masked textual inversion: the loss of the paper, learning alone and together, and resuming."""
+
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,12 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anogen_core.diffusion.crop import CropSettings
-from anogen_core.diffusion.inversion import InversionSettings, learn_embedding, masked_loss
+from anogen_core.diffusion.denoising import masked_loss
+from anogen_core.diffusion.inversion import Concept, InversionSettings, LearnedEmbedding, learn_embeddings
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views, encode_views
+from anogen_core.errors import TrainingError
 from anogen_core.seeding import torch_generator
 
 SETTINGS = InversionSettings(steps=12, validate_every=4, validation_points=2, batch_size=2, learning_rate=0.05)
+GROUPED = SETTINGS.model_copy(
+    update={"steps": 6, "validate_every": 2, "validation_points": 1, "patience": 1, "min_improvement": 4e-4}
+)
 
 
 class MemorySlot:
@@ -45,6 +53,27 @@ def views(tiny_model: DiffusionModel) -> Views:
         zooms=(1.0,),
         crop=CropSettings(),
     )
+
+
+@pytest.fixture(scope="module")
+def concepts(views: Views) -> list[Concept]:
+    """Four concepts with other seeds and other numbers of views."""
+    return [
+        Concept("three photos", views, seed=1),
+        Concept("two photos", _part(views, slice(0, 4)), seed=2),
+        Concept("the same photos", views, seed=3),
+        Concept("one photo", _part(views, slice(4, 6)), seed=4),
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(concepts: list[Concept], tiny_model: DiffusionModel) -> dict[str, LearnedEmbedding]:
+    """Each concept, learned alone."""
+    return {c.name: _learn([c], tiny_model, GROUPED)[c.name] for c in concepts}
+
+
+def _part(views: Views, part: slice) -> Views:
+    return Views(views.latents[part], views.masks[part], None)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -91,24 +120,129 @@ def test_a_defect_longer_than_any_square_is_learned_from_its_middle(tiny_model: 
 def test_learning_lowers_the_validation_loss_and_moves_only_the_embedding(
     tiny_model: DiffusionModel, views: Views
 ) -> None:
-    """The best validation loss beats the first one, and no weight of the base model changes."""
-    before = {k: v.clone() for k, v in tiny_model._unet.state_dict().items()}  # type: ignore[attr-defined]
+    """The best validation loss beats the first one, and no weight of the base model changes or gets a gradient."""
+    unet = tiny_model._unet  # type: ignore[attr-defined]
+    before = {k: v.clone() for k, v in unet.state_dict().items()}
 
-    learned = learn_embedding(views, tiny_model, SETTINGS.model_copy(update={"steps": 40}), seed=1)
+    learned = _learn([Concept("a", views, seed=1)], tiny_model, SETTINGS.model_copy(update={"steps": 40}))["a"]
 
     assert min(loss for _, loss in learned.curve) < learned.curve[0][1]
     assert learned.vectors.shape == (1, 24)
-    assert all(torch.equal(before[k], v) for k, v in tiny_model._unet.state_dict().items())  # type: ignore[attr-defined]
+    assert all(torch.equal(before[k], v) for k, v in unet.state_dict().items())
+    assert not any(weight.requires_grad or weight.grad is not None for weight in unet.parameters())
 
 
 def test_interrupted_learning_resumes_to_the_same_embedding(tiny_model: DiffusionModel, views: Views) -> None:
     """Stopped after any checkpoint and started again, the embedding is bit-identical to an undisturbed one."""
-    undisturbed = learn_embedding(views, tiny_model, SETTINGS, seed=7)
+    undisturbed = _learn([Concept("a", views, seed=7)], tiny_model, SETTINGS)["a"]
     slot = MemorySlot(stop_after=2)
 
     with pytest.raises(KeyboardInterrupt):
-        learn_embedding(views, tiny_model, SETTINGS, seed=7, checkpoint=slot)
-    resumed = learn_embedding(views, tiny_model, SETTINGS, seed=7, checkpoint=slot)
+        _learn([Concept("a", views, seed=7, checkpoint=slot)], tiny_model, SETTINGS)
+    resumed = _learn([Concept("a", views, seed=7, checkpoint=slot)], tiny_model, SETTINGS)["a"]
 
     assert torch.equal(resumed.vectors, undisturbed.vectors)
     assert resumed.curve == undisturbed.curve
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_concepts_learned_together_equal_each_alone(
+    tiny_model: DiffusionModel, concepts: list[Concept], alone: dict[str, LearnedEmbedding], at_once: int
+) -> None:
+    """Whatever the number of views, the seed, an early end, and when it is a concept's turn; to the bit, one by one."""
+    together = _learn(concepts, tiny_model, GROUPED, at_once=at_once)
+
+    assert len({learned.steps for learned in alone.values()}) > 1  # some stop early
+    _assert_same(together, alone)
+    assert at_once > 1 or all(torch.equal(together[name].vectors, alone[name].vectors) for name in alone)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_killed_group_resumes_in_other_groups(
+    tiny_model: DiffusionModel, concepts: list[Concept], alone: dict[str, LearnedEmbedding], stop_after: int
+) -> None:
+    """Each concept goes on from its own checkpoint, beside others than before; some have a checkpoint more."""
+    slots = [MemorySlot(stop_after if c.name == "two photos" else None) for c in concepts]
+    kept = [dataclasses.replace(c, checkpoint=slot) for c, slot in zip(concepts, slots, strict=True)]
+
+    with pytest.raises(KeyboardInterrupt):
+        _learn(kept, tiny_model, GROUPED, at_once=3)
+    assert any(slot.state for slot in slots)
+    resumed = _learn(kept[::2], tiny_model, GROUPED, at_once=2) | _learn(kept[1::2], tiny_model, GROUPED)
+
+    _assert_same(resumed, alone)
+
+
+def test_a_loss_that_is_no_number_fails_its_concept_alone(
+    tiny_model: DiffusionModel, concepts: list[Concept], alone: dict[str, LearnedEmbedding]
+) -> None:
+    """The error names the concept; the others come out as if it were not there."""
+    views = concepts[1].views
+    broken = dataclasses.replace(concepts[1], views=dataclasses.replace(views, latents=views.latents * torch.nan))
+
+    ended = _ended([concepts[0], broken, *concepts[2:]], tiny_model, GROUPED, at_once=4)
+
+    failure = ended.pop(broken.name)
+    assert isinstance(failure, TrainingError)
+    assert str(failure) == "two photos: inversion loss is nan at step 0. Lower `inversion.learning_rate`."
+    _assert_same(
+        {name: learned for name, learned in ended.items() if isinstance(learned, LearnedEmbedding)},
+        {name: learned for name, learned in alone.items() if name != broken.name},
+    )
+
+
+def test_short_memory_makes_groups_smaller(
+    tiny_model: DiffusionModel,
+    concepts: list[Concept],
+    alone: dict[str, LearnedEmbedding],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What does not fit is done again in halves, and nothing is lost; one concept that does not fit is an error."""
+    limit, predict = 10, tiny_model.predict_noise
+
+    def with_little_memory(latents: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        if len(latents) > limit:
+            raise torch.OutOfMemoryError
+        return predict(latents, *rest)
+
+    monkeypatch.setattr(tiny_model, "predict_noise", with_little_memory)
+    _assert_same(_learn(concepts, tiny_model, GROUPED, at_once=4), alone)
+    assert "`inversion.concepts_at_once` is 2 from here on" in caplog.text
+
+    limit = 1
+    with pytest.raises(torch.OutOfMemoryError):
+        _learn(concepts, tiny_model, GROUPED, at_once=4)
+
+
+def test_company_is_no_part_of_an_embeddings_identity() -> None:
+    """What was stored before there was the setting is found, whatever its value."""
+    before = {
+        "steps": 6000, "learning_rate": 5e-3, "batch_size": 4, "num_vectors": 1, "initializer": "defect",
+        "zooms": [1.0, 1.35], "validate_every": 50, "validation_points": 8, "patience": 8, "min_improvement": 0.001,
+    }  # fmt: skip
+
+    assert InversionSettings(concepts_at_once=5).identity() == InversionSettings().identity() == before
+
+
+def _ended(
+    concepts: Sequence[Concept], model: DiffusionModel, settings: InversionSettings, *, at_once: int
+) -> dict[str, LearnedEmbedding | TrainingError]:
+    settings = settings.model_copy(update={"concepts_at_once": at_once})
+    return {concept.name: ended for concept, ended in learn_embeddings(concepts, model, settings)}
+
+
+def _learn(
+    concepts: Sequence[Concept], model: DiffusionModel, settings: InversionSettings, *, at_once: int = 1
+) -> dict[str, LearnedEmbedding]:
+    ended = _ended(concepts, model, settings, at_once=at_once)
+    return {name: learned for name, learned in ended.items() if isinstance(learned, LearnedEmbedding)}
+
+
+def _assert_same(found: dict[str, LearnedEmbedding], expected: dict[str, LearnedEmbedding]) -> None:
+    """In company kernels may round differently; learning must not."""
+    assert found.keys() == expected.keys()
+    for name, learned in found.items():
+        assert (learned.steps, learned.best_step) == (expected[name].steps, expected[name].best_step)
+        torch.testing.assert_close(learned.vectors, expected[name].vectors, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(learned.curve, expected[name].curve, rtol=1e-5)

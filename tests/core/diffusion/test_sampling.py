@@ -1,6 +1,7 @@
 """Blended sampling against diffusers' own pipeline and against its definition."""
 
 import functools
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,3 +189,23 @@ def test_placeholder_equals_textual_inversion_of_diffusers(
 
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(ours, without, atol=1e-3)
+
+
+def test_threads_that_share_a_model_keep_their_concepts_apart(tiny_model: DiffusionModel) -> None:
+    """Several shards or groups of defects may be in work at a time; one asks while the other is being encoded."""
+    vectors = torch.randn((1, 1, 24), generator=torch_generator(6))
+    expected = [tiny_model.condition(["{}"], vectors), tiny_model.condition(["scratch"])]
+    with ThreadPoolExecutor(1) as pool:
+        asked: list[Future[torch.Tensor]] = []
+
+        def ask(*_: object) -> None:
+            if not asked:
+                asked.append(pool.submit(tiny_model.condition, ["scratch"]))
+                wait(asked, timeout=0.3)
+
+        hook = tiny_model._text_encoder.register_forward_pre_hook(ask)  # type: ignore[attr-defined]
+        found = tiny_model.condition(["{}"], vectors)
+        hook.remove()
+
+    assert torch.equal(found, expected[0])
+    assert torch.equal(asked[0].result(), expected[1])

@@ -27,7 +27,7 @@ def _config(small_run: dict[str, object], output: Path, **changes: Any) -> RunCo
 
 
 def _make(config: RunConfig, category: str = "bolt") -> Dataset:
-    learned = [embedding.learn(s, config) for s in read_category(config, category).supports]
+    learned = embedding.learn(read_category(config, category).supports, config)
     planned, shards = generation.plan_dataset(config, category, learned)
     for shard in shards:
         generation.make_shard(shard, planned, config)
@@ -114,7 +114,7 @@ def test_a_noise_embedding_gives_no_dataset_of_rubbish(small_run: dict[str, obje
     }
     config = _config(small_run, tmp_path / "out", **changes)
     (support,) = read_category(config, "bolt").supports
-    learned = embedding.learn(support, config)
+    (learned,) = embedding.learn([support], config)
     vectors = read_vectors(ArtifactStore(f"{config.output}/artifacts"), artifact_name(learned))
     noise = torch.randn(vectors.shape, generator=torch_generator(5))
     believed, doubted = (
@@ -123,7 +123,8 @@ def test_a_noise_embedding_gives_no_dataset_of_rubbish(small_run: dict[str, obje
     )
 
     assert learned.evidence is None
-    evidence = embedding.learn(support, believed).evidence
+    (weighed,) = embedding.learn([support], believed)
+    evidence = weighed.evidence
     assert evidence is not None
     assert evidence.advantage >= MIN_ADVANTAGE
     assert doubt(evidence) is None
