@@ -34,7 +34,8 @@ class ContrastSettings(Settings):
     match: StrictBool = True
     """Show each defect with the contrast of a support photo of its kind; otherwise as the model made it."""
     spread: Annotated[float, Field(ge=1, le=4)] = 1.5
-    """Contrasts are those of the support photos times a factor between 1 / spread and spread."""
+    """Contrasts are those of the support photos times a factor between 1 and spread: a defect that is fainter than any
+    that a person found teaches a detector to alarm at nothing."""
     max_gain: Annotated[float, Field(ge=1, le=4)] = 2.0
     """A defect that came out fainter is amplified by at most this factor."""
 
@@ -109,7 +110,7 @@ def draw_contrast(
     if not settings.match or not known:
         return None
     chosen = known[int(rng.integers(len(known)))]
-    return round(float(chosen * settings.spread ** rng.uniform(-1, 1)), 4)
+    return round(float(chosen * settings.spread ** rng.uniform(0, 1)), 4)
 
 
 def restore(photo: Image, mask: Mask) -> Image:
