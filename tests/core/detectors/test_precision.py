@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from anogen_core.detectors import DestsegSettings, DetectorSettings, DraemSettings
 from anogen_core.detectors.detector import Detector, TrainingBatch
+from anogen_core.run_file import _lines
 
 DRAEM = DraemSettings(reconstructive_width=8, discriminative_width=8, image_size=64, steps=5, batch_size=2)
 DESTSEG = DestsegSettings(width=8, image_size=64, steps=5, batch_size=2)
@@ -35,6 +36,11 @@ def test_detectors_trained_before_there_was_a_choice_are_found(settings: Detecto
     assert mixed.fingerprint() != settings.fingerprint()
     assert reading.validate_python(settings.model_dump(mode="json")) == settings
     assert reading.validate_python(mixed.model_dump(mode="json")) == mixed
+
+
+def test_a_written_run_file_offers_the_choice() -> None:
+    """`anogen init` writes the field, although its default is no part of a dump."""
+    assert "precision: fp32" in _lines(DRAEM, 0)
 
 
 @pytest.mark.parametrize(("settings", "step"), [(DRAEM, 0), (DESTSEG, 0), (DESTSEG, 4)])
