@@ -100,7 +100,8 @@ def _lines(settings: BaseModel, depth: int) -> Iterator[str]:
             yield f"{indent}{name}:"
             yield from _lines(value, depth + 1)
         else:
-            yield f"{indent}{name}: {_yaml(settings.model_dump(mode='json')[name])}"
+            # Some fields are no part of a dump while they have their default.
+            yield f"{indent}{name}: {_yaml(settings.model_dump(mode='json').get(name, value))}"
         if depth == 0:
             yield ""
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, final
 import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import ResNetModel
 
 from anogen_core.arrays import ImageBatch
@@ -123,7 +123,7 @@ class Destseg(Detector):
             return {"cosine": self._cosine_loss(batch), "focal": none, "l1": none}
         with torch.no_grad():
             differences = self._differences(batch.shown)
-        probability = self.segmentation(differences)
+        probability = self._segment(differences)
         mask = F.interpolate(batch.mask, size=probability.shape[2:], mode="bilinear", align_corners=False)
         mask = (mask >= 0.5).to(probability.dtype)
         weights = supervised_pixels(probability, mask, self.settings.box_threshold)
@@ -136,7 +136,7 @@ class Destseg(Detector):
 
     def anomaly_map(self, images: ImageBatch) -> Tensor:
         """Return P(anomalous), (B, 1, H, W)."""
-        probability = self.segmentation(self._differences(images))
+        probability = self._segment(self._differences(images))
         return F.interpolate(probability, size=images.shape[2:], mode="bilinear", align_corners=False)
 
     def image_scores(self, maps: Tensor) -> Tensor:
@@ -148,8 +148,8 @@ class Destseg(Detector):
 
         The mean over places, summed over stages and samples as the authors do.
         """
-        student = normalised(self.student(_standardise(batch.shown)))
-        teacher = normalised(self.teacher(_standardise(batch.target)))
+        student = self._features(self.student, _standardise(batch.shown))
+        teacher = self._features(self.teacher, _standardise(batch.target))
         loss = torch.zeros((), device=batch.shown.device)
         for own, wanted in zip(student, teacher, strict=True):
             known = 1 - F.adaptive_max_pool2d(1 - batch.target_known, own.shape[2:])
@@ -160,10 +160,21 @@ class Destseg(Detector):
     def _differences(self, images: ImageBatch) -> Tensor:
         """Return minus the products of the teacher's and the student's features, at the size of the first stage."""
         standardised = _standardise(images)
-        student, teacher = normalised(self.student(standardised)), normalised(self.teacher(standardised))
+        student, teacher = (self._features(network, standardised) for network in (self.student, self.teacher))
         size = student[0].shape[2:]
         products = [-t * s for t, s in zip(teacher, student, strict=True)]
         return torch.cat([F.interpolate(p, size=size, mode="bilinear", align_corners=False) for p in products], dim=1)
+
+    def _features(self, network: nn.Module, standardised: Tensor) -> list[Tensor]:
+        """Return the features of three stages, of length 1 at every place."""
+        with self.settings.arithmetic(standardised.device, learning=self.training):
+            features = network(standardised)
+        return normalised([f.float() for f in features])
+
+    def _segment(self, differences: Tensor) -> Tensor:
+        """Return P(anomalous), (B, 1, h, w), at the resolution of the first stage."""
+        with self.settings.arithmetic(differences.device, learning=self.training):
+            return self.segmentation(differences)
 
 
 def _standardise(images: ImageBatch) -> Tensor:

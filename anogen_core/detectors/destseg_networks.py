@@ -72,13 +72,11 @@ class SegmentationNetwork(nn.Module):
         super().__init__()
         inner = 4 * width
         self.residual = _layer((2**_MATCHED_STAGES - 1) * teacher_width, inner)
-        self.head = nn.Sequential(
-            _Pyramid(inner), *_convolution(inner, inner), nn.Conv2d(inner, 1, kernel_size=1), nn.Sigmoid()
-        )
+        self.head = nn.Sequential(_Pyramid(inner), *_convolution(inner, inner), nn.Conv2d(inner, 1, kernel_size=1))
 
     def forward(self, differences: Tensor) -> Tensor:
         """Return P(anomalous), (B, 1, h, w), at the resolution of the first stage."""
-        return self.head(self.residual(differences))
+        return self.head(self.residual(differences)).float().sigmoid()
 
 
 @final

@@ -1,6 +1,7 @@
 """What every detector is: a network that learns from batches of photos and answers with anomaly maps."""
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -42,6 +43,15 @@ class BatchSettings(Settings):
     """How to paint the Perlin + texture anomalies."""
     checkpoint_every: PositiveInt = 200
     """Steps between two checkpoints of the training."""
+    # The default is left out of what identifies a detector: those trained before there was a choice are found again.
+    precision: Annotated[Literal["fp32", "bf16"], Field(exclude_if=lambda precision: precision == "fp32")] = "fp32"
+    """Arithmetic of the networks in training. bf16 keeps weights, batch statistics, losses and predictions in fp32; it
+    is faster on processors that multiply it (AMX, AVX-512 BF16, GPUs since Ampere) and slower on others."""
+
+    def arithmetic(self, device: torch.device, *, learning: bool) -> AbstractContextManager[None]:
+        """Return the context that networks run in: mixed precision where it is set and the detector is learning."""
+        mixed = learning and self.precision == "bf16"
+        return torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

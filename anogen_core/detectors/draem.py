@@ -86,6 +86,7 @@ class Draem(Detector):
 
     def _forward(self, images: ImageBatch) -> tuple[Tensor, Tensor]:
         images = images.contiguous(memory_format=torch.channels_last)
-        reconstruction = self.reconstructive(images)
-        logits = self.discriminative(reconstruction, images)
-        return reconstruction, logits.softmax(dim=1)[:, 1:]
+        with self.settings.arithmetic(images.device, learning=self.training):
+            reconstruction = self.reconstructive(images)
+            logits = self.discriminative(reconstruction, images)
+        return reconstruction.float(), logits.float().softmax(dim=1)[:, 1:]

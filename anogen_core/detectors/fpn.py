@@ -101,8 +101,9 @@ class Fpn(Detector):
 
     def anomaly_map(self, images: ImageBatch) -> Tensor:
         """Return P(anomalous), (B, 1, H, W)."""
-        logits = self.pyramid(self.backbone(images * 2 - 1))
-        return F.interpolate(logits, size=images.shape[2:], mode="bilinear", align_corners=False).sigmoid()
+        with self.settings.arithmetic(images.device, learning=self.training):
+            logits = self.pyramid(self.backbone(images * 2 - 1))
+        return F.interpolate(logits.float(), size=images.shape[2:], mode="bilinear", align_corners=False).sigmoid()
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the mean of the greatest values: 100 at 256 px, in proportion to the area at other sizes."""
