@@ -49,8 +49,8 @@ def load_job(
         contrast: How strongly it should stand out; None as the model makes it.
         source: Where the mask was taken from; None for a mask that is not the outline of a support defect.
     """
-    start, label = _start(normal, mask, source, config)
-    return Job(normal, mask, request_crop(mask, config), vectors, seed, contrast, start, label)
+    start = _start(normal, mask, source, config)
+    return Job(normal, mask, request_crop(mask, config), vectors, seed, contrast, start, _label(mask, source))
 
 
 def request_crop(mask: Mask, config: RunConfig) -> Box:
@@ -60,14 +60,16 @@ def request_crop(mask: Mask, config: RunConfig) -> Box:
     return choose_crop(bounding_box(mask), mask.shape, side // model.factor, side, settings)
 
 
-def _start(normal: Image, mask: Mask, source: Source | None, config: RunConfig) -> tuple[Image | None, Mask | None]:
-    """Return the photo that a defect starts from, and its label where that is known."""
+def _start(normal: Image, mask: Mask, source: Source | None, config: RunConfig) -> Image | None:
     if config.start == "normal":
-        return normal, None
+        return normal
     if config.start == "noise" or source is None:
-        return None, None
-    label = transplant_label(mask, source.mask, source.warp) if source.outlined else None
-    return (
-        transplant(normal, mask, source.photo, source.mask, source.warp),
-        label if label is not None and label.any() else None,
-    )
+        return None
+    return transplant(normal, mask, source.photo, source.mask, source.warp)
+
+
+def _label(mask: Mask, source: Source | None) -> Mask | None:
+    if source is None or not source.outlined:
+        return None
+    label = transplant_label(mask, source.mask, source.warp)
+    return label if label.any() else None

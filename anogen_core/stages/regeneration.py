@@ -79,9 +79,7 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
             config,
             seed=instance.seed,
             contrast=instance.contrast,
-            source=None
-            if instance.warp is None
-            else Source(*support[instance.source or ""], instance.warp, outlined=False),
+            source=_source(instance, support),
         )
         for instance, mask in _defects(row, placed)
     ]
@@ -111,6 +109,12 @@ def _support(row: LedgerRow, config: RunConfig, frame: tuple[int, int]) -> dict[
         frame,
     )
     return dict(zip(sorted(wanted), pairs, strict=True))
+
+
+def _source(instance: MadeInstance, support: dict[str, tuple[Image, Mask]]) -> Source | None:
+    if instance.source not in support or instance.warp is None:
+        return None
+    return Source(*support[instance.source], instance.warp, outlined=False)
 
 
 def _defects(row: LedgerRow, placed: Mask) -> Iterator[tuple[MadeInstance, Mask]]:

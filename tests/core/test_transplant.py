@@ -1,5 +1,8 @@
 """A support defect shown at the place of a request, and what is made from such a start."""
 
+import copy
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.config import parse_config
 from anogen_core.diffusion import BundledModelSettings
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
 from anogen_core.diffusion.model import DiffusionModel
@@ -17,6 +21,10 @@ from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
 from anogen_core.seeding import numpy_generator
+from anogen_core.stages import embedding, generation
+from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.regeneration import regenerate
+from anogen_core.storage import Dataset
 from anogen_core.transplant import transplant, transplant_label
 
 STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -151,3 +159,41 @@ def test_jobs_with_and_without_a_start_do_not_depend_on_each_other(model: Diffus
 
     for one, other in zip(together, alone, strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("start", ["support", "noise"])
+def test_a_dataset_is_labelled_by_the_outlines_its_ledger_names(
+    start: str, small_run: dict[str, object], tmp_path: Path
+) -> None:
+    """Photo and map in the ledger give the stored pixel mask again, and the image can be made again."""
+    values = copy.deepcopy(small_run) | {"output": str(tmp_path)}
+    values["generation"] = {
+        "images_per_defect": 2,
+        "batch_size": 2,
+        "start": start,
+        "sampler": {"num_inference_steps": 3},
+    }
+    config = parse_config(values, source="test")
+    category = read_category(config, "bolt")
+    planned, shards = generation.plan_dataset(config, "bolt", embedding.learn(category.supports, config))
+    for shard in shards:
+        generation.make_shard(shard, planned, config)
+    dataset = Dataset(generation.seal_dataset(planned).uri)
+    masks = {
+        sample.sample_id: mask
+        for support in category.supports
+        for sample, (_, mask) in zip(support.samples, embedding.load_support(support, config), strict=True)
+    }
+
+    rows = dataset.made()
+
+    assert rows
+    for index, row in enumerate(rows):
+        assert row.instances is not None
+        (instance,) = row.instances
+        assert instance.source is not None
+        assert instance.warp is not None
+        stored = next(iter(dataset.read([row])))
+        expected = transplant_label(stored.box_mask > 0, masks[instance.source], instance.warp)
+        assert np.array_equal(stored.mask > 0, expected), index
+    assert regenerate(dataset.uri, rows[0].request_id).identical
