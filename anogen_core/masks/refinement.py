@@ -64,8 +64,9 @@ def refine_mask(
     found = _grow(change > threshold, change > min(settings.seed_ratio * threshold, 0.9 * peak))
     solid = _fill(cv2.morphologyEx(found, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))))
     refined = (solid > 0) & box if known is None else known & box
-    if not refined.any():
-        return RefinedMask(box, _to_bytes(box, np.where(box, 0.5, 0)))
+    if threshold == 0 or not refined.any():
+        label = box if known is None else refined
+        return RefinedMask(label, _to_bytes(label, np.where(box, 0.5, 0)))
     ratio = (change / threshold) ** _STEEPNESS
     return RefinedMask(refined, _to_bytes(refined, ratio / (1 + ratio)))
 

@@ -116,6 +116,9 @@ def test_the_label_is_the_persons_outline_moved_and_cut_to_the_mask() -> None:
     assert np.array_equal(refined.mask, label)
     assert np.array_equal(refined.confidence > 127, label)
     assert not refined.confidence[~wide].any()
+    nothing = refine_mask(normal, normal, wide, RefinementSettings(), known=label)
+    assert np.array_equal(nothing.mask, label)
+    assert np.array_equal(nothing.confidence, np.where(label, 128, np.where(wide, 127, 0)))
 
 
 def _jobs(model: DiffusionModel) -> list[Job]:
