@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
+from anogen_core.arm import Arm
 from anogen_core.data import ReaderSettings
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.support import SupportSettings
@@ -22,7 +23,6 @@ from anogen_core.masks import MaskSamplerSettings, TransplantSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
 from anogen_core.quality.gates import QualitySettings
-from anogen_core.records import Arm
 from anogen_core.settings import Settings, apply_override
 
 DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
@@ -51,7 +51,8 @@ class EvaluationSettings(Settings):
     enabled: bool = True
     """Train and evaluate detectors after generation."""
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("perlin", "generated")
-    """Trained with the same budget and seeds, evaluated on the same held-out photos. `anogen evaluate` takes all."""
+    """Trained with the same budget and seeds, evaluated on the same held-out photos: perlin, support_only, cutpaste,
+    generated, generated_box, generated_mask; `generated:50` for 50 images of it, `cutpaste+generated` for a mixture."""
     seeds: PositiveInt = 1
     """Detectors for each arm: the run's seed and the next ones. The dataset and the support photos stay the same."""
     replicates: Annotated[int, Field(ge=100)] = 1000

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from anogen_core.records import Arm, Record
+from anogen_core.arm import Arm
+from anogen_core.records import Record
 
 
 class Trial(Record):

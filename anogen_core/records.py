@@ -8,10 +8,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 GOOD = "good"
 """The name of the class of normal images, as in MVTec AD."""
 
-Arm = Literal["perlin", "support_only", "cutpaste", "generated"]
-"""What a detector learns anomalies from: its own Perlin noise alone, or besides it the support photos themselves, their
-defects pasted on normal photos, or generated defects."""
-
 
 class Record(BaseModel):
     """Base of every record: immutable, no unknown fields."""

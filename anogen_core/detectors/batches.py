@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import Any, final
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,6 +31,9 @@ class BatchSampler:
         self.device = device
         self._synthesis = settings.synthesis.build()
         directory = settings.synthesis.texture_directory
+        count = 0 if data.generated is None else len(data.generated)
+        self._origins = np.full(count, -1) if data.origins is None else data.origins
+        self._weak = np.full(count, settings.supervision == "box") if data.weak is None else data.weak
         self._textures = self.data.normals if directory is None else load_textures(directory, settings.image_size)
 
     def batch(self, step: int) -> TrainingBatch:
@@ -62,16 +66,15 @@ class BatchSampler:
         self, photos: NDArray[Any], masks: NDArray[Any], *, rows: NDArray[Any], angles: Tensor
     ) -> TrainingBatch:
         """Return generated photos with their labels; the target is the photo's origin where it is known."""
-        origins = self.data.origins
+        origins = self._origins[rows]
         shown = self._on_device(photos)
         mask = torch.from_numpy(masks != 0).to(self.device, torch.float32)[:, None]
-        target = shown if origins is None else self._on_device(self.data.normals[origins[rows]])
+        has_origin = _column(origins >= 0, self.device)
+        target = torch.where(has_origin, self._on_device(self.data.normals[origins]), shown)
         turned = _turn(torch.cat((shown, target, mask), dim=1), angles)
         shown, target, mask = turned[:, :3], turned[:, 3:6], (turned[:, 6:] > 0.5).float()
-        known = 1 - mask if origins is None else torch.ones_like(mask)
-        box = self.settings.supervision == "box" and not self.data.exact
-        weak = torch.full((len(angles), 1, 1, 1), float(box), device=self.device)
-        return TrainingBatch(shown, target, known, mask, weak)
+        known = torch.where(has_origin, torch.ones_like(mask), 1 - mask)
+        return TrainingBatch(shown, target, known, mask, _column(self._weak[rows], self.device).float())
 
     def _on_device(self, photos: NDArray[Any]) -> ImageBatch:
         """Return uint8 (B, H, W, 3) as [0, 1] (B, 3, H, W)."""
@@ -84,6 +87,11 @@ def _turn(images: Tensor, angles: Tensor) -> Tensor:
     if len(turned) == 0:
         return images
     return images.index_copy(0, turned.to(images.device), rotate(images[turned], angles[turned].to(images.device)))
+
+
+def _column(flags: NDArray[np.bool_], device: torch.device) -> Tensor:
+    """Return (B,) as (B, 1, 1, 1)."""
+    return torch.from_numpy(flags).to(device)[:, None, None, None]
 
 
 def _without_anomaly(batch: TrainingBatch) -> TrainingBatch:

@@ -26,15 +26,18 @@ class TrainingSet:
     masks: NDArray[Any] | None = None
     """(M, H, W), uint8 or bool, not 0 where anomalous or inside the box."""
     origins: NDArray[np.int64] | None = None
-    """(M,), the row in `normals` that each generated photo was made from; None when it is not known. With it the
-    detector learns what was there without the defect, inside the box as well."""
-    exact: bool = False
-    """Whether masks are known pixel by pixel: they are then supervised fully, whatever the settings say."""
+    """(M,), the row in `normals` that each generated photo was made from, -1 when it is not known; None for all -1.
+    With it the detector learns what was there without the defect, inside the box as well."""
+    weak: NDArray[np.bool_] | None = None
+    """(M,), whether a mask is a box that holds normal pixels too; None for what the detector's `supervision` says."""
 
     def __post_init__(self) -> None:
         _check_photos("normals", self.normals)
-        if (self.generated is None) != (self.masks is None) or (self.generated is None and self.origins is not None):
-            raise InputError("TrainingSet expects generated and masks together, origins only with them, or none.")
+        extra = self.origins is not None or self.weak is not None
+        if (self.generated is None) != (self.masks is None) or (self.generated is None and extra):
+            raise InputError(
+                "TrainingSet expects generated and masks together, origins and weak only with them, or none."
+            )
         if self.generated is None or self.masks is None:
             return
         _check_photos("generated", self.generated)
@@ -48,6 +51,11 @@ class TrainingSet:
             raise InputError(f"The masks of generated photos {empty[:5].tolist()} are empty. Leave these photos out.")
         if self.origins is not None:
             self._check_origins(len(self.generated), self.origins)
+        if self.weak is not None and (self.weak.shape != (len(self.generated),) or self.weak.dtype != np.bool_):
+            raise InputError(
+                f"weak must be bool of shape ({len(self.generated)},), one per generated photo; "
+                f"found {self.weak.dtype} {self.weak.shape}."
+            )
 
     def resized(self, size: int) -> "TrainingSet":
         """Return the set with square photos of this side in pixels.
@@ -59,24 +67,23 @@ class TrainingSet:
             generated=None if self.generated is None else resize_photos(self.generated, size),
             masks=None if self.masks is None else np.stack([_resize_mask(mask, size) for mask in self.masks]),
             origins=self.origins,
-            exact=self.exact,
+            weak=self.weak,
         )
 
     def digest(self) -> str:
         """Return 32 hex digits that identify all arrays."""
         hasher = hashlib.blake2b(digest_size=16)
-        for array in (self.normals, self.generated, self.masks, self.origins):
+        for array in (self.normals, self.generated, self.masks, self.origins, self.weak):
             hasher.update(b"none" if array is None else f"{array.dtype}{array.shape}".encode())
             hasher.update(b"" if array is None else np.ascontiguousarray(array).data)
-        hasher.update(b"exact" if self.exact else b"")
         return hasher.hexdigest()
 
     def _check_origins(self, count: int, origins: NDArray[np.int64]) -> None:
         valid = origins.shape == (count,) and np.issubdtype(origins.dtype, np.integer)
-        if not valid or origins.min() < 0 or origins.max() >= len(self.normals):
+        if not valid or origins.min() < -1 or origins.max() >= len(self.normals):
             raise InputError(
-                f"origins must be {count} rows of normals (0 to {len(self.normals) - 1}), one per generated photo; "
-                f"found {origins.dtype} {origins.shape}."
+                f"origins must be {count} rows of normals (0 to {len(self.normals) - 1}, -1 for unknown), one per "
+                f"generated photo; found {origins.dtype} {origins.shape}."
             )
 
 

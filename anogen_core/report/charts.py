@@ -1,8 +1,8 @@
 """Geometry of line charts; the template turns it into SVG."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from anogen_core.report.content import Curve
 
@@ -22,6 +22,15 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Span:
+    """An interval of values at one x."""
+
+    x: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Line:
     """One drawn series."""
 
@@ -32,6 +41,8 @@ class Line:
     """Where the smallest value is drawn."""
     summary: str
     """The curve in words, for those who do not see it."""
+    spans: tuple[Span, ...] = ()
+    """Intervals around its points, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +78,25 @@ class Scale:
         return round(self.start + (value - low) / (high - low) * (self.end - self.start), 1)
 
 
-def line_chart(curves: Mapping[str, Curve], *, x_label: str, y_label: str) -> LineChart | None:
-    """Return a chart with one line per curve, or None when there is nothing to draw; only finite values are drawn."""
+def line_chart(
+    curves: Mapping[str, Curve], *, x_label: str, y_label: str, spans: Mapping[str, Sequence[Span]] | None = None
+) -> LineChart | None:
+    """Return a chart with one line per curve, or None when there is nothing to draw; only finite values are drawn.
+
+    Args:
+        curves: by name.
+        x_label: what x counts.
+        y_label: what y is.
+        spans: intervals around points of a curve, by its name.
+    """
+    spans = spans or {}
     finite = {name: [(s, v) for s, v in curve if math.isfinite(v)] for name, curve in curves.items()}
     series = {name: _thin(curve) for name, curve in finite.items() if curve}
     if not series:
         return None
     steps = [s for curve in series.values() for s, _ in curve]
     values = [v for curve in series.values() for _, v in curve]
+    values += [end for own in spans.values() for span in own for end in (span.low, span.high)]
     log = min(values) > 0 and max(values) / min(values) > _LOG_RATIO
     x_scale = Scale(min(0, *steps), max(1, *steps), _LEFT, WIDTH - _RIGHT)
     y_values = _log_ticks(min(values), max(values)) if log else nice_ticks(min(values), max(values))
@@ -86,7 +108,13 @@ def line_chart(curves: Mapping[str, Curve], *, x_label: str, y_label: str) -> Li
         y_label=y_label + (" (log scale)" if log else ""),
         x_ticks=tuple(Tick(x_scale(v), f"{v:,.0f}") for v in x_values),
         y_ticks=tuple(Tick(y_scale(v), label) for v, label in zip(y_values, _labels(y_values, log=log), strict=True)),
-        lines=tuple(_line(name, curve, x_scale, y_scale) for name, curve in series.items()),
+        lines=tuple(
+            replace(
+                _line(name, curve, x_scale, y_scale),
+                spans=tuple(Span(x_scale(s.x), y_scale(s.low), y_scale(s.high)) for s in spans.get(name, ())),
+            )
+            for name, curve in series.items()
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from anogen_core.arrays import Mask
 from anogen_core.report import figures
 from anogen_core.report.charts import LineChart, line_chart
 from anogen_core.report.content import CategoryReport, DefectReport, GeneratedExample, PredictionExample, ReportContent
+from anogen_core.report.sweep import Sweep, sweep_of
 from anogen_core.report.tables import (
     ComparisonTable,
     DefectMetrics,
@@ -82,6 +83,7 @@ class CategoryView:
     metrics: tuple[MetricRow, ...]
     per_defect: tuple[DefectMetrics, ...]
     comparison: ComparisonTable | None
+    sweep: Sweep | None
     predictions: tuple[PredictionView, ...]
     peaks: tuple[tuple[str, float], ...]
     """(arm, value of the strongest colour) of the heat maps."""
@@ -159,6 +161,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         metrics=tuple(metric_rows(report.evaluations)),
         per_defect=tuple(defect_metrics(report.evaluations)),
         comparison=None if report.comparison is None else comparison_table(report.comparison),
+        sweep=sweep_of(report.comparison, report.dataset_summary["made"]) if report.comparison else None,
         predictions=tuple(_prediction(p, peaks, painter) for p in report.predictions),
         peaks=tuple(peaks.items()),
         concept_chart=line_chart(

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from anogen_core.arm import main_arms, parse_arm
 from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Evaluation
 from anogen_core.records import LedgerRow, Outcome
 from anogen_core.report.verdict import ALL_METRICS, BASELINE_ARM, GENERATED_ARM, METRICS, NOTICEABLE, mean_of
 
-ARM_NAMES = {
-    BASELINE_ARM: "Without generated defects",
-    GENERATED_ARM: "With generated defects",
-    "cutpaste": "With pasted support defects",
-    "support_only": "With support photos alone",
+_SOURCE_NAMES: dict[str, str] = {
+    "support_only": "support photos",
+    "cutpaste": "pasted support defects",
+    "generated": "generated defects",
+    "generated_box": "generated defects labelled by boxes",
+    "generated_mask": "generated defects labelled by pixels",
 }
 _LEDGER_LIMIT = 200
 _ID_LIMIT = 24
@@ -69,13 +71,21 @@ class LedgerTable:
 
 def arm_name(arm: str) -> str:
     """Return how the report calls an arm."""
-    return ARM_NAMES.get(arm, arm)
+    if arm == BASELINE_ARM:
+        return "Without generated defects"
+    parts = [f"{p.amount or ''} {source_name(p.source)}".strip() for p in parse_arm(arm)]
+    return f"With {' and '.join(parts)}{' alone' if arm == 'support_only' else ''}"
+
+
+def source_name(source: str) -> str:
+    """Return how the report calls anomalies of one source."""
+    return _SOURCE_NAMES[source]
 
 
 def ordered_arms(arms: Sequence[str]) -> list[str]:
-    """Return the arms once each: without generated data, with it, then all others."""
-    known = [arm for arm in ARM_NAMES if arm in arms]
-    return known + sorted(set(arms) - set(known))
+    """Return the arms once each: without generated data, with it, then all others; arms of a sweep are left out."""
+    first = [arm for arm in (BASELINE_ARM, GENERATED_ARM) if arm in arms]
+    return first + [arm for arm in main_arms(arms) if arm not in first]
 
 
 def metric_rows(evaluations: Sequence[Evaluation]) -> list[MetricRow]:
@@ -116,9 +126,10 @@ class ComparisonTable:
 
 
 def comparison_table(comparison: Comparison) -> ComparisonTable:
-    """Return the arms, and the last arm minus each other one, with 95 % intervals."""
-    last = comparison.arms[-1].arm
-    pairs = [d for d in comparison.differences if d.arm == last]
+    """Return the arms, and the last arm minus each other one, with 95 % intervals; arms of a sweep are left out."""
+    shown = main_arms(a.arm for a in comparison.arms)
+    columns = [a for a in comparison.arms if a.arm in shown]
+    pairs = [d for d in comparison.differences if d.arm == shown[-1] and d.against in shown]
     seeds = ", ".join(map(str, comparison.seeds))
     return ComparisonTable(
         caption=(
@@ -126,8 +137,8 @@ def comparison_table(comparison: Comparison) -> ComparisonTable:
             f"{comparison.num_groups} groups, {comparison.num_defective} defective; "
             f"seed{'' if len(comparison.seeds) == 1 else 's'} {seeds}; mean [95 % interval]"
         ),
-        arms=tuple(a.arm for a in comparison.arms),
-        rows=_estimate_rows(comparison.arms, ".3f"),
+        arms=tuple(shown),
+        rows=_estimate_rows(columns, ".3f"),
         pairs=tuple(f"{d.arm} - {d.against}" for d in pairs),
         differences=_estimate_rows(pairs, "+.3f"),
     )
@@ -135,12 +146,13 @@ def comparison_table(comparison: Comparison) -> ComparisonTable:
 
 def _estimate_rows(columns: Sequence[ArmEstimates], number: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(
-        (label, tuple(_estimate(column.metrics.get(name), number) for column in columns))
+        (label, tuple(estimate_text(column.metrics.get(name), number) for column in columns))
         for name, label in ALL_METRICS.items()
     )
 
 
-def _estimate(estimate: Estimate | None, number: str) -> str:
+def estimate_text(estimate: Estimate | None, number: str) -> str:
+    """Return `value [low, high]` in a number format."""
     if estimate is None:
         return "n/a"
     return f"{estimate.value:{number}} [{estimate.low:{number}}, {estimate.high:{number}}]"

@@ -1,84 +1,167 @@
 """What the detectors of each arm learn from, and the content keys of these data."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from anogen_core.arm import COUNTED, FROM_DATASET, Part, parse_arm
 from anogen_core.arrays import Image, Mask
 from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION, paste_defect
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
-from anogen_core.records import Arm, DatasetRef, Decision, LedgerRow
+from anogen_core.records import DatasetRef, Decision, LedgerRow
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
 from anogen_core.storage import Dataset
 from anogen_core.storage.verdicts import review_fingerprint
 
-NEED_IMAGES: Final[frozenset[Arm]] = frozenset({"cutpaste", "generated"})
-"""Arms that learn from a dataset's images, or from pastes at their places."""
+
+@dataclass(frozen=True)
+class _Anomalies:
+    """Photos that are not normal, with their labels; one entry of each list for each photo."""
+
+    photos: list[Image]
+    masks: list[Mask]
+    weak: list[bool]
+    """Whether the mask is a box that holds normal pixels too."""
+    origins: list[int]
+    """Row of the normal photo that it was made from, -1 when there is none."""
+    defects: list[str]
+
+    def first(self, count: int) -> "_Anomalies":
+        """Return `count` photos that take turns over the defects; a smaller count gives some of those of a larger."""
+        rows = take_turns(self.defects)[:count]
+        return _Anomalies(
+            photos=[self.photos[i] for i in rows],
+            masks=[self.masks[i] for i in rows],
+            weak=[self.weak[i] for i in rows],
+            origins=[self.origins[i] for i in rows],
+            defects=[self.defects[i] for i in rows],
+        )
 
 
-def identity(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> Any:
-    """Return plain values that change whenever the arm's data beside the normal photos do."""
+def take_turns(defects: Sequence[str]) -> list[int]:
+    """Return all indices: the first of every defect, then the second of every defect, and so on."""
+    seen: dict[str, int] = {}
+    turn = []
+    for defect in defects:
+        turn.append(seen.setdefault(defect, 0))
+        seen[defect] += 1
+    return sorted(range(len(defects)), key=lambda i: turn[i])
+
+
+def possible_arms(config: RunConfig, dataset: DatasetRef) -> list[str]:
+    """Return the arms of a run that its dataset has images for."""
+    return [arm for arm in dict.fromkeys(config.evaluation.arms) if _is_possible(arm, dataset)]
+
+
+def identity(config: RunConfig, category: Category, arm: str, dataset: DatasetRef | None) -> Any:
+    """Return plain values that, with the arm's name, change whenever its data beside the normal photos do."""
+    parts = [_part_identity(config, category, part, dataset) for part in parse_arm(arm)]
+    return parts[0] if len(parts) == 1 else parts
+
+
+def learns_from_images(arm: str) -> bool:
+    """Return whether the images of a dataset are among the arm's data."""
+    return any(part.source in FROM_DATASET for part in parse_arm(arm))
+
+
+def training_set(config: RunConfig, category: Category, arm: str, dataset: DatasetRef | None) -> TrainingSet:
+    """Return the normal photos and the anomalies of an arm; generated images as reviewers left them.
+
+    Raises:
+        InputError: the arm needs a dataset and there is none, it holds too few images, or all were rejected in review.
+    """
+    normals = np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in category.normals])
+    parts = [p for p in parse_arm(arm) if p.source != "perlin"]
+    if not parts:
+        return TrainingSet(normals=normals)
+    found = [_anomalies(config, category, part, dataset, normals) for part in parts]
+    return TrainingSet(
+        normals=normals,
+        generated=np.stack([photo for own in found for photo in own.photos]),
+        masks=np.stack([mask for own in found for mask in own.masks]),
+        origins=np.array([origin for own in found for origin in own.origins]),
+        weak=np.array([weak for own in found for weak in own.weak]),
+    )
+
+
+def _is_possible(arm: str, dataset: DatasetRef) -> bool:
+    counted = [part for part in parse_arm(arm) if part.source in COUNTED]
+    if not counted:
+        return True
+    held = dataset.num_images
+    if any(part.amount for part in counted) and learns_from_images(arm):
+        held -= sum(v.decision is Decision.REJECT for v in Dataset(dataset.uri).verdicts().values())
+    return held >= max(part.amount or 1 for part in counted)
+
+
+def _part_identity(config: RunConfig, category: Category, part: Part, dataset: DatasetRef | None) -> Any:
     support = sorted(s.sha256 for chosen in category.supports for s in chosen.samples)
-    if arm == "perlin":
+    if part.source == "perlin":
         return None
-    if arm == "support_only":
+    if part.source == "support_only":
         return support
-    required = _require(dataset, arm)
-    if arm == "cutpaste":
+    required = _require(dataset, part)
+    if part.source == "cutpaste":
         return [CUT_PASTE_VERSION, required.digest, support, config.seed]
     review = review_fingerprint(Dataset(required.uri).verdicts())
     return [required.digest, review] if review else required.digest
 
 
-def training_set(config: RunConfig, category: Category, arm: Arm, dataset: DatasetRef | None) -> TrainingSet:
-    """Return the normal photos and the anomalies of an arm; generated images as reviewers left them.
-
-    Raises:
-        InputError: the arm needs a dataset and there is none, it is empty, or every image was rejected in review.
-    """
-    normals = np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in category.normals])
-    if arm == "perlin":
-        return TrainingSet(normals=normals)
-    if arm == "support_only":
+def _anomalies(
+    config: RunConfig, category: Category, part: Part, dataset: DatasetRef | None, normals: np.ndarray
+) -> _Anomalies:
+    """Return the photos of one source."""
+    by_box = config.detector.supervision == "box"
+    if part.source == "support_only":
         photos, masks = zip(*(pair for s in category.supports for pair in load_support(s, config)), strict=True)
-        return TrainingSet(
-            normals=normals, generated=np.stack(photos), masks=np.stack(masks), exact=_has_exact_masks(category)
-        )
-    stored = Dataset(_require(dataset, arm).uri)
+        weak = by_box and not _has_exact_masks(category)
+        defects = [s.defect for s in category.supports for _ in s.samples]
+        return _Anomalies(list(photos), list(masks), [weak] * len(photos), [-1] * len(photos), defects)
+    stored = Dataset(_require(dataset, part).uri)
     made = stored.made()
     if not made:
         raise InputError(f"{stored.uri}: holds no image to train on. See its ledger for the reasons.")
     place = {s.sample_id: i for i, s in enumerate(category.normals)}
-    if arm == "generated":
-        kept, photos, masks = _reviewed(stored, by_mask=config.detector.supervision == "mask")
-        origins = np.array([place[made[row].normal_id] for row in kept])
-    else:
-        origins = np.array([place[row.normal_id] for row in made])
+    origins = [place[row.normal_id] for row in made]
+    if part.source == "cutpaste":
         photos, masks = zip(*_pasted(config, category, made, normals[origins]), strict=True)
-    return TrainingSet(
-        normals=normals,
-        generated=np.stack(photos),
-        masks=np.stack(masks),
-        origins=origins,
-        exact=arm == "cutpaste" and _has_exact_masks(category),
-    )
+        weak = by_box and not _has_exact_masks(category)
+        found = _Anomalies(list(photos), list(masks), [weak] * len(made), origins, [row.defect for row in made])
+    else:
+        boxes = part.source == "generated_box" or (part.source == "generated" and by_box)
+        found = _reviewed(stored, made, origins, by_box=boxes)
+    if part.amount is None:
+        return found
+    if part.amount > len(found.photos):
+        raise InputError(
+            f"evaluation.arms: {part.source}:{part.amount} asks for more images than {stored.uri} holds "
+            f"({len(found.photos)}, rejected ones left out). Ask for fewer or raise generation.images_per_defect."
+        )
+    return found.first(part.amount)
 
 
-def _reviewed(stored: Dataset, *, by_mask: bool) -> tuple[list[int], list[Image], list[Mask]]:
-    """Return rows, images and labels of what was not rejected; a mask that was fixed by hand is the label."""
+def _reviewed(stored: Dataset, made: list[LedgerRow], origins: list[int], *, by_box: bool) -> _Anomalies:
+    """Return what was not rejected; what reviewers drew is the label."""
     verdicts = stored.verdicts()
     fixed = {row for row, verdict in verdicts.items() if verdict.decision is Decision.FIX}
     judged = ((row, sample.judged(verdicts.get(row))) for row, sample in enumerate(stored))
     kept = {row: sample for row, sample in judged if sample is not None}
     if not kept:
         raise InputError(f"{stored.uri}: every image was rejected in review. Accept some with `anogen review`.")
-    labels = [sample.mask if by_mask or row in fixed else sample.box_mask for row, sample in kept.items()]
-    return list(kept), [sample.image for sample in kept.values()], labels
+    return _Anomalies(
+        photos=[sample.image for sample in kept.values()],
+        masks=[sample.box_mask if by_box and row not in fixed else sample.mask for row, sample in kept.items()],
+        weak=[by_box] * len(kept),
+        origins=[origins[row] for row in kept],
+        defects=[made[row].defect for row in kept],
+    )
 
 
 def _pasted(
@@ -105,7 +188,9 @@ def _has_exact_masks(category: Category) -> bool:
     return all(s.mask_uri is not None for chosen in category.supports for s in chosen.samples)
 
 
-def _require(dataset: DatasetRef | None, arm: Arm) -> DatasetRef:
+def _require(dataset: DatasetRef | None, part: Part) -> DatasetRef:
     if dataset is None:
-        raise InputError(f"evaluation.arms: {arm} needs the generated dataset of its category; run without it removed.")
+        raise InputError(
+            f"evaluation.arms: {part.source} needs the generated dataset of its category; run without it removed."
+        )
     return dataset

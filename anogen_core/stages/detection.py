@@ -33,11 +33,10 @@ _BATCH = 16
 def trials(config: RunConfig, dataset: DatasetRef) -> list[Trial]:
     """Return every detector to train: all arms with the same seeds, the run's own first.
 
-    Arms that need generated images, or their places, are left out when the dataset holds none.
+    Arms that need more generated images, or their places, than the dataset holds are left out.
     """
     seeds = range(config.seed, config.seed + config.evaluation.seeds)
-    possible = [a for a in dict.fromkeys(config.evaluation.arms) if dataset.num_images or a not in arms.NEED_IMAGES]
-    return [Trial(arm=arm, seed=seed) for arm in possible for seed in seeds]
+    return [Trial(arm=arm, seed=seed) for arm in arms.possible_arms(config, dataset) for seed in seeds]
 
 
 def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset: DatasetRef | None) -> str:
@@ -94,7 +93,7 @@ def train(
         uri=artifact.uri,
         digest=artifact.sha256[_WEIGHTS],
         steps=config.detector.steps,
-        trained_on=dataset.digest if dataset is not None and trial.arm == "generated" else None,
+        trained_on=dataset.digest if dataset is not None and arms.learns_from_images(trial.arm) else None,
     )
 
 

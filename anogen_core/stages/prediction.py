@@ -17,7 +17,7 @@ from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training_set import resize_photos
 from anogen_core.errors import AnogenError, InputError
 from anogen_core.metrics.predictions import Predictions
-from anogen_core.records import Arm, CheckpointRef, Record
+from anogen_core.records import CheckpointRef, Record
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.detection import load_detector
 from anogen_core.stages.result import CategoryResult, read_result
@@ -259,7 +259,7 @@ def _choose_arm(checkpoints: Sequence[CheckpointRef], arm: str | None, output: s
     known = {c.arm: c for c in reversed(checkpoints)}
     if not known:
         raise InputError(f"{output}: the run trained no detector. Set `evaluation.enabled: true` and run again.")
-    preferred: Arm = "generated"
+    preferred = "generated"
     chosen = arm or (preferred if preferred in known else checkpoints[0].arm)
     if chosen not in known:
         raise InputError(f"--arm {arm}: the run trained no such detector. Expected one of: {', '.join(sorted(known))}.")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from anogen_core.arm import main_arms
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.data.problems import UnusableFileError
@@ -45,7 +46,7 @@ def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         versions=_versions(),
         base_model=config.base_model.describe().model_dump(),
-        warnings=list(warnings),
+        warnings=[*warnings, *left_out_arms(config, result)],
         categories=[_category_report(config, r) for r in result.categories],
         timings=[
             *result.seconds.items(),
@@ -54,6 +55,18 @@ def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str
     )
     open_store(config.output).put("report.html", render_report(content).encode())
     return f"{config.output}/report.html"
+
+
+def left_out_arms(config: RunConfig, result: RunResult) -> list[str]:
+    """Return one line for each category that has too few images for some arm that the run asks for."""
+    lines = []
+    for made in result.categories:
+        trained = {e.arm for e in made.evaluations}
+        missing = [arm for arm in config.evaluation.arms if arm not in trained]
+        if trained and missing:
+            count = made.dataset.num_images
+            lines.append(f"{made.category}: {count} images are too few for these arms, left out: {', '.join(missing)}.")
+    return lines
 
 
 def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, count: int) -> list[GeneratedExample]:
@@ -136,8 +149,9 @@ def _predictions(config: RunConfig, category: Category, result: CategoryResult) 
 
 
 def _first_seeds(result: CategoryResult) -> list[CheckpointRef]:
-    """Return the detector of each arm's first seed: the one whose curve and maps are shown."""
-    return list({c.arm: c for c in reversed(result.checkpoints)}.values())
+    """Return the detector of each arm's first seed, without those of a sweep: their curves and maps are shown."""
+    first = {c.arm: c for c in reversed(result.checkpoints)}
+    return [first[arm] for arm in main_arms(reversed(first))]
 
 
 def _prediction(

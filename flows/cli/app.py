@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import AsJson, DatasetUri, FalseAlarms, Name, Overrides, Pool, RunFile
+from flows.cli.arguments import Amounts, AsJson, DatasetUri, FalseAlarms, Name, Overrides, Pool, RunFile
 from flows.cli.embedding_commands import embeddings
 
 app = typer.Typer(
@@ -83,13 +83,14 @@ def run(
 def evaluate(
     run_file: RunFile,
     seeds: Annotated[int, typer.Option(min=1, help="Detectors trained for each arm.")] = 3,
+    amounts: Amounts = None,
     overrides: Overrides = None,
     as_json: AsJson = False,  # noqa: FBT002
 ) -> None:
     """Compare all arms over several seeds, with 95 % intervals; reuses what a run has done. Run again to resume."""
     from flows.cli import evaluating  # noqa: PLC0415
 
-    evaluating.evaluate(run_file, overrides or [], seeds=seeds, as_json=as_json)
+    evaluating.evaluate(run_file, overrides or [], seeds=seeds, amounts=amounts, as_json=as_json)
 
 
 @app.command()

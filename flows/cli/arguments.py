@@ -28,3 +28,12 @@ FalseAlarms = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+Amounts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,...",
+        help="Train with so many of the generated images too, to see where more no longer help.",
+        show_default=False,
+    ),
+]

@@ -6,23 +6,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anogen_core.errors import InputError
 from flows.cli import running
 
 if TYPE_CHECKING:
     from anogen_core.evaluation import Comparison
 
 
-_ALL_ARMS = "evaluation.arms=[perlin, support_only, cutpaste, generated]"
+_ARMS = ("perlin", "support_only", "cutpaste", "cutpaste+generated", "generated_box", "generated")
+"""All, unless the run file's overrides name them; the printed differences are about the last one."""
 
 
-def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, as_json: bool) -> None:
+def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: str | None, as_json: bool) -> None:
     """Do what a run has left undone with all arms and `seeds` seeds, then print the comparison of every category."""
     from anogen_core.config import load_config  # noqa: PLC0415
+    from anogen_core.stages.reporting import left_out_arms  # noqa: PLC0415
     from anogen_core.stages.result import read_result  # noqa: PLC0415
 
-    settings = ["evaluation.enabled=true", _ALL_ARMS, f"evaluation.seeds={seeds}", *overrides]
+    arms = f"evaluation.arms=[{', '.join(_ARMS)}]"
+    settings = ["evaluation.enabled=true", arms, f"evaluation.seeds={seeds}", *overrides]
+    if amounts is not None:
+        asked = load_config(run_file, settings).evaluation.arms
+        swept = [f"generated:{amount}" for amount in _parse_amounts(amounts)]
+        settings.append(f"evaluation.arms=[{', '.join(dict.fromkeys([*swept, *asked]))}]")
     made = running.execute(run_file, settings)
-    result = read_result(load_config(run_file, settings).output)
+    config = load_config(run_file, settings)
+    result = read_result(config.output)
+    for line in left_out_arms(config, result):
+        sys.stderr.write(f"warning: {line}\n")
     if as_json:
         document = {
             "report": made["report"],
@@ -33,23 +44,39 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, as_json: b
         return
     for category in result.categories:
         if category.comparison is not None:
-            sys.stdout.write(table(category.comparison) + "\n")
+            sys.stdout.write(table(category.comparison, category.dataset.num_images) + "\n")
     sys.stdout.write(f"report: {made['report']}\n")
 
 
-def table(comparison: "Comparison") -> str:
-    """Return the arms and their differences from the last one, one metric a line."""
+def table(comparison: "Comparison", num_images: int) -> str:
+    """Return the arms, their differences from the last one, and sweeps over the amount of `num_images` images."""
+    from anogen_core.report.sweep import sweep_of  # noqa: PLC0415
     from anogen_core.report.tables import comparison_table  # noqa: PLC0415
 
     shown = comparison_table(comparison)
     lines = [shown.caption]
     for columns, rows in ((shown.arms, shown.rows), (shown.pairs, shown.differences)):
-        if not columns:
-            continue
-        cells = [["", *columns], *([name, *values] for name, values in rows)]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-        lines += [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
-        ]
-        lines.append("")
+        if columns:
+            lines += [*_aligned([["", *columns], *([name, *values] for name, values in rows)]), ""]
+    sweep = sweep_of(comparison, num_images)
+    for swept in sweep.tables if sweep else ():
+        head = [f"images of {swept.source}", *swept.columns]
+        lines += [*_aligned([head, *([amount, *values] for amount, values in swept.rows)]), swept.sentence, ""]
     return "\n".join(lines)
+
+
+def _aligned(cells: list[list[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def _parse_amounts(text: str) -> list[int]:
+    """Return `25,50` as numbers, ascending.
+
+    Raises:
+        InputError: one is not a whole number above 0.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise InputError(f"--amounts: expected numbers of images above 0 like 25,50,100; found {text!r}.")
+    return sorted({int(part) for part in parts})

@@ -133,9 +133,13 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
     run_file, output = finished
     from_run = _detectors(output)
 
-    said = anogen("evaluate", run_file, "--seeds", "2", "--json", "--set", "evaluation.replicates=100")
+    said = anogen(
+        "evaluate", run_file, "--seeds", "2", "--amounts", "2,4000", "--json", "--set", "evaluation.replicates=100",
+        "--set", "evaluation.arms=[perlin, cutpaste+generated, generated]",
+    )  # fmt: skip
 
     assert said.returncode == 0, said.stderr
+    assert "felt: 10 images are too few for these arms, left out: generated:4000." in said.stderr
     answer = json.loads(said.stdout)
     (comparison,) = (Comparison.model_validate(c) for c in answer["comparisons"])
     evaluations = [Evaluation.model_validate(e) for e in answer["evaluations"]]
@@ -143,7 +147,7 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
     assert len(from_run) == 2
     assert {key: after[key] for key in from_run} == from_run
     assert len(after) == 8
-    assert [a.arm for a in comparison.arms] == ["perlin", "support_only", "cutpaste", "generated"]
+    assert [a.arm for a in comparison.arms] == ["generated:2", "perlin", "cutpaste+generated", "generated"]
     assert comparison.seeds == (0, 1)
     assert len({e.predictions for e in evaluations}) == 8
     for evaluation in evaluations:
@@ -154,7 +158,10 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
     value = comparison.arms[3].metrics["pixel_ap"]
     assert value is not None
     shown = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
-    assert shown in (output / "report.html").read_text(encoding="utf-8")
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert shown in page
+    assert "How many images are enough" in page
+    assert "left out: generated:4000." in page
 
 
 def test_wrong_choices_are_named(anogen: Anogen, tmp_path: Path) -> None:

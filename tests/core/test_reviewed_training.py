@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from anogen_core.config import RunConfig, parse_config
+from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
 from anogen_core.records import BaseModelInfo, Box, DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
@@ -123,3 +124,44 @@ def test_nothing_left_to_train_on_is_told(config: RunConfig, dataset: DatasetRef
 
     with pytest.raises(InputError, match="every image was rejected in review"):
         detection.train(config, "bolt", Trial(arm="generated", seed=0), dataset)
+
+
+def test_amounts_are_nested_and_mixtures_hold_all_parts(config: RunConfig, dataset: DatasetRef) -> None:
+    """The first images that were not rejected; boxes are weak labels, exact ones are not; supports have no origin."""
+    say(dataset, 1, Decision.REJECT)
+    category = read_category(config, "bolt")
+
+    def learned(arm: str) -> TrainingSet:
+        return arms.training_set(config, category, arm, dataset)
+
+    two, mixed = learned("generated:2"), learned("support_only+generated_box:1+generated_mask")
+
+    assert two.generated is not None
+    assert two.generated[:, 0, 0, 0].tolist() == [0, 2]
+    assert mixed.generated is not None
+    assert mixed.masks is not None
+    assert mixed.weak is not None
+    assert mixed.origins is not None
+    assert mixed.generated[-4:, 0, 0, 0].tolist() == [0, 0, 2, 3]
+    assert [int((mask > 0).sum()) for mask in mixed.masks[-4:]] == [192, 48, 48, 48]
+    assert mixed.weak[-4:].tolist() == [True, False, False, False]
+    assert mixed.origins[:-4].tolist() == [-1] * (len(mixed.generated) - 4)
+    assert len(mixed.generated) > 4
+    with pytest.raises(InputError, match=r"generated:4 asks for more images than .*3, rejected ones left out"):
+        learned("generated:4")
+
+
+def test_arms_that_ask_for_too_much_are_left_out(config: RunConfig, dataset: DatasetRef) -> None:
+    """Rejected images do not count, except where CutPaste uses their places alone."""
+    say(dataset, 1, Decision.REJECT)
+    asked = ("perlin", "cutpaste:4", "generated:3", "generated:4", "generated", "cutpaste:5")
+    evaluation = config.evaluation.model_copy(update={"arms": asked})
+
+    possible = arms.possible_arms(config.model_copy(update={"evaluation": evaluation}), dataset)
+
+    assert possible == ["perlin", "cutpaste:4", "generated:3", "generated"]
+
+
+def test_turns_over_the_defects() -> None:
+    """However many images each defect has."""
+    assert arms.take_turns(["a", "a", "a", "b", "c", "b"]) == [0, 3, 4, 1, 5, 2]
