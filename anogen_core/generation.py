@@ -1,6 +1,7 @@
 """Make the images of requests: crop, encode, sample, decode, paste."""
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -17,6 +18,8 @@ from anogen_core.quality.contrast import ContrastSettings, contrast, gain
 from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
+
+log = logging.getLogger(__name__)
 
 GENERATION_VERSION = 5
 """Raised by hand when a change here changes the pixels or the mask of a request."""
@@ -90,24 +93,30 @@ def generate(
     """Return one image per job: the normal photo with a generated defect inside the mask.
 
     The model always sees full batches (a short one is filled up with copies), so that a job's result does not depend
-    on what it shares a batch with.
+    on what it shares a batch with. Where memory is too short for a batch, batches are halved from there on.
     """
     images: dict[int, Image] = {}
-    for batch in _batches(jobs, settings.batch_size):
-        filled = [jobs[i] for i in batch] + [jobs[batch[-1]]] * (settings.batch_size - len(batch))
-        for i, image in zip(batch, _generate_batch(filled, model, settings), strict=False):
-            images[i] = image
-            if on_job is not None:
-                on_job(jobs[i])
-    return [images[i] for i in range(len(jobs))]
-
-
-def _batches(jobs: Sequence[Job], size: int) -> Iterator[list[int]]:
-    """Yield the places of jobs that go through the model together: all start from photos, or all from noise."""
+    size = settings.batch_size
+    # Jobs that go through the model together all start from photos, or all from noise.
     for started in (True, False):
-        places = [i for i, job in enumerate(jobs) if (job.start is not None) is started]
-        for first in range(0, len(places), size):
-            yield places[first : first + size]
+        waiting = [i for i, job in enumerate(jobs) if (job.start is not None) is started]
+        while waiting:
+            batch = waiting[:size]
+            filled = [jobs[i] for i in batch] + [jobs[batch[-1]]] * (size - len(batch))
+            try:
+                made = _generate_batch(filled, model, settings)
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size //= 2
+                log.warning("Memory is short: %d images go through the model together from here on.", size)
+                continue
+            waiting = waiting[size:]
+            for i, image in zip(batch, made, strict=False):
+                images[i] = image
+                if on_job is not None:
+                    on_job(jobs[i])
+    return [images[i] for i in range(len(jobs))]
 
 
 def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: GenerationSettings) -> list[Image]:

@@ -6,16 +6,16 @@ from typing import Annotated, Final, Literal
 import torch
 from pydantic import Field
 
+from anogen_core.diffusion.execution import ModelSettings
 from anogen_core.diffusion.pipeline_files import describe_directory
 from anogen_core.diffusion.stable_diffusion import StableDiffusionModel
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
-from anogen_core.settings import Settings
 
 _FIELD: Final = "base_model.repo"
 
 
-class HubModelSettings(Settings):
+class HubModelSettings(ModelSettings):
     """A text-to-image pipeline of the Stable Diffusion or LDM family from the local Hugging Face cache."""
 
     kind: Literal["hub"] = "hub"
@@ -31,7 +31,7 @@ class HubModelSettings(Settings):
     def build(self, device: torch.device) -> StableDiffusionModel:
         """Load the pipeline these settings name."""
         self.describe()
-        return StableDiffusionModel(self._directory(), licence=self.licence, device=device, name=self._name)
+        return StableDiffusionModel(self._directory(), self, licence=self.licence, device=device, name=self._name)
 
     def describe(self) -> BaseModelInfo:
         """Return the identity of the weights without loading them.

@@ -98,5 +98,10 @@ class DiffusionModel(ABC):
         timestep: torch.Tensor,
         conditioning: Conditioning,
         surroundings: Surroundings | None = None,
+        *,
+        static: bool = False,
     ) -> Latents:
-        """Return epsilon_theta(z_t, t, c) in the dtype of the latents; `surroundings` as that method gives them."""
+        """Return epsilon_theta(z_t, t, c) in the dtype of the latents; `surroundings` as that method gives them.
+
+        `static` promises that all such calls have the same shapes and need no gradient: a compiled model is then used.
+        """

@@ -78,7 +78,7 @@ def _guided_noise(
 ) -> Latents:
     doubled = torch.cat([latents, latents])
     steps = timestep.reshape(1).expand(len(doubled)).to(latents.device)
-    without, with_concept = model.predict_noise(doubled, steps, text, around).chunk(2)
+    without, with_concept = model.predict_noise(doubled, steps, text, around, static=True).chunk(2)
     return without + scale * (with_concept - without)
 
 

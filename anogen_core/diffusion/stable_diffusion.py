@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
+from anogen_core.diffusion.execution import ModelSettings, NoisePredictor
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.pipeline_files import describe_directory, find_parts
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
-from anogen_core.settings import Settings
 
 
-class StableDiffusionSettings(Settings):
+class StableDiffusionSettings(ModelSettings):
     """A text-to-image pipeline of the Stable Diffusion or LDM family in a directory of this machine."""
 
     kind: Literal["stable_diffusion"] = "stable_diffusion"
@@ -30,21 +30,21 @@ class StableDiffusionSettings(Settings):
 
     def build(self, device: torch.device) -> "StableDiffusionModel":
         """Load the pipeline these settings name."""
-        return StableDiffusionModel(Path(self.directory), licence=self.licence, device=device)
+        return StableDiffusionModel(Path(self.directory), self, licence=self.licence, device=device)
 
     def describe(self) -> BaseModelInfo:
         """Return the identity of the weights without loading them."""
         return describe_directory(Path(self.directory), licence=self.licence)
 
 
-class BundledModelSettings(Settings):
+class BundledModelSettings(ModelSettings):
     """The small base model that ships with AnoGen: works offline, on a CPU."""
 
     kind: Literal["bundled"] = "bundled"
 
     def build(self, device: torch.device) -> "StableDiffusionModel":
         """Load the bundled pipeline."""
-        return StableDiffusionModel(BUNDLED, licence="Apache-2.0", device=device, name="anogen-bundled")
+        return StableDiffusionModel(BUNDLED, self, licence="Apache-2.0", device=device, name="anogen-bundled")
 
     def describe(self) -> BaseModelInfo:
         """Return the identity of the weights without loading them."""
@@ -58,7 +58,9 @@ BUNDLED = Path(__file__).parent / "bundled"
 class StableDiffusionModel(DiffusionModel):
     """Autoencoder, text encoder and noise predictor of one diffusers pipeline, frozen and in evaluation mode."""
 
-    def __init__(self, directory: Path, *, licence: str, device: torch.device, name: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, how: ModelSettings, *, licence: str, device: torch.device, name: str | None = None
+    ) -> None:
         self._info = describe_directory(directory, licence=licence, name=name)
         self._device = device
         pipeline, parts = _load(directory), find_parts(directory)
@@ -70,6 +72,7 @@ class StableDiffusionModel(DiffusionModel):
         self._vae = _frozen(getattr(pipeline, parts["autoencoder"]), device)
         self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"]), device)
         self._unet = _frozen(pipeline.unet, device)
+        self._predictor = NoisePredictor(self._unet, how)
 
     @property
     def info(self) -> BaseModelInfo:
@@ -178,10 +181,12 @@ class StableDiffusionModel(DiffusionModel):
         timestep: torch.Tensor,
         conditioning: Conditioning,
         surroundings: Surroundings | None = None,
+        *,
+        static: bool = False,
     ) -> Latents:
         """Return epsilon_theta(z_t, t, c)."""
         shown = latents if surroundings is None else torch.cat([latents, surroundings], dim=1)
-        output: Latents = self._unet(shown, timestep, encoder_hidden_states=conditioning).sample
+        output = self._predictor(shown, timestep, conditioning, static=static)
         if self._scheduler.config.prediction_type == "epsilon":
             return output
         # v-prediction (Salimans & Ho 2022): epsilon = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t

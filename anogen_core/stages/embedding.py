@@ -45,7 +45,7 @@ def embedding_key(support: SupportSet, config: RunConfig) -> str:
     return artifact_key(
         "embedding",
         INVERSION_VERSION,
-        config.base_model.describe().fingerprint,
+        config.base_model.identity,
         photos,
         config.inversion.identity(),
         config.generation.crop.model_dump(mode="json"),

@@ -33,7 +33,7 @@ def evidence_key(digest: str, photos: Sequence[tuple[Image, Mask]], config: RunC
         "evidence",
         [QUALITY_VERSION, RANDOM_VECTORS, GRID_POINTS],
         digest,
-        config.base_model.describe().fingerprint,
+        config.base_model.identity,
         config.inversion.initializer,
         [[array_digest(photo), array_digest(mask)] for photo, mask in photos],
         config.generation.crop.model_dump(mode="json"),

@@ -226,7 +226,7 @@ def _spec(
         "frame": [height, width, config.frame.model_dump(mode="json")],
         "normals": sorted(s.sha256 for s in category.normals),
         "embeddings": sorted([e.defect, e.digest] for e in embeddings),
-        "base_model": model.fingerprint,
+        "base_model": config.base_model.identity,
     }
     digest = fingerprint(content)
     return DatasetSpec(

@@ -1,5 +1,7 @@
 """Generating images: the background is kept byte for byte, and a job's image does not depend on its batch."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +65,29 @@ def test_batch_size_changes_rounding_at_most(model: DiffusionModel) -> None:
 
     for one, two in zip(small, large, strict=True):
         assert np.abs(one.astype(int) - two).max() <= 1
+
+
+def test_short_memory_halves_the_batch(
+    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every job is still made, each once, as in batches of that size; one image that does not fit is an error."""
+    jobs = [_job(model, seed) for seed in range(5)]
+    expected = generate(jobs, model, SETTINGS.model_copy(update={"batch_size": 2}))
+    limit, predict, told = 4, model.predict_noise, list[int]()
+
+    def with_little_memory(latents: torch.Tensor, *rest: Any, static: bool) -> torch.Tensor:
+        if len(latents) > limit:
+            raise torch.OutOfMemoryError
+        return predict(latents, *rest, static=static)
+
+    monkeypatch.setattr(model, "predict_noise", with_little_memory)
+    eight = SETTINGS.model_copy(update={"batch_size": 8})
+    images = generate(jobs, model, eight, on_job=lambda job: told.append(job.seed))
+
+    assert all(np.array_equal(one, two) for one, two in zip(images, expected, strict=True))
+    assert told == [0, 1, 2, 3, 4]
+    assert "Memory is short: 2 images go through the model together" in caplog.text
+
+    limit = 1
+    with pytest.raises(torch.OutOfMemoryError):
+        generate(jobs, model, eight)

@@ -1,0 +1,91 @@
+"""How the noise predictor of a base model is run: in which precision, and compiled or not."""
+
+from abc import abstractmethod
+from typing import Any, Final, Literal, cast, final
+
+import torch
+from torch import nn
+
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.records import BaseModelInfo
+from anogen_core.settings import Settings
+
+_TYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_GRADIENT_SCALE: Final = 4096.0
+"""Gradients of half precision are kept above its smallest number by this factor on their way through the network."""
+
+
+class ModelSettings(Settings):
+    """What every base model has in common."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the noise predictor, where the time goes; autoencoder, text encoder, schedule and embeddings stay in fp32.
+    bf16 is for GPUs since Ampere and CPUs that multiply it (AMX, AVX-512 BF16), fp16 for older GPUs; fp32 is the
+    reference."""
+    compile: bool = False
+    """Compile the noise predictor for generation (`torch.compile`, needs a C++ compiler on a CPU): minutes before the
+    first image of each process, then faster."""
+
+    @abstractmethod
+    def build(self, device: torch.device) -> DiffusionModel:
+        """Load the model these settings name."""
+
+    @abstractmethod
+    def describe(self) -> BaseModelInfo:
+        """Return the identity of the weights without loading them."""
+
+    @property
+    def identity(self) -> str:
+        """Return what decides the model's numbers: the fingerprint of its weights, and how they are run."""
+        how = [] if self.precision == "fp32" else [self.precision]
+        return " ".join([self.describe().fingerprint, *how, *(["compiled"] if self.compile else [])])
+
+
+@final
+class NoisePredictor:
+    """A frozen UNet that takes and gives fp32, whatever it computes in.
+
+    Args:
+        unet: diffusers' network, on its device.
+        settings: How to run it.
+    """
+
+    def __init__(self, unet: Any, settings: ModelSettings) -> None:
+        self._dtype = _TYPES[settings.precision]
+        self.unet = unet.to(self._dtype)
+        if next(unet.parameters()).device.type == "cuda" and settings.precision != "fp32":
+            # Tensor cores take convolutions of half precision in this order.
+            self.unet = self.unet.to(memory_format=torch.channels_last)
+        self._static = cast("nn.Module", torch.compile(self.unet, dynamic=False)) if settings.compile else self.unet
+
+    def __call__(
+        self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, *, static: bool
+    ) -> torch.Tensor:
+        """Return the UNet's output in fp32; `static` promises the same shapes in every such call."""
+        run = self._static if static else self.unet
+        if self._dtype == torch.float32:
+            output: torch.Tensor = run(latents, timestep, encoder_hidden_states=text).sample
+            return output
+        if self._dtype == torch.float16:
+            text = scale_gradient(text, 1 / _GRADIENT_SCALE)
+        reduced = run(latents.to(self._dtype), timestep, encoder_hidden_states=text.to(self._dtype)).sample.float()
+        return scale_gradient(reduced, _GRADIENT_SCALE) if self._dtype == torch.float16 else reduced
+
+
+def scale_gradient(values: torch.Tensor, factor: float) -> torch.Tensor:
+    """Return the values as they are; the gradient through them is multiplied by the factor."""
+    if not values.requires_grad:
+        return values
+    return cast("torch.Tensor", _ScaleGradient.apply(values, factor))  # type: ignore[no-untyped-call]
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor, factor: float) -> torch.Tensor:
+        context.factor = factor
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0] * context.factor, None
