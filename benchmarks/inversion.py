@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from random_models import build, matmul_rate
 from torch.utils.flop_counter import FlopCounterMode
 
-from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.crop import CropSettings
 from anogen_core.diffusion.inversion import Concept, InversionSettings, learn_embeddings
 from anogen_core.diffusion.model import DiffusionModel
@@ -62,7 +62,7 @@ def main() -> None:
     for _ in range(given.turns):
         for at_once, done in turns.items():
             done.append(_learn(concepts[:at_once], model, at_once, steps=given.steps, points=FULL.validation_points))
-    rate = _matmul_rate(device) if device.type == "cuda" else None
+    rate = matmul_rate(device) if device.type == "cuda" else None
     print(f"{given.model} on {torch.cuda.get_device_name() if rate else f'{torch.get_num_threads()} CPU thread(s)'}")
     if rate:
         print(f"bf16 matmul: {rate / 1e12:.0f} TFLOP/s")
@@ -76,80 +76,6 @@ def main() -> None:
         print(f"| {at_once} | {per_hour:.2f} | {step:.3f} | {validation:.3f} | {flops / 1e12:.3f} ", end="")
         print(f"| {flops / step / 1e12:.3f} |", end="")
         print(f" {flops / step / rate:.1%} | {max(t.memory for t in done):.1f} |" if rate else "")
-
-
-def build(kind: str, folder: Path, device: torch.device) -> DiffusionModel:
-    """Return the bundled model, or one of full size with random weights, written to `folder` and loaded from it."""
-    if kind == "bundled":
-        return BundledModelSettings().build(device)
-    from diffusers import (  # noqa: PLC0415 - seconds to import
-        AutoencoderKL,
-        DDIMScheduler,
-        LDMTextToImagePipeline,
-        StableDiffusionPipeline,
-        UNet2DConditionModel,
-    )
-
-    wide = kind == "ldm"
-    unet = UNet2DConditionModel(
-        sample_size=32 if wide else 64, cross_attention_dim=1280 if wide else 768, attention_head_dim=8
-    )
-    autoencoder = AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-    )
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
-    if wide:
-        from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import (  # noqa: PLC0415
-            LDMBertConfig,
-            LDMBertModel,
-        )
-        from transformers import BertTokenizer  # noqa: PLC0415
-
-        letters = [prefix + chr(code) for prefix in ("", "##") for code in range(ord("a"), ord("z") + 1)]
-        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, "photo", "of", "the", "defect"]
-        (folder / "vocab.txt").write_text("\n".join(words))
-        pipeline = LDMTextToImagePipeline(
-            vqvae=autoencoder,
-            bert=LDMBertModel(LDMBertConfig()),
-            tokenizer=BertTokenizer(str(folder / "vocab.txt")),
-            unet=unet,
-            scheduler=scheduler,
-        )
-    else:
-        from transformers import CLIPTextConfig, CLIPTextModel  # noqa: PLC0415
-
-        tokenizer = BundledModelSettings().build(torch.device("cpu"))._tokenizer  # noqa: SLF001
-        tokenizer.model_max_length = 77
-        text = CLIPTextConfig(
-            hidden_size=768,
-            intermediate_size=3072,
-            num_hidden_layers=12,
-            num_attention_heads=12,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-        pipeline = StableDiffusionPipeline(
-            vae=autoencoder,
-            unet=unet,
-            text_encoder=CLIPTextModel(text),
-            tokenizer=tokenizer,
-            scheduler=scheduler,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    pipeline.save_pretrained(folder / "pipeline")
-    return StableDiffusionSettings(directory=str(folder / "pipeline")).build(device)
 
 
 def _concept(number: int, model: DiffusionModel) -> Concept:
@@ -186,19 +112,6 @@ def _flops(concepts: Sequence[Concept], model: DiffusionModel, at_once: int) -> 
             _learn(concepts, model, at_once, steps=steps, points=1)
         totals.append(counter.get_total_flops())
     return totals[1] - totals[0]
-
-
-def _matmul_rate(device: torch.device, size: int = 8192, count: int = 20) -> float:
-    """Return the bf16 FLOP/s of a large matrix product."""
-    a, b = torch.randn(2, size, size, device=device, dtype=torch.bfloat16)
-    for _ in range(3):
-        a @ b
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    for _ in range(count):
-        a @ b
-    torch.cuda.synchronize()
-    return 2 * size**3 * count / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

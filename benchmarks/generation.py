@@ -1,0 +1,207 @@
+"""How fast are images generated, beside diffusers' own pipelines and one process for every two images?
+
+python benchmarks/generation.py [small|sd15|ldm] [--batch 1 2 4 8 16] [--steps 50] [--turns 3] [--compile]
+
+`sd15` and `ldm` have the size of Stable Diffusion 1.5 at 512 px and of the LDM of the paper at 256 px; `small` is as
+wide as the bundled model, at 256 px. Weights are random (5 GB of disk for a while). All ways do `--steps` DDIM steps
+with guidance on a whole canvas. Diffusers' pipeline takes a text and gives an image; AnoGen also encodes the photo,
+keeps its background and its fine detail, pastes and matches contrast. All ways and batch sizes take turns in one run;
+medians over the turns; seconds on a CPU are CPU time, which other work disturbs less. A "process of 2" starts Python,
+loads the pipeline and makes two images, as the paper's released code does.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from random_models import matmul_rate, write_pipeline
+from torch.utils.flop_counter import FlopCounterMode
+
+from anogen_core.diffusion import StableDiffusionSettings
+from anogen_core.diffusion.crop import bounding_box, choose_crop
+from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.sampling import SamplerSettings
+from anogen_core.generation import GenerationSettings, Job, generate
+from anogen_core.seeding import torch_generator
+
+GUIDANCE = 7.5
+Make = Callable[[int], None]
+"""Makes that many images in one batch."""
+
+
+def main() -> None:
+    """Print one line for each way to make images."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", choices=["small", "sd15", "ldm"], default="small")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--images", type=int, default=32, help="of the comparison with a process for every two")
+    parser.add_argument("--compile", action="store_true", help="also measure AnoGen's bf16 compiled")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--child", nargs=2, metavar=("WAY", "FOLDER"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    device = torch.device(given.device)
+    if given.child is not None:
+        way, folder = given.child
+        make_images(way, Path(folder), device, given.steps)(given.images)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "pipeline"
+        write_pipeline(given.model, folder)
+        compare(given, folder, device)
+
+
+def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> None:
+    """Measure all ways in turns and print them."""
+    ways = ["diffusers fp32", "diffusers bf16", "AnoGen fp32", "AnoGen bf16"]
+    makers = {way: make_images(way, folder, device, given.steps) for way in ways}
+    if given.compile:
+        makers["AnoGen bf16 compiled"] = make_images("AnoGen bf16 compiled", folder, device, given.steps)
+    taken: dict[tuple[str, int], list[float]] = {(way, size): [] for way in makers for size in given.batch}
+    for turn in range(given.turns + 1):
+        for (way, size), seconds in taken.items():
+            # The first turn is for warming up.
+            if turn or way.endswith("compiled"):
+                seconds.append(_timed(makers[way], size, device))
+            else:
+                _timed(makers[way], size, device)
+    rate = matmul_rate(device) if device.type == "cuda" else None
+    print(f"{given.model}, {given.steps} DDIM steps with guidance, ", end="")
+    print(torch.cuda.get_device_name() if rate else f"{torch.get_num_threads()} CPU thread(s)")
+    if rate:
+        print(
+            f"bf16 matmul: {rate / 1e12:.0f} TFLOP/s; peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        )
+    per_image = {(way, size): statistics.median(times[-given.turns :]) / size for (way, size), times in taken.items()}
+    best = {way: min(per_image[way, size] for size in given.batch) for way in makers}
+    flops = _flops(makers["AnoGen fp32"])
+    print(f"{flops / 1e12:.3f} TFLOP per image of AnoGen")
+    print(
+        "| way |" + "".join(f" s per image, batch {size} |" for size in given.batch) + " images/s at best | TFLOP/s |"
+    )
+    print("|---|" + "---|" * (len(given.batch) + 2))
+    for way in makers:
+        cells = "".join(f" {per_image[way, size]:.3f} |" for size in given.batch)
+        share = f" ({flops / best[way] / rate:.0%} of bf16 matmul)" if rate else ""
+        print(f"| {way} |{cells} {1 / best[way]:.2f} | {flops / best[way] / 1e12:.3f}{share} |")
+    for precision in ("fp32", "bf16"):
+        theirs, ours = best[f"diffusers {precision}"], best[f"AnoGen {precision}"]
+        print(f"{precision}: {theirs / ours:.2f}x diffusers at its best batch", end="")
+        print(f", {per_image[f'diffusers {precision}', given.batch[0]] / ours:.2f}x at batch {given.batch[0]}")
+    if given.compile:
+        fastest = min(best["diffusers fp32"], best["diffusers bf16"])
+        print(f"bf16 compiled: {fastest / best['AnoGen bf16 compiled']:.2f}x the best of diffusers")
+    _print_processes(given, folder)
+
+
+def make_images(way: str, folder: Path, device: torch.device, steps: int) -> Make:
+    """Return what makes images in one of the ways, with its model loaded."""
+    if way.startswith("diffusers"):
+        return _diffusers(folder, device, steps, torch.bfloat16 if way.endswith("bf16") else torch.float32)
+    settings = StableDiffusionSettings.model_validate(
+        {
+            "directory": str(folder),
+            "precision": "bf16" if "bf16" in way else "fp32",
+            "compile": way.endswith("compiled"),
+        }
+    )
+    model = settings.build(device)
+    sampler = SamplerSettings(num_inference_steps=steps, guidance_scale=GUIDANCE)
+
+    def make(count: int) -> None:
+        jobs = [_job(model, seed) for seed in range(count)]
+        # Of the children: as many at a time as a run takes by default.
+        generate(jobs, model, GenerationSettings(batch_size=min(count, 16), sampler=sampler))
+
+    return make
+
+
+def _diffusers(folder: Path, device: torch.device, steps: int, dtype: torch.dtype) -> Make:
+    from diffusers import DiffusionPipeline  # noqa: PLC0415 - seconds to import
+
+    pipeline: Any = DiffusionPipeline.from_pretrained(str(folder), dtype=dtype, local_files_only=True).to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    side = pipeline.unet.config.sample_size * 8
+
+    def make(count: int) -> None:
+        pipeline(
+            ["a photo of the defect"] * count,
+            height=side,
+            width=side,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            output_type="np",
+        )
+
+    return make
+
+
+def _job(model: DiffusionModel, seed: int) -> Job:
+    side = model.resolution
+    rng = np.random.Generator(np.random.PCG64(seed))
+    mask = np.zeros((side, side), bool)
+    mask[side // 4 : side // 2, side // 4 : side // 2] = True
+    cells = side // model.factor
+    settings = GenerationSettings().crop
+    crop = choose_crop(bounding_box(mask), mask.shape, cells, side, settings)
+    normal = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+    vectors = torch.randn((1, model.width), generator=torch_generator(seed))
+    return Job(normal=normal, mask=mask, crop=crop, vectors=vectors, seed=seed, contrast=0.5)
+
+
+def _timed(make: Make, count: int, device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        make(count)
+        torch.cuda.synchronize()
+        return time.perf_counter() - started
+    started = time.process_time()
+    make(count)
+    return time.process_time() - started
+
+
+def _flops(make: Make) -> int:
+    """Return the floating-point operations of one image: those of two less those of one."""
+    totals = []
+    for count in (1, 2):
+        with FlopCounterMode(display=False) as counter:
+            make(count)
+        totals.append(counter.get_total_flops())
+    return totals[1] - totals[0]
+
+
+def _print_processes(given: argparse.Namespace, folder: Path) -> None:
+    """Print what as many images cost in processes of two, and in one process of ours, starts and loading included."""
+    pairs = [_child(given, "diffusers fp32", folder, images=2) for _ in range(given.turns)]
+    ours = {way: _child(given, way, folder, images=given.images) for way in ("AnoGen fp32", "AnoGen bf16")}
+    total = statistics.median(seconds for seconds, _ in pairs) * given.images / 2
+    print(f"{given.images} images: {total:.0f} s in processes of 2 (from {len(pairs)} of them)", end="")
+    for way, (seconds, memory) in ours.items():
+        print(f"; {way} {seconds:.1f} s, {total / seconds:.1f}x, {memory:.1f} GiB", end="")
+    print()
+
+
+def _child(given: argparse.Namespace, way: str, folder: Path, *, images: int) -> tuple[float, float]:
+    """Return (seconds, GiB) of a process that loads and makes images: wall time with a GPU, else CPU time."""
+    command = [sys.executable, __file__, given.model, "--child", way, str(folder), "--images", str(images)]
+    command += ["--steps", str(given.steps), "--device", given.device]
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)  # noqa: S603
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return (wall if given.device == "cuda" else used), after.ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    main()
