@@ -220,7 +220,7 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
     """Return the settings that a run left beside its results, for results that may have been moved since.
 
     Fields that an earlier version had and this one has not are left out: results stay readable. Its images started from
-    the normal photo.
+    the normal photo, its feature pyramids from random weights.
 
     Raises:
         InputError: lists every field that does not validate.
@@ -234,6 +234,8 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
             holder.pop(field, None)
     if isinstance(kept.get("generation"), dict):
         kept["generation"] = {"start": "normal", **kept["generation"]}
+    if isinstance(kept.get("detector"), dict) and kept["detector"].get("kind") == "fpn":
+        kept["detector"] = {"pretrained": False, **kept["detector"]}
     return parse_config(kept, source=source)
 
 

@@ -4,8 +4,9 @@ DRAEM and DeSTSeg learn what is normal and were made for anomalies that nobody h
 defects are at hand, a pretrained network that is taught to segment them learns faster and sees more; it is the smallest
 strong student of generated data, and trains on a CPU in minutes. With box labels it is supervised weakly as the others.
 
-The backbone is MobileNetV2 (Sandler et al., 2018). Without `backbone_directory` it starts from random weights, which
-keeps runs and tests possible where none are at hand and is far weaker.
+The backbone is MobileNetV2 (Sandler et al., 2018). Without `backbone_directory` all of it starts from weights that come
+with AnoGen: a feature pyramid that has learned to segment drawn defects on drawn surfaces
+(`anogen_core/pretraining/segmenter.py`).
 """
 
 import math
@@ -14,7 +15,8 @@ from typing import Annotated, Literal, final
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, StrictBool, model_validator
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import MobileNetV2Config, MobileNetV2Model
 
@@ -25,6 +27,10 @@ from anogen_core.detectors.losses import dice_loss, focal_loss, supervised_pixel
 from anogen_core.errors import InputError
 
 _GROUPS = 4
+_PHOTO_BACKBONE_RATE = 1e-4
+
+BUNDLED = Path(__file__).parent / "bundled" / "fpn.safetensors"
+"""Weights of a feature pyramid of the default width."""
 
 
 class FpnSettings(BatchSettings):
@@ -33,16 +39,32 @@ class FpnSettings(BatchSettings):
     kind: Literal["fpn"] = "fpn"
     backbone_directory: str | None = None
     """Directory of a MobileNetV2 that transformers loads (config.json and model.safetensors of
-    google/mobilenet_v2_1.0_224). Its files are taken not to change under one name. None starts from random weights,
-    which are far weaker."""
+    google/mobilenet_v2_1.0_224); the pyramid then starts from random weights. Its files are taken not to change under
+    one name."""
+    pretrained: StrictBool = True
+    """Without `backbone_directory`: start from the weights that come with AnoGen, which know drawn defects on drawn
+    surfaces, rather than from random ones. They fit a `width` of 32."""
     width: Annotated[int, Field(ge=_GROUPS, multiple_of=_GROUPS)] = 32
     """Channels of the pyramid."""
     learning_rate: PositiveFloat = 1e-3
     """AdamW's highest learning rate of the pyramid."""
-    backbone_learning_rate: PositiveFloat = 1e-4
-    """AdamW's highest learning rate of the backbone."""
+    backbone_learning_rate: PositiveFloat | None = None
+    """AdamW's highest learning rate of the backbone; default: 1e-4 for one from `backbone_directory`, which has seen
+    photos, and `learning_rate` for others, which have not."""
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the rates rise; after it they fall to zero as a cosine does."""
+
+    @model_validator(mode="after")
+    def _check_width(self) -> "FpnSettings":
+        if (
+            self.backbone_directory is None
+            and self.pretrained
+            and self.width != FpnSettings.model_fields["width"].default
+        ):
+            raise ValueError(
+                "width: the weights that come with AnoGen have 32; set pretrained: false for another width"
+            )
+        return self
 
     def build(self) -> "Fpn":
         """Return the detector these settings describe, without values."""
@@ -60,7 +82,7 @@ class Fpn(Detector):
         self.pyramid = _Pyramid(self.backbone.channels, settings.width)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Fill the pyramid by He's rule, the backbone from its directory or by the same rule.
+        """Fill the network by He's rule, then what there are learned weights of with these.
 
         Raises:
             InputError: `backbone_directory` holds no such MobileNetV2.
@@ -69,6 +91,8 @@ class Fpn(Detector):
         fill_weights(self.backbone, generator)
         if self.settings.backbone_directory is not None:
             self.backbone.load_state_dict(_read_backbone(self.settings.backbone_directory), strict=True)
+        elif self.settings.pretrained:
+            self.load_state_dict({name: value.float() for name, value in load_file(BUNDLED).items()}, strict=True)
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Return AdamW for pyramid and backbone."""
@@ -85,11 +109,12 @@ class Fpn(Detector):
         rise = max(1, round(settings.warm_up * settings.steps))
         left = max(1, settings.steps - rise)
         share = (step + 1) / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / left)) / 2
-        return [share * settings.learning_rate, share * settings.backbone_learning_rate]
+        default = settings.learning_rate if settings.backbone_directory is None else _PHOTO_BACKBONE_RATE
+        return [share * settings.learning_rate, share * (settings.backbone_learning_rate or default)]
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Return the focal and Dice terms; weak supervision applies to both."""
-        # The statistics of ImageNet stay: those of a small batch are worse.
+        # The statistics of many photos stay: those of a small batch are worse.
         self.backbone.train(self.settings.backbone_directory is None)
         probability = self.anomaly_map(batch.shown)
         weights = supervised_pixels(probability, batch.mask, self.settings.box_threshold)
@@ -157,6 +182,15 @@ class _Pyramid(nn.Module):
             total = said if total is None else said + _resized(total, own)
             above = merged
         return self.head(total)
+
+
+def save_weights(detector: Fpn, target: Path) -> None:
+    """Write a detector's weights in half precision, as those that come with AnoGen are."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    halved = {
+        name: value.half() if value.is_floating_point() else value for name, value in detector.state_dict().items()
+    }
+    save_file({name: value.contiguous() for name, value in halved.items()}, target)
 
 
 def _block(width: int) -> nn.Sequential:

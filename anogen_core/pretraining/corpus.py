@@ -143,8 +143,8 @@ def _crop(
         np.ascontiguousarray(mask[window]).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA
     )
     turns = int(rng.integers(8))
-    pair = np.stack([_turn(image, turns) for image in _relight(pair.astype(np.float32) / 255, rng)])
-    small_mask = _turn(small_mask, turns)
+    pair = np.stack([turn(image, turns) for image in relight(pair.astype(np.float32) / 255, rng)])
+    small_mask = turn(small_mask, turns)
     visible = small_mask.sum() >= 0.004 * size * size
     looks = describe_looks(pair[0], small_mask) if visible else []
     defect = corpus.defects[index] if visible else None
@@ -168,7 +168,7 @@ def _choose_window(mask: UInt8[np.ndarray, "S S"], rng: np.random.Generator) -> 
     return int(top), int(left), side
 
 
-def _relight(images: Float[np.ndarray, "2 s s 3"], rng: np.random.Generator) -> Float[np.ndarray, "2 s s 3"]:
+def relight(images: Float[np.ndarray, "2 s s 3"], rng: np.random.Generator) -> Float[np.ndarray, "2 s s 3"]:
     """Vary colour, exposure and contrast as cameras do, of both alike; some photos turn grey."""
     if rng.random() < 0.2:
         images = np.repeat(images.mean(axis=3, keepdims=True), 3, axis=3)
@@ -179,7 +179,7 @@ def _relight(images: Float[np.ndarray, "2 s s 3"], rng: np.random.Generator) -> 
     return np.clip(images, 0, 1).astype(np.float32) ** np.float32(rng.uniform(0.8, 1.25))
 
 
-def _turn(image: np.ndarray, turns: int) -> np.ndarray:
+def turn(image: np.ndarray, turns: int) -> np.ndarray:
     """Return the image after one of the eight symmetries of a square."""
     turned = np.rot90(image, turns % 4)
     return np.ascontiguousarray(turned[:, ::-1] if turns >= 4 else turned)

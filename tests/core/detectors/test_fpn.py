@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
 from transformers import MobileNetV2Config, MobileNetV2Model
 
 from anogen_core.detectors import FpnSettings
 from anogen_core.detectors.detector import TrainingBatch
-from anogen_core.detectors.fpn import Fpn
+from anogen_core.detectors.fpn import BUNDLED, Fpn
 from anogen_core.detectors.losses import dice_loss
 from anogen_core.detectors.trained import TrainedDetector, allocate
 from anogen_core.detectors.training import train_detector
@@ -17,7 +19,7 @@ from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
 from anogen_core.seeding import torch_generator
 
-TINY = FpnSettings(width=8, image_size=64, steps=4, batch_size=2, checkpoint_every=2)
+TINY = FpnSettings(pretrained=False, width=8, image_size=64, steps=4, batch_size=2, checkpoint_every=2)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +59,22 @@ def test_maps_and_scores_have_the_photos_size() -> None:
 
 def test_rates_rise_and_fall() -> None:
     """The rates rise to what the settings say and end near zero; the backbone's keep their ratio."""
-    settings = TINY.model_copy(update={"steps": 100})
+    settings = TINY.model_copy(update={"steps": 100, "backbone_learning_rate": 1e-5})
     rates = np.array([_detector(settings).learning_rates(step) for step in (0, 5, 10, 50, 99)])
 
     assert rates[2] == pytest.approx([settings.learning_rate, settings.backbone_learning_rate])
     assert (np.diff(rates[:3, 0]) > 0).all()
     assert (np.diff(rates[2:, 0]) < 0).all()
     assert rates[-1, 0] < 0.01 * settings.learning_rate
+
+
+def test_a_backbone_that_has_seen_photos_learns_more_slowly(backbone: Path) -> None:
+    """A tenth of the pyramid's rate, unless the settings say otherwise; others learn as fast as the pyramid."""
+    settings = TINY.model_copy(update={"warm_up": 0.0})
+    photos = settings.model_copy(update={"backbone_directory": str(backbone)})
+
+    assert _detector(settings).learning_rates(0) == pytest.approx([1e-3, 1e-3])
+    assert _detector(photos).learning_rates(0) == pytest.approx([1e-3, 1e-4])
 
 
 def test_dice_is_the_definition() -> None:
@@ -101,6 +112,19 @@ def test_the_backbone_is_read_from_its_directory_and_travels_with_the_detector(b
     for name, value in again.backbone.state_dict().items():
         assert torch.equal(value, expected[name]), name
     assert all(p.grad is not None for p in detector.parameters())
+
+
+def test_without_a_directory_it_starts_from_the_weights_that_come_with_anogen() -> None:
+    """All of it, whatever the seed; they have one width."""
+    settings = FpnSettings(steps=4)
+    expected = load_file(BUNDLED)
+
+    detector = _detector(settings)
+
+    for name, value in detector.state_dict().items():
+        assert torch.equal(value, expected[name].to(value)), name
+    with pytest.raises(ValidationError, match=r"width: .* have 32; set pretrained: false"):
+        FpnSettings(steps=4, width=16)
 
 
 def test_a_directory_without_a_mobilenet_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""The weights that the feature pyramid starts from: how they are trained, and what those that ship know."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from anogen_core.detectors import FpnSettings
+from anogen_core.detectors.fpn import Fpn
+from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
+from anogen_core.pretraining.segmenter import SegmenterTraining, train_segmenter, window_batch
+from anogen_core.seeding import numpy_generator, torch_generator
+
+UNSEEN = CorpusSettings(num_scenes=48, scene_size=160, seed=12345)
+SMALL = SegmenterTraining(steps=3, batch_size=2, size=64)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return render_corpus(tmp_path_factory.mktemp("unseen"), UNSEEN)
+
+
+def test_windows_are_photos_and_masks(corpus: Corpus) -> None:
+    """In the range of a photo, of one size; some show a defect, some the same scenes without one."""
+    settings = SegmenterTraining(batch_size=40, size=64)
+
+    images, masks = window_batch(corpus, numpy_generator(0), settings)
+
+    assert images.shape == (40, 3, 64, 64)
+    assert masks.shape == (40, 1, 64, 64)
+    assert 0 <= images.min() < images.max() <= 1
+    assert set(np.unique(masks.numpy())) == {0, 1}
+    assert 5 < int(masks.amax((1, 2, 3)).sum()) < 30
+
+
+def test_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    """Stopped after two steps and started again, as if it had not been; the file has half the size."""
+    few = CorpusSettings(num_scenes=4, scene_size=96)
+    whole = train_segmenter(tmp_path / "a", tmp_path / "a.safetensors", settings=SMALL, corpus=few)
+    for steps in (2, 3):
+        # The schedule of the rates is that of the whole training.
+        resumed = train_segmenter(tmp_path / "b", tmp_path / "b.safetensors", settings=SMALL, corpus=few, stop_at=steps)
+
+    expected = whole.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert (tmp_path / "a.safetensors").stat().st_size < 0.6 * sum(v.nbytes for v in expected.values())
+
+
+def test_the_weights_that_ship_find_drawn_defects(corpus: Corpus) -> None:
+    """On scenes that they have not seen, far better than random weights: this is what a detector starts with."""
+    images, masks = window_batch(corpus, numpy_generator(1), SegmenterTraining(batch_size=64, flawless_share=0))
+
+    def separation(*, pretrained: bool) -> float:
+        detector: Fpn = FpnSettings(pretrained=pretrained, steps=1).build()
+        detector.initialise(torch_generator(0))
+        with torch.no_grad():
+            maps = detector.eval().anomaly_map(images)
+        return float(maps[masks > 0].mean() - maps[masks == 0].mean())
+
+    assert separation(pretrained=True) > 0.2
+    assert np.abs(separation(pretrained=False)) < 0.1
