@@ -144,6 +144,15 @@ class RunConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the models; `auto` takes a GPU when PyTorch sees one."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_base_model(cls, values: Any) -> Any:
+        """Take settings that name no model as those of the bundled one."""
+        model = values.get("base_model") if isinstance(values, dict) else None
+        if isinstance(model, dict) and not model.keys() & {"kind", "directory", "repo"}:
+            return {**values, "base_model": {"kind": "bundled", **model}}
+        return values
+
     @model_validator(mode="after")
     def _check_output(self) -> "RunConfig":
         if not self.output.strip():

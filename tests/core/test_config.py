@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from anogen_core.config import parse_config, stored_config
+from anogen_core.diffusion import BundledModelSettings
 from anogen_core.errors import InputError
 
 
@@ -34,3 +35,14 @@ def test_results_of_an_earlier_version_stay_readable(tmp_path: Path) -> None:
     assert moved == current.model_copy(update={"output": "elsewhere"})
     with pytest.raises(InputError, match=r"generation\.min_change: there is no such field"):
         parse_config(old, source="run.yaml")
+
+
+def test_settings_of_the_bundled_model_need_not_name_it() -> None:
+    """`--set base_model.precision=bf16` is enough; a directory without its kind is still an error."""
+    values = {"output": "out", "reader": {"kind": "mvtec", "root": "photos"}}
+
+    config = parse_config({**values, "base_model": {"precision": "bf16"}}, source="run.yaml")
+
+    assert config.base_model == BundledModelSettings(precision="bf16")
+    with pytest.raises(InputError, match="base_model"):
+        parse_config({**values, "base_model": {"directory": "sd15"}}, source="run.yaml")
