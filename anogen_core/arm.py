@@ -65,9 +65,12 @@ Arm = Annotated[str, Field(pattern=_SHAPE, json_schema_extra=_JSON), AfterValida
 
 
 def main_arms(arms: Iterable[str]) -> list[str]:
-    """Return the arms once each, without those that have some of the images of another one: these are its sweep."""
+    """Return the arms once each, without those that have some of the images of another one: these are its sweep.
+
+    A mixture is no sweep: which of its amounts would count?
+    """
     known = list(dict.fromkeys(arms))
-    return [arm for arm in known if whole(arm) == arm or whole(arm) not in known]
+    return [arm for arm in known if "+" in arm or whole(arm) == arm or whole(arm) not in known]
 
 
 def whole(arm: str) -> str:

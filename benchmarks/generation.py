@@ -35,7 +35,7 @@ from anogen_core.seeding import torch_generator
 
 GUIDANCE = 7.5
 Make = Callable[[int], None]
-"""Makes that many images in one batch."""
+"""Makes that many images: in one batch, unless they are more than the largest of `--batch`."""
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
     device = torch.device(given.device)
     if given.child is not None:
         way, folder = given.child
-        make_images(way, Path(folder), device, given.steps)(given.images)
+        make_images(way, Path(folder), device, given)(given.images)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "pipeline"
@@ -64,17 +64,16 @@ def main() -> None:
 def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> None:
     """Measure all ways in turns and print them."""
     ways = ["diffusers fp32", "diffusers bf16", "AnoGen fp32", "AnoGen bf16"]
-    makers = {way: make_images(way, folder, device, given.steps) for way in ways}
+    makers = {way: make_images(way, folder, device, given) for way in ways}
     if given.compile:
-        makers["AnoGen bf16 compiled"] = make_images("AnoGen bf16 compiled", folder, device, given.steps)
+        makers["AnoGen bf16 compiled"] = make_images("AnoGen bf16 compiled", folder, device, given)
     taken: dict[tuple[str, int], list[float]] = {(way, size): [] for way in makers for size in given.batch}
     for turn in range(given.turns + 1):
         for (way, size), seconds in taken.items():
+            took = _timed(makers[way], size, device)
             # The first turn is for warming up.
-            if turn or way.endswith("compiled"):
-                seconds.append(_timed(makers[way], size, device))
-            else:
-                _timed(makers[way], size, device)
+            if turn:
+                seconds.append(took)
     rate = matmul_rate(device) if device.type == "cuda" else None
     print(f"{given.model}, {given.steps} DDIM steps with guidance, ", end="")
     print(torch.cuda.get_device_name() if rate else f"{torch.get_num_threads()} CPU thread(s)")
@@ -82,7 +81,7 @@ def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> No
         print(
             f"bf16 matmul: {rate / 1e12:.0f} TFLOP/s; peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
         )
-    per_image = {(way, size): statistics.median(times[-given.turns :]) / size for (way, size), times in taken.items()}
+    per_image = {(way, size): statistics.median(times) / size for (way, size), times in taken.items()}
     best = {way: min(per_image[way, size] for size in given.batch) for way in makers}
     flops = _flops(makers["AnoGen fp32"])
     print(f"{flops / 1e12:.3f} TFLOP per image of AnoGen")
@@ -104,8 +103,9 @@ def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> No
     _print_processes(given, folder)
 
 
-def make_images(way: str, folder: Path, device: torch.device, steps: int) -> Make:
+def make_images(way: str, folder: Path, device: torch.device, given: argparse.Namespace) -> Make:
     """Return what makes images in one of the ways, with its model loaded."""
+    steps, largest = given.steps, max(given.batch)
     if way.startswith("diffusers"):
         return _diffusers(folder, device, steps, torch.bfloat16 if way.endswith("bf16") else torch.float32)
     settings = StableDiffusionSettings.model_validate(
@@ -120,8 +120,7 @@ def make_images(way: str, folder: Path, device: torch.device, steps: int) -> Mak
 
     def make(count: int) -> None:
         jobs = [_job(model, seed) for seed in range(count)]
-        # Of the children: as many at a time as a run takes by default.
-        generate(jobs, model, GenerationSettings(batch_size=min(count, 16), sampler=sampler))
+        generate(jobs, model, GenerationSettings(batch_size=min(count, largest), sampler=sampler))
 
     return make
 
@@ -195,7 +194,7 @@ def _print_processes(given: argparse.Namespace, folder: Path) -> None:
 def _child(given: argparse.Namespace, way: str, folder: Path, *, images: int) -> tuple[float, float]:
     """Return (seconds, GiB) of a process that loads and makes images: wall time with a GPU, else CPU time."""
     command = [sys.executable, __file__, given.model, "--child", way, str(folder), "--images", str(images)]
-    command += ["--steps", str(given.steps), "--device", given.device]
+    command += ["--steps", str(given.steps), "--device", given.device, "--batch", *map(str, given.batch)]
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)  # noqa: S603
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started

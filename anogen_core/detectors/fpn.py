@@ -28,9 +28,10 @@ from anogen_core.errors import InputError
 
 _GROUPS = 4
 _PHOTO_BACKBONE_RATE = 1e-4
+_BUNDLED_WIDTH = 32
 
 BUNDLED = Path(__file__).parent / "bundled" / "fpn.safetensors"
-"""Weights of a feature pyramid of the default width."""
+"""Weights of a feature pyramid of that width."""
 
 
 class FpnSettings(BatchSettings):
@@ -44,7 +45,7 @@ class FpnSettings(BatchSettings):
     pretrained: StrictBool = True
     """Without `backbone_directory`: start from the weights that come with AnoGen, which know drawn defects on drawn
     surfaces, rather than from random ones. They fit a `width` of 32."""
-    width: Annotated[int, Field(ge=_GROUPS, multiple_of=_GROUPS)] = 32
+    width: Annotated[int, Field(ge=_GROUPS, multiple_of=_GROUPS)] = _BUNDLED_WIDTH
     """Channels of the pyramid."""
     learning_rate: PositiveFloat = 1e-3
     """AdamW's highest learning rate of the pyramid."""
@@ -56,13 +57,10 @@ class FpnSettings(BatchSettings):
 
     @model_validator(mode="after")
     def _check_width(self) -> "FpnSettings":
-        if (
-            self.backbone_directory is None
-            and self.pretrained
-            and self.width != FpnSettings.model_fields["width"].default
-        ):
+        if self.backbone_directory is None and self.pretrained and self.width != _BUNDLED_WIDTH:
             raise ValueError(
-                "width: the weights that come with AnoGen have 32; set pretrained: false for another width"
+                f"width: the weights that come with AnoGen have {_BUNDLED_WIDTH}; "
+                "set pretrained: false for another width"
             )
         return self
 

@@ -31,7 +31,7 @@ _STRONGEST_NOISE = 0.03
 class SegmenterTraining(Settings):
     """How the weights are trained; the defaults made those that ship."""
 
-    steps: int = 6000
+    steps: int = 5000
     """Optimisation steps."""
     batch_size: int = 12
     """Windows of scenes per step."""

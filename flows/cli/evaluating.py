@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from anogen_core.evaluation import Comparison
 
 
-_ARMS = ("perlin", "support_only", "cutpaste", "cutpaste+generated", "generated_box", "generated")
-"""All, unless the run file's overrides name them; the printed differences are about the last one."""
+_ARMS = "perlin, support_only, cutpaste, cutpaste+generated, {other}, generated"
+"""All, unless the run file's overrides name them; the printed differences are about the last one, `other` is
+`generated` with the label that the detector's `supervision` does not give it."""
 
 
 def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: str | None, as_json: bool) -> None:
@@ -23,7 +24,8 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
     from anogen_core.stages.reporting import left_out_arms  # noqa: PLC0415
     from anogen_core.stages.result import read_result  # noqa: PLC0415
 
-    arms = f"evaluation.arms=[{', '.join(_ARMS)}]"
+    by_box = load_config(run_file, overrides).detector.supervision == "box"
+    arms = f"evaluation.arms=[{_ARMS.format(other='generated_mask' if by_box else 'generated_box')}]"
     settings = ["evaluation.enabled=true", arms, f"evaluation.seeds={seeds}", *overrides]
     if amounts is not None:
         asked = load_config(run_file, settings).evaluation.arms

@@ -40,3 +40,4 @@ def test_arms_of_a_sweep_stand_aside() -> None:
     """Only where the arm with all images is there too."""
     assert main_arms(["generated:5", "perlin", "generated", "generated:9"]) == ["perlin", "generated"]
     assert main_arms(["generated:5", "perlin"]) == ["generated:5", "perlin"]
+    assert main_arms(["cutpaste+generated:5", "cutpaste+generated"]) == ["cutpaste+generated:5", "cutpaste+generated"]
