@@ -23,6 +23,7 @@ from anogen_core.masks import MaskSamplerSettings, TransplantSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
 from anogen_core.quality.gates import QualitySettings
+from anogen_core.runner import RunnerSettings, ThreadRunnerSettings
 from anogen_core.settings import Settings, apply_override
 
 DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
@@ -59,37 +60,6 @@ class EvaluationSettings(Settings):
     """Draws of the bootstrap that 95 % intervals come from."""
     examples: NonNegativeInt = 6
     """Example predictions for each category in the report."""
-
-
-class ThreadRunnerSettings(Settings):
-    """Run tasks in threads of this process: one device, or a CPU."""
-
-    kind: Literal["threads"] = "threads"
-    workers: PositiveInt = 1
-    """Shards in work at the same time."""
-
-
-class DaskRunnerSettings(Settings):
-    """Run tasks on Dask workers."""
-
-    kind: Literal["dask"] = "dask"
-    address: str | None = None
-    """Address of a running scheduler (tcp://host:8786); default: a cluster on this machine for the time of the run."""
-    workers: PositiveInt = 2
-    """Worker processes of the local cluster."""
-    threads_per_worker: PositiveInt = 1
-    """Shards in work at the same time in one worker process."""
-    categories_at_once: PositiveInt = 4
-    """Categories in work at the same time, so that workers are not idle while one of them is planned or sealed."""
-    resource: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
-    """Dask resource that learning, generating and training ask one of: GPU, say. Workers that were started with
-    `--resources GPU=1` then take one such task at a time, and others none; default: any worker takes any task."""
-    worker_ttl: Annotated[float, Field(ge=10)] = 300.0
-    """Seconds of silence after which a worker of the local cluster is given up and its shards are made by another. A
-    scheduler of your own has DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL in its environment instead."""
-
-
-RunnerSettings = Annotated[ThreadRunnerSettings | DaskRunnerSettings, Field(discriminator="kind")]
 
 
 class RunConfig(Settings):
@@ -157,6 +127,18 @@ class RunConfig(Settings):
     def _check_output(self) -> "RunConfig":
         if not self.output.strip():
             raise ValueError("output: expected a directory or s3://bucket/prefix, got an empty text")
+        return self
+
+    @model_validator(mode="after")
+    def _check_offload(self) -> "RunConfig":
+        runner = self.runner
+        at_once = runner.workers if runner.kind == "threads" else runner.threads_per_worker
+        if self.base_model.offload and at_once > 1:
+            field = "workers" if runner.kind == "threads" else "threads_per_worker"
+            raise ValueError(
+                f"base_model.offload: tasks would take each other's networks from the device; expected runner.{field} "
+                f"to be 1, found {at_once}. Set it to 1, or offload to false."
+            )
         return self
 
     @property

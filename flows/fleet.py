@@ -12,8 +12,9 @@ from typing import Any
 from prefect import flow, runtime, tags
 from prefect.logging import get_run_logger
 
-from anogen_core.config import DaskRunnerSettings, RunConfig
+from anogen_core.config import RunConfig
 from anogen_core.errors import AnogenError, InterruptedRunError
+from anogen_core.runner import DaskRunnerSettings
 from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import unlearned
 from anogen_core.stages.reporting import write_report

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from anogen_core.config import RunnerSettings, ThreadRunnerSettings
+from anogen_core.runner import RunnerSettings, ThreadRunnerSettings
 from tasks import progress
 
 NewRunner = Callable[[], TaskRunner[Any]]

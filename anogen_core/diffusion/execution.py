@@ -1,6 +1,9 @@
-"""How the noise predictor of a base model is run: in which precision, and compiled or not."""
+"""How the networks of a base model are run: in which precision, compiled or not, all on the device or in turns."""
 
+import threading
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Literal, cast, final
 
 import torch
@@ -26,6 +29,9 @@ class ModelSettings(Settings):
     compile: bool = False
     """Compile the noise predictor for generation (`torch.compile`, needs a C++ compiler on a CPU): minutes before the
     first image of each process, then faster."""
+    offload: bool = False
+    """Keep the autoencoder and the noise predictor on the device in turns, the other one in main memory: for GPUs that
+    cannot hold both. Slower, changes no number, and needs `runner.workers: 1` (Dask: `threads_per_worker: 1`)."""
 
     @abstractmethod
     def build(self, device: torch.device) -> DiffusionModel:
@@ -47,14 +53,15 @@ class NoisePredictor:
     """A frozen UNet that takes and gives fp32, whatever it computes in.
 
     Args:
-        unet: diffusers' network, on its device.
+        unet: diffusers' network.
         settings: How to run it.
+        device: Where it will be run.
     """
 
-    def __init__(self, unet: Any, settings: ModelSettings) -> None:
+    def __init__(self, unet: Any, settings: ModelSettings, device: torch.device) -> None:
         self._dtype = _TYPES[settings.precision]
         self.unet = unet.to(self._dtype)
-        if next(unet.parameters()).device.type == "cuda" and settings.precision != "fp32":
+        if device.type == "cuda" and settings.precision != "fp32":
             # Tensor cores take convolutions of half precision in this order.
             self.unet = self.unet.to(memory_format=torch.channels_last)
         self._static = cast("nn.Module", torch.compile(self.unet, dynamic=False)) if settings.compile else self.unet
@@ -71,6 +78,36 @@ class NoisePredictor:
             text = scale_gradient(text, 1 / _GRADIENT_SCALE)
         reduced = run(latents.to(self._dtype), timestep, encoder_hidden_states=text.to(self._dtype)).sample.float()
         return scale_gradient(reduced, _GRADIENT_SCALE) if self._dtype == torch.float16 else reduced
+
+
+@final
+class Turns:
+    """Lets several networks be on a device: all of them always, or one at a time.
+
+    Args:
+        networks: Frozen, in main memory.
+        device: Where they are run.
+        offload: Whether to keep but one of them there.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], device: torch.device, *, offload: bool) -> None:
+        self._networks, self._device, self._offload = networks, device, offload
+        self._lock = threading.RLock()
+        for network in networks:
+            network.to("cpu" if offload else device)
+
+    @contextmanager
+    def of(self, network: nn.Module) -> Iterator[None]:
+        """Have a network on the device, and nobody take it from there."""
+        if not self._offload:
+            yield
+            return
+        with self._lock:
+            for other in self._networks:
+                if other is not network:
+                    other.to("cpu")
+            network.to(self._device)
+            yield
 
 
 def scale_gradient(values: torch.Tensor, factor: float) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
-from anogen_core.diffusion.execution import ModelSettings, NoisePredictor
+from anogen_core.diffusion.execution import ModelSettings, NoisePredictor, Turns
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.pipeline_files import describe_directory, find_parts
 from anogen_core.errors import InputError
@@ -69,10 +69,11 @@ class StableDiffusionModel(DiffusionModel):
         self._edits = type(pipeline).__name__ == "StableDiffusionInstructPix2PixPipeline"
         self._tokenizer = pipeline.tokenizer
         self._scheduler = pipeline.scheduler
-        self._vae = _frozen(getattr(pipeline, parts["autoencoder"]), device)
-        self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"]), device)
-        self._unet = _frozen(pipeline.unet, device)
-        self._predictor = NoisePredictor(self._unet, how)
+        self._vae = _frozen(getattr(pipeline, parts["autoencoder"]))
+        self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"])).to(device)
+        self._unet = _frozen(pipeline.unet)
+        self._predictor = NoisePredictor(self._unet, how, device)
+        self._turns = Turns([self._vae, self._unet], device, offload=how.offload)
 
     @property
     def info(self) -> BaseModelInfo:
@@ -113,14 +114,17 @@ class StableDiffusionModel(DiffusionModel):
     @torch.no_grad()
     def encode(self, images: ImageBatch) -> Latents:
         """Return scaled latents of images in [-1, 1] (the mode of the posterior, no sampling)."""
-        output = self._vae.encode(images.to(self._device))
+        with self._turns.of(self._vae):
+            output = self._vae.encode(images.to(self._device))
         latents: Latents = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
         return latents * self._vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Latents) -> ImageBatch:
         """Return images in [-1, 1] of scaled latents."""
-        images: ImageBatch = self._vae.decode(latents.to(self._device) / self._vae.config.scaling_factor).sample
+        scaled = latents.to(self._device) / self._vae.config.scaling_factor
+        with self._turns.of(self._vae):
+            images: ImageBatch = self._vae.decode(scaled).sample
         return images.clamp(-1, 1)
 
     def word_vector(self, word: str) -> torch.Tensor:
@@ -186,7 +190,8 @@ class StableDiffusionModel(DiffusionModel):
     ) -> Latents:
         """Return epsilon_theta(z_t, t, c)."""
         shown = latents if surroundings is None else torch.cat([latents, surroundings], dim=1)
-        output = self._predictor(shown, timestep, conditioning, static=static)
+        with self._turns.of(self._unet):
+            output = self._predictor(shown, timestep, conditioning, static=static)
         if self._scheduler.config.prediction_type == "epsilon":
             return output
         # v-prediction (Salimans & Ho 2022): epsilon = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t
@@ -251,5 +256,5 @@ def _quiet_libraries() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def _frozen(module: Any, device: torch.device) -> Any:
-    return module.to(device).requires_grad_(requires_grad=False).eval()
+def _frozen(module: Any) -> Any:
+    return module.requires_grad_(requires_grad=False).eval()

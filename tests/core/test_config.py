@@ -46,3 +46,16 @@ def test_settings_of_the_bundled_model_need_not_name_it() -> None:
     assert config.base_model == BundledModelSettings(precision="bf16")
     with pytest.raises(InputError, match="base_model"):
         parse_config({**values, "base_model": {"directory": "sd15"}}, source="run.yaml")
+
+
+@pytest.mark.parametrize(
+    ("runner", "field"),
+    [({"kind": "threads", "workers": 2}, "workers"), ({"kind": "dask", "threads_per_worker": 3}, "threads_per_worker")],
+)
+def test_networks_that_take_turns_serve_one_shard_at_a_time(runner: dict[str, object], field: str) -> None:
+    """Two shards in one process would take each other's networks from the device."""
+    values = {"output": "out", "reader": {"kind": "mvtec", "root": "photos"}, "base_model": {"offload": True}}
+
+    assert parse_config({**values, "runner": {**runner, field: 1}}, source="run.yaml").base_model.offload
+    with pytest.raises(InputError, match=rf"base_model\.offload.*runner\.{field} to be 1"):
+        parse_config({**values, "runner": runner}, source="run.yaml")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from anogen_core.config import DaskRunnerSettings, RunnerSettings, ThreadRunnerSettings
 from anogen_core.records import SupportSet
+from anogen_core.runner import DaskRunnerSettings, RunnerSettings, ThreadRunnerSettings
 from flows.fleet import _each
 from flows.learning import deal
 from flows.runners import places

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
-from anogen_core.diffusion.execution import NoisePredictor, scale_gradient
+from anogen_core.diffusion.execution import NoisePredictor, Turns, scale_gradient
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.seeding import torch_generator
 
@@ -65,7 +65,7 @@ def test_a_compiled_predictor_predicts_the_same() -> None:
         block_out_channels=(4,), norm_num_groups=2, layers_per_block=1, cross_attention_dim=4, mid_block_type=None,
         down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",),
     ).eval()  # fmt: skip
-    predictor = NoisePredictor(unet, BundledModelSettings(compile=True))
+    predictor = NoisePredictor(unet, BundledModelSettings(compile=True), CPU)
     latents, steps = torch.randn((2, 4, 8, 8), generator=torch_generator(1)), torch.tensor([10, 700])
     text = torch.randn((2, 3, 4), generator=torch_generator(2))
 
@@ -76,6 +76,42 @@ def test_a_compiled_predictor_predicts_the_same() -> None:
             torch.testing.assert_close(predictor(latents[:1], steps[:1], text[:1], static=False), expected[:1])
             with pytest.raises(RuntimeError):
                 predictor(latents[:1], steps[:1], text[:1], static=True)
+
+
+class _Traveller(torch.nn.Module):
+    """A network that says where it was last sent."""
+
+    place = "nowhere"
+
+    def to(self, place: object) -> "_Traveller":  # type: ignore[override]
+        self.place = str(place)
+        return self
+
+
+def test_networks_take_turns_on_a_small_device() -> None:
+    """One is there while it is used and until another is needed; without `offload` all stay there."""
+    first, second = _Traveller(), _Traveller()
+    turns = Turns([first, second], torch.device("cuda"), offload=True)
+    assert [first.place, second.place] == ["cpu", "cpu"]
+
+    with turns.of(first):
+        assert [first.place, second.place] == ["cuda", "cpu"]
+    with turns.of(second):
+        assert [first.place, second.place] == ["cpu", "cuda"]
+
+    Turns([first, second], torch.device("cuda"), offload=False)
+    assert [first.place, second.place] == ["cuda", "cuda"]
+
+
+def test_offloading_changes_no_number(tiny_directory: Path, tiny_model: DiffusionModel) -> None:
+    """Nor the identity of what is made with it."""
+    settings = StableDiffusionSettings(directory=str(tiny_directory), offload=True)
+    model, photo = settings.build(CPU), torch.rand((1, 3, 32, 32), generator=torch_generator(3)) * 2 - 1
+
+    assert settings.identity == settings.model_copy(update={"offload": False}).identity
+    assert torch.equal(model.decode(model.encode(photo)), tiny_model.decode(tiny_model.encode(photo)))
+    for ours, theirs in zip(_predict(model, static=False), _predict(tiny_model, static=False), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_how_a_model_is_run_is_part_of_its_identity() -> None:
