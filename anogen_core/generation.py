@@ -21,7 +21,7 @@ from anogen_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GENERATION_VERSION = 5
+GENERATION_VERSION = 6
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 
 

@@ -1,13 +1,20 @@
 """How fast are images generated, beside diffusers' own pipelines and one process for every two images?
 
-python benchmarks/generation.py [small|sd15|ldm] [--batch 1 2 4 8 16] [--steps 50] [--turns 3] [--compile]
+python benchmarks/generation.py [bundled|small|sd15|ldm] [--batch 1 2 4 8 16] [--steps 50] [--turns 3] [--compile]
 
 `sd15` and `ldm` have the size of Stable Diffusion 1.5 at 512 px and of the LDM of the paper at 256 px; `small` is as
 wide as the bundled model, at 256 px. Weights are random (5 GB of disk for a while). All ways do `--steps` DDIM steps
 with guidance on a whole canvas. Diffusers' pipeline takes a text and gives an image; AnoGen also encodes the photo,
-keeps its background and its fine detail, pastes and matches contrast. All ways and batch sizes take turns in one run;
-medians over the turns; seconds on a CPU are CPU time, which other work disturbs less. A "process of 2" starts Python,
-loads the pipeline and makes two images, as the paper's released code does.
+keeps its background and its fine detail, pastes and matches contrast.
+
+`bundled` is the task instead of the step: a defect of 32 px on a photo of 256 px, with networks of the bundled model's
+size. Diffusers' text-to-image pipeline makes the whole photo in `--steps` steps (its inpainting pipeline refuses the
+bundled UNet's channels); AnoGen does what a run does by default: the square around the defect, from a start, with the
+settings' own sampler.
+
+All ways and batch sizes take turns in one run; medians over the turns; seconds on a CPU are CPU time, which other work
+disturbs less. A "process of 2" starts Python, loads the pipeline and makes two images, as the paper's released code
+does.
 """
 
 import argparse
@@ -26,7 +33,7 @@ import torch
 from random_models import matmul_rate, write_pipeline
 from torch.utils.flop_counter import FlopCounterMode
 
-from anogen_core.diffusion import StableDiffusionSettings
+from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.crop import bounding_box, choose_crop
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
@@ -34,6 +41,8 @@ from anogen_core.generation import GenerationSettings, Job, generate
 from anogen_core.seeding import torch_generator
 
 GUIDANCE = 7.5
+PHOTO, DEFECT = 256, 32
+"""Sides in pixels."""
 Make = Callable[[int], None]
 """Makes that many images: in one batch, unless they are more than the largest of `--batch`."""
 
@@ -41,7 +50,7 @@ Make = Callable[[int], None]
 def main() -> None:
     """Print one line for each way to make images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", choices=["small", "sd15", "ldm"], default="small")
+    parser.add_argument("model", nargs="?", choices=["bundled", "small", "sd15", "ldm"], default="small")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--turns", type=int, default=3)
@@ -75,7 +84,7 @@ def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> No
             if turn:
                 seconds.append(took)
     rate = matmul_rate(device) if device.type == "cuda" else None
-    print(f"{given.model}, {given.steps} DDIM steps with guidance, ", end="")
+    print(f"{given.model}, DDIM with {given.steps} steps and guidance, ", end="")
     print(torch.cuda.get_device_name() if rate else f"{torch.get_num_threads()} CPU thread(s)")
     if rate:
         print(
@@ -107,37 +116,37 @@ def make_images(way: str, folder: Path, device: torch.device, given: argparse.Na
     """Return what makes images in one of the ways, with its model loaded."""
     steps, largest = given.steps, max(given.batch)
     if way.startswith("diffusers"):
-        return _diffusers(folder, device, steps, torch.bfloat16 if way.endswith("bf16") else torch.float32)
-    settings = StableDiffusionSettings.model_validate(
-        {
-            "directory": str(folder),
-            "precision": "bf16" if "bf16" in way else "fp32",
-            "compile": way.endswith("compiled"),
-        }
+        return _diffusers(folder, device, torch.bfloat16 if way.endswith("bf16") else torch.float32, given)
+    bundled = given.model == "bundled"
+    how = {"precision": "bf16" if "bf16" in way else "fp32", "compile": way.endswith("compiled")}
+    settings = (
+        BundledModelSettings.model_validate(how)
+        if bundled
+        else StableDiffusionSettings.model_validate({"directory": str(folder), **how})
     )
     model = settings.build(device)
-    sampler = SamplerSettings(num_inference_steps=steps, guidance_scale=GUIDANCE)
+    sampler = SamplerSettings() if bundled else SamplerSettings(num_inference_steps=steps, guidance_scale=GUIDANCE)
 
     def make(count: int) -> None:
-        jobs = [_job(model, seed) for seed in range(count)]
+        jobs = [_small_defect(model, seed) if bundled else _job(model, seed) for seed in range(count)]
         generate(jobs, model, GenerationSettings(batch_size=min(count, largest), sampler=sampler))
 
     return make
 
 
-def _diffusers(folder: Path, device: torch.device, steps: int, dtype: torch.dtype) -> Make:
+def _diffusers(folder: Path, device: torch.device, dtype: torch.dtype, given: argparse.Namespace) -> Make:
     from diffusers import DiffusionPipeline  # noqa: PLC0415 - seconds to import
 
     pipeline: Any = DiffusionPipeline.from_pretrained(str(folder), dtype=dtype, local_files_only=True).to(device)
     pipeline.set_progress_bar_config(disable=True)
-    side = pipeline.unet.config.sample_size * 8
+    side = PHOTO if given.model == "bundled" else pipeline.unet.config.sample_size * 8
 
     def make(count: int) -> None:
         pipeline(
             ["a photo of the defect"] * count,
             height=side,
             width=side,
-            num_inference_steps=steps,
+            num_inference_steps=given.steps,
             guidance_scale=GUIDANCE,
             output_type="np",
         )
@@ -156,6 +165,18 @@ def _job(model: DiffusionModel, seed: int) -> Job:
     normal = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
     vectors = torch.randn((1, model.width), generator=torch_generator(seed))
     return Job(normal=normal, mask=mask, crop=crop, vectors=vectors, seed=seed, contrast=0.5)
+
+
+def _small_defect(model: DiffusionModel, seed: int) -> Job:
+    rng = np.random.Generator(np.random.PCG64(seed))
+    normal = rng.integers(0, 256, (PHOTO, PHOTO, 3), dtype=np.uint8)
+    mask = np.zeros((PHOTO, PHOTO), bool)
+    top, left = rng.integers(0, PHOTO - DEFECT, 2)
+    mask[top : top + DEFECT, left : left + DEFECT] = True
+    side = model.resolution
+    crop = choose_crop(bounding_box(mask), mask.shape, side // model.factor, side, GenerationSettings().crop)
+    vectors = torch.randn((1, model.width), generator=torch_generator(seed))
+    return Job(normal=normal, mask=mask, crop=crop, vectors=vectors, seed=seed, contrast=0.5, start=255 - normal)
 
 
 def _timed(make: Make, count: int, device: torch.device) -> float:

@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--replicates", type=int, default=200)
     given = parser.parse_args()
-    weights = {name: value.float() for name, value in load_file(given.weights).items()}
+    weights = load_weights(given.weights)
     result = read_result(given.output)
     config = stored_config(result.settings, output=given.output, source=given.output)
     print("category | defect | images | count | KID x 1000 [95 %] | diversity")
@@ -55,11 +55,16 @@ def main() -> None:
         for defect in sorted({s.defect for s in category.supports}):
             crops = {kind: pairs[defect] for kind, pairs in kinds.items()}
             side = _common_side([mask for _, mask in crops["real"]])
-            features = {kind: _features(pairs, weights, side) for kind, pairs in crops.items()}
-            for kind, found in features.items():
-                mean, low, high = _kid(found, features["real"], given.replicates)
+            seen = {kind: features(pairs, weights, side) for kind, pairs in crops.items()}
+            for kind, found in seen.items():
+                mean, low, high = _kid(found, seen["real"], given.replicates)
                 distance = "" if kind == "real" else f"{mean:.1f} [{low:.1f}, {high:.1f}]"
                 print(f"{category.name} | {defect} | {kind} | {len(found)} | {distance} | {diversity(found):.3f}")
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return MobileNetV2's convolutions."""
+    return {name: value.float() for name, value in load_file(path).items()}
 
 
 def _kinds(config: RunConfig, category: Category, ref: DatasetRef) -> dict[str, dict[str, list[tuple[Image, Mask]]]]:
@@ -124,7 +129,7 @@ def _common_side(masks: list[Mask]) -> int:
     return min(*masks[0].shape, max(SMALLEST, side))
 
 
-def _features(pairs: list[tuple[Image, Mask]], weights: dict[str, torch.Tensor], side: int) -> np.ndarray:
+def features(pairs: list[tuple[Image, Mask]], weights: dict[str, torch.Tensor], side: int) -> np.ndarray:
     """Return (N, 1280) features of the squares around the masks."""
     squares = np.stack([_square(photo, mask, side) for photo, mask in pairs]).astype(np.float32)
     images = torch.from_numpy(squares).permute(0, 3, 1, 2) / 127.5 - 1

@@ -8,6 +8,7 @@ import torch
 
 from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.stable_diffusion import BUNDLED
 
 _SMALL_UNET: Final[dict[str, Any]] = {
     "block_out_channels": (64, 128, 192),
@@ -27,7 +28,10 @@ def build(kind: str, folder: Path, device: torch.device) -> DiffusionModel:
 
 
 def write_pipeline(kind: str, folder: Path) -> None:
-    """Write a text-to-image pipeline of diffusers: `sd15` and `ldm` of full size, `small` for 256 px on a CPU."""
+    """Write a pipeline of diffusers: `sd15` and `ldm` of full size, `small` for a CPU, or one of the bundled size."""
+    if kind == "bundled":
+        _write_bundled(folder)
+        return
     from diffusers import (  # noqa: PLC0415 - seconds to import
         AutoencoderKL,
         AutoencoderTiny,
@@ -103,6 +107,22 @@ def write_pipeline(kind: str, folder: Path) -> None:
             feature_extractor=None,
             requires_safety_checker=False,
         )
+    pipeline.save_pretrained(folder)
+
+
+def _write_bundled(folder: Path) -> None:
+    """Write the bundled networks as a text-to-image pipeline; its UNet is random, as it is not shown the photo."""
+    from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel  # noqa: PLC0415
+
+    parts = DiffusionPipeline.from_pretrained(str(BUNDLED), local_files_only=True, low_cpu_mem_usage=False).components
+    channels = parts["vae"].config.latent_channels
+    pipeline = StableDiffusionPipeline(
+        unet=UNet2DConditionModel.from_config({**parts["unet"].config, "in_channels": channels}),
+        **{name: parts[name] for name in ("vae", "text_encoder", "tokenizer", "scheduler")},
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipeline.save_pretrained(folder)
 
 

@@ -61,10 +61,13 @@ class NoisePredictor:
     def __init__(self, unet: Any, settings: ModelSettings, device: torch.device) -> None:
         self._dtype = _TYPES[settings.precision]
         self.unet = unet.to(self._dtype)
-        if device.type == "cuda" and settings.precision != "fp32":
-            # Tensor cores take convolutions of half precision in this order.
+        if settings.precision != "fp32" and (settings.compile or device.type == "cuda"):
+            # Tensor cores, and compiled code on a CPU, take convolutions of half precision in this order.
             self.unet = self.unet.to(memory_format=torch.channels_last)
-        self._static = cast("nn.Module", torch.compile(self.unet, dynamic=False)) if settings.compile else self.unet
+        # A CPU multiplies weights that were packed for it once; the graph holds a packed copy of them.
+        options: dict[str, Any] = {"freezing": True} if device.type == "cpu" else {}
+        compiled = torch.compile(self.unet, dynamic=False, options=options) if settings.compile else self.unet
+        self._static = cast("nn.Module", compiled)
 
     def __call__(
         self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, *, static: bool

@@ -70,6 +70,9 @@ class StableDiffusionModel(DiffusionModel):
         self._tokenizer = pipeline.tokenizer
         self._scheduler = pipeline.scheduler
         self._vae = _frozen(getattr(pipeline, parts["autoencoder"]))
+        if device.type == "cpu":
+            # Twice as fast there; GPUs prefer this order in half precision only.
+            self._vae.to(memory_format=torch.channels_last)
         self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"])).to(device)
         self._unet = _frozen(pipeline.unet)
         self._predictor = NoisePredictor(self._unet, how, device)

@@ -82,21 +82,19 @@ def forecast(config: RunConfig) -> Forecast:
     defects_made = sum(d.instances for c in categories for d in c.defects)
     pixels = sum((d.planned - d.blocked) * c.frame[0] * c.frame[1] for c in categories for d in c.defects)
     forward = _seconds_per_forward(config)
-    sampler = config.generation.sampler
+    steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
     defects = sum(len(c.defects) for c in categories)
     return Forecast(
         categories=categories,
         # Two forwards for guidance; a training step costs about three forwards.
-        generation_seconds=defects_made * 2 * sampler.num_inference_steps * _schedule_share(config) * forward,
+        generation_seconds=defects_made * 2 * steps * share * forward,
         inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
         storage_mb=pixels * 3 / _COMPRESSION / 1e6,
     )
 
 
-def _schedule_share(config: RunConfig) -> float:
-    """Return the share of the denoising steps that is run for a defect."""
-    from_noise = config.start == "noise" or (config.start == "support" and config.mask_sampler.kind != "transplant")
-    return 1.0 if from_noise else config.generation.sampler.strength
+def _starts_from_photos(config: RunConfig) -> bool:
+    return config.start == "normal" or (config.start == "support" and config.mask_sampler.kind == "transplant")
 
 
 def _category(config: RunConfig, category: Category) -> CategoryForecast:

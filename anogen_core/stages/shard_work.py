@@ -85,6 +85,14 @@ class ShardWork:
             ]
         return [ending for chain in chains for ending in chain]
 
+    def jobs(self, request: GenerationRequest) -> tuple[Job, ...]:
+        """Return what to generate for a request.
+
+        Raises:
+            UnusableFileError: its photo cannot be read, or is not the one that was planned.
+        """
+        return self._load_jobs(request, self._load(request.normal))
+
     def _attempt(self, requests: Sequence[GenerationRequest], *, on_image: Callable[[], None] | None) -> list[Ending]:
         begun = [self._begin(request) for request in requests]
         jobs = [job for b in begun if not isinstance(b, Ending) for job in b]
@@ -112,6 +120,9 @@ class ShardWork:
         except UnusableFileError as error:
             # Reasons are part of the dataset's digest, so they name the photo by its id, not by where it lies.
             return Ending(request, Outcome.FAILED, f"{request.normal.sample_id}: {error.problem.what}")
+        return self._load_jobs(request, normal)
+
+    def _load_jobs(self, request: GenerationRequest, normal: Image) -> tuple[Job, ...]:
         vectors, support = self._vectors(request.defect), self._support(request.defect)
         return tuple(
             load_job(
