@@ -1,12 +1,11 @@
 """The files of a diffusers text-to-image pipeline: whether all are there, and one fingerprint of their content."""
 
-import functools
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from anogen_core.digests import digest_files
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
 
@@ -77,20 +76,8 @@ def describe_directory(
         InputError: the directory does not hold a complete diffusers pipeline.
     """
     find_parts(directory, field=field, remedy=remedy)
-    digest = hashlib.sha256()
-    for file in sorted(p for p in directory.rglob("*") if p.suffix in _FINGERPRINTED and p.is_file()):
-        status = file.stat()
-        digest.update(file.relative_to(directory).as_posix().encode() + b"\0")
-        digest.update(_digest(file, status.st_size, status.st_mtime_ns))
-    return BaseModelInfo(name=name or directory.name, fingerprint=digest.hexdigest()[:16], licence=licence)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(file: Path, size: int, modified: int) -> bytes:
-    """Return the sha256 of a file; gigabytes of weights are read once per process."""
-    del size, modified
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
+    files = (p for p in directory.rglob("*") if p.suffix in _FINGERPRINTED and p.is_file())
+    return BaseModelInfo(name=name or directory.name, fingerprint=digest_files(directory, files)[:16], licence=licence)
 
 
 def _missing(directory: Path, parts: dict[str, str]) -> Iterator[str]:

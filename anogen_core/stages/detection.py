@@ -1,6 +1,8 @@
 """Stage 3: train detectors for each arm, evaluate them on held-out real photos and compare the arms."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training import train_detector
+from anogen_core.digests import digest_files
 from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
@@ -44,13 +47,27 @@ def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset:
     return artifact_key(
         "detector",
         DETECTOR_VERSION,
-        config.detector.model_dump(mode="json"),
+        _by_content(config.detector.model_dump(mode="json")),
         trial.arm,
         [category.name, *category.frame, config.frame.model_dump(mode="json")],
         sorted(s.sha256 for s in category.normals),
         arms.identity(config, category, trial.arm, dataset),
         trial.seed,
     )
+
+
+def _by_content(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with the content of the directories they name (weights, textures) in place of their paths."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found[name] = _by_content(value)
+        elif name.endswith("_directory") and value is not None:
+            directory = Path(value)
+            found[name] = digest_files(directory, (p for p in directory.rglob("*") if p.is_file()))
+        else:
+            found[name] = value
+    return found
 
 
 def is_trained(config: RunConfig, name: str, trial: Trial, dataset: DatasetRef) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from anogen_core.config import RunConfig, parse_config
+from anogen_core.detectors.destseg import DestsegSettings
 from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
@@ -115,6 +116,23 @@ def test_a_new_rejection_makes_a_new_detector(config: RunConfig, dataset: Datase
     assert rejected[0] != unseen[0]
     assert rejected[1] == unseen[1]
     assert keys() == unseen
+
+
+def test_weights_replaced_in_their_place_make_a_new_detector(config: RunConfig, tmp_path: Path) -> None:
+    """What a directory of weights holds decides, not where it lies."""
+    category = read_category(config, "bolt")
+
+    def key(directory: Path, content: bytes) -> str:
+        directory.mkdir(exist_ok=True)
+        (directory / "model.safetensors").write_bytes(content)
+        detector = DestsegSettings(steps=1, teacher_directory=str(directory))
+        changed = config.model_copy(update={"detector": detector})
+        return detection.checkpoint_key(changed, category, Trial(arm="perlin", seed=0), None)
+
+    first = key(tmp_path / "a", b"first weights")
+
+    assert key(tmp_path / "b", b"first weights") == first
+    assert key(tmp_path / "a", b"others") != first
 
 
 def test_nothing_left_to_train_on_is_told(config: RunConfig, dataset: DatasetRef) -> None:
