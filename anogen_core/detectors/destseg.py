@@ -46,8 +46,8 @@ class DestsegSettings(BatchSettings):
     width: PositiveInt = RESNET_WIDTH
     """Channels of the student's first stage; the paper's value is 64, the width of ResNet-18."""
     teacher_directory: str | None = None
-    """Directory of a ResNet-18 that transformers loads (config.json and model.safetensors of microsoft/resnet-18). Its
-    files are taken not to change under one name. None takes random features, which are far weaker."""
+    """Directory of a ResNet-18 that transformers loads (config.json and model.safetensors of microsoft/resnet-18).
+    None takes random features, which are far weaker."""
     batch_size: Annotated[int, Field(ge=2)] = 32
     """Samples per step."""
     student_share: Share = 0.2

@@ -40,8 +40,7 @@ class FpnSettings(BatchSettings):
     kind: Literal["fpn"] = "fpn"
     backbone_directory: str | None = None
     """Directory of a MobileNetV2 that transformers loads (config.json and model.safetensors of
-    google/mobilenet_v2_1.0_224); the pyramid then starts from random weights. Its files are taken not to change under
-    one name."""
+    google/mobilenet_v2_1.0_224); the pyramid then starts from random weights."""
     pretrained: StrictBool = True
     """Without `backbone_directory`: start from the weights that come with AnoGen, which know drawn defects on drawn
     surfaces, rather than from random ones. They fit a `width` of 32."""
