@@ -30,6 +30,9 @@ class DaskRunnerSettings(Settings):
     resource: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
     """Dask resource that learning, generating and training ask one of: GPU, say. Workers that were started with
     `--resources GPU=1` then take one such task at a time, and others none; default: any worker takes any task."""
+    patience: Annotated[float, Field(ge=1)] = 300.0
+    """Seconds in which no shard has ended, and at least five times those of the longest one, after which shards in work
+    are made on other workers too: a worker may be alive and never end. Whichever is done first counts."""
     worker_ttl: Annotated[float, Field(ge=10)] = 300.0
     """Seconds of silence after which a worker of the local cluster is given up and its shards are made by another. A
     scheduler of your own has DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL in its environment instead."""

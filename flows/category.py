@@ -4,14 +4,16 @@ import time
 from typing import Any
 
 from prefect import flow, tags, unmapped
+from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, ShardReceipt
+from anogen_core.runner import DaskRunnerSettings
 from anogen_core.stages import detection, embedding, generation
 from anogen_core.stages.result import CategoryResult
-from flows.collect import collect, fresh
+from flows.collect import Elsewhere, collect, fresh
 from flows.runners import on_device
 from flows.story import show_category
 from tasks.dataset import choose_support
@@ -81,7 +83,15 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
     make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
     with on_device(config.runner):
         futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))
-    receipts = collect(futures, ShardReceipt, stage=f"{category}: generate")
+    elsewhere = None
+    if isinstance(config.runner, DaskRunnerSettings):
+
+        def again(place: int) -> PrefectFuture[dict[str, Any]]:
+            with on_device(config.runner):
+                return make.submit(shards[place], dataset=planned, config=config)
+
+        elsewhere = Elsewhere(config.runner.patience, again)
+    receipts = collect(futures, ShardReceipt, stage=f"{category}: generate", elsewhere=elsewhere)
     counts = (sum(getattr(r, outcome) for r in receipts) for outcome in ("made", "filtered", "blocked", "failed"))
     say("Generated: %d images made, %d filtered, %d blocked, %d failed.", *counts)
     return seal_dataset(planned)

@@ -1,16 +1,19 @@
 """Wait for mapped tasks: progress for the flow page, one clear error when some of them fail."""
 
+import functools
+import queue
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
-from uuid import UUID
+from dataclasses import dataclass
+from typing import Any, Final, ParamSpec, TypeVar
 
 import httpx
 from prefect import Task
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
 from pydantic import TypeAdapter
 
 from anogen_core.errors import AnogenError, FullStoreError, InterruptedRunError
@@ -19,6 +22,19 @@ from tasks import page, progress
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
+
+_STRAGGLER: Final = 5.0
+"""Times the longest shard so far after which those in work are looked for elsewhere."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """How shards that never end on their workers are made on others too; whichever is done first counts."""
+
+    patience: float
+    """Seconds without a finished shard, at least."""
+    submit: Callable[[int], PrefectFuture[Any]]
+    """Submits a shard once more, by its place among the futures."""
 
 
 def fresh(task: Task[P, R], *, known: bool) -> Task[P, R]:
@@ -29,10 +45,13 @@ def fresh(task: Task[P, R], *, known: bool) -> Task[P, R]:
     return task if known else task.with_options(refresh_cache=True)
 
 
-def collect(futures: Sequence[PrefectFuture[Any]], kind: type[T], *, stage: str) -> list[T]:
+def collect(
+    futures: Sequence[PrefectFuture[Any]], kind: type[T], *, stage: str, elsewhere: Elsewhere | None = None
+) -> list[T]:
     """Return what all futures made (a record, or a list of them), in their order.
 
-    Results on Dask are released so that no worker holds them.
+    Results on Dask are released so that no worker holds them. Records of shards have `seconds`, by which `elsewhere`
+    tells that one takes too long.
 
     Raises:
         AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored.
@@ -41,12 +60,12 @@ def collect(futures: Sequence[PrefectFuture[Any]], kind: type[T], *, stage: str)
     """
     bar = page.Bar(stage)
     records = TypeAdapter(kind)
-    results: dict[UUID, T] = {}
+    results: dict[int, T] = {}
     failures: list[BaseException] = []
     with stopping_at_sigterm():
-        for count, future in enumerate(as_completed(list(futures)), 1):
+        for count, (place, future) in enumerate(_ended(futures, elsewhere, results, stage), 1):
             try:
-                results[future.task_run_id] = records.validate_python(future.result())
+                results[place] = records.validate_python(future.result())
             except (InterruptedRunError, ConcurrencySlotAcquisitionError, httpx.HTTPError):
                 # Without the Prefect server no task begins: each would wait a minute for it, one after the other.
                 raise
@@ -62,7 +81,51 @@ def collect(futures: Sequence[PrefectFuture[Any]], kind: type[T], *, stage: str)
         raise AnogenError(
             f"{stage}: {share} tasks failed ({reasons}). Run again: finished work is kept."
         ) from failures[0]
-    return [results[f.task_run_id] for f in futures]
+    return [results[place] for place in range(len(futures))]
+
+
+def _ended(
+    futures: Sequence[PrefectFuture[Any]], elsewhere: Elsewhere | None, results: dict[int, Any], stage: str
+) -> Iterator[tuple[int, PrefectFuture[Any]]]:
+    """Yield each place once, with the first of its futures that has ended, as they end."""
+    arrived: queue.SimpleQueue[tuple[int, PrefectFuture[Any]]] = queue.SimpleQueue()
+    running: dict[int, list[PrefectFuture[Any]]] = {}
+
+    def watch(place: int, future: PrefectFuture[Any]) -> None:
+        running.setdefault(place, []).append(future)
+        future.add_done_callback(functools.partial(_arrive, arrived, place))
+
+    for place, future in enumerate(futures):
+        watch(place, future)
+    last, repeated = time.monotonic(), False
+    while running:
+        try:
+            place, future = arrived.get(timeout=1)
+        except queue.Empty:
+            longest = max((getattr(record, "seconds", 0.0) for record in results.values()), default=0.0)
+            waited = time.monotonic() - last
+            if elsewhere is None or repeated or not longest or waited < max(elsewhere.patience, _STRAGGLER * longest):
+                continue
+            repeated = True
+            progress.note(f"{stage}: nothing ended for {waited:.0f} s; what is in work is made elsewhere too.")
+            for place in list(running):
+                watch(place, elsewhere.submit(place))
+            continue
+        twins = running.pop(place, None)
+        if twins is None:
+            continue
+        for twin in twins:
+            cancel = getattr(getattr(twin, "wrapped_future", None), "cancel", None)
+            if twin is not future and cancel is not None:
+                cancel()
+        last, repeated = time.monotonic(), False
+        yield place, future
+
+
+def _arrive(
+    arrived: "queue.SimpleQueue[tuple[int, PrefectFuture[Any]]]", place: int, future: PrefectFuture[Any]
+) -> None:
+    arrived.put((place, future))
 
 
 @contextmanager

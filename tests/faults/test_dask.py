@@ -1,6 +1,8 @@
 """Workers, schedulers and flows that die, are stopped or hang: the dataset is the one of an undisturbed run."""
 
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +99,36 @@ def test_a_worker_that_hangs_in_the_middle_of_a_shard(
     assert sealed(tmp_path / "out") == undisturbed.digests
     fleet.signal(hung, signal.SIGCONT)
     fleet.until(lambda: fleet.has_ended(hung), "the end of the worker, which nobody expects any more")
+    assert sealed(tmp_path / "out") == undisturbed.digests
+
+
+def test_a_worker_that_is_slow_forever(
+    fleet: Fleet, begin: Begin, undisturbed: Undisturbed, tmp_path: Path, fault_is_now: Callable[[], None]
+) -> None:
+    """Its heart beats, so nobody gives it up; another worker makes its shard, and the shard counts once."""
+    runner = {"kind": "dask", "address": fleet.dask(workers=2), "patience": 5}
+    run_file = begin(tmp_path / "out", runner=runner)
+    fleet.run(run_file)
+    fleet.until(lambda: commits(tmp_path / "out") and fleet.generating(), "a shard in work")
+    slow, ended = fleet.generating()[0], threading.Event()
+
+    def hinder() -> None:
+        while not ended.is_set():
+            fleet.signal(slow, signal.SIGSTOP)
+            ended.wait(2)
+            fleet.signal(slow, signal.SIGCONT)
+            time.sleep(0.02)
+
+    hindering = threading.Thread(target=hinder)
+    hindering.start()
+    fault_is_now()
+    try:
+        assert fleet.ended() == 0, fleet.said()
+    finally:
+        ended.set()
+        hindering.join()
+
+    assert "is made elsewhere too" in fleet.said()
     assert sealed(tmp_path / "out") == undisturbed.digests
 
 
