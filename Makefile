@@ -45,9 +45,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-fleet: $(VENV)/.installed-dev
 	@{ ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; } >/dev/null 2>&1 && command -v redis-server >/dev/null \
-		&& command -v faketime >/dev/null \
-		|| { echo "PostgreSQL, Redis or faketime is missing; installing them"; apt-get update -q \
-		&& apt-get install -y --no-install-recommends postgresql redis-server faketime; }
+		&& command -v faketime >/dev/null && { command -v chromium || command -v google-chrome; } >/dev/null \
+		|| { echo "PostgreSQL, Redis, faketime or Chromium is missing; installing them"; apt-get update -q \
+		&& apt-get install -y --no-install-recommends postgresql redis-server faketime chromium; }
 	$(BIN)/python -m pip install --quiet -e '.[dev,fleet]'
 	@touch $@
 

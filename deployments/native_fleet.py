@@ -4,6 +4,7 @@ Starts what docker-compose.yml describes as plain processes, runs the same setti
 the datasets. `make test-fleet` calls it; it takes about four minutes on two idle cores and leaves nothing running.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -25,6 +26,7 @@ from anogen_core.procedural.demo import CATEGORIES
 from anogen_core.records import GOOD
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.storage import Dataset, open_store, verify
+from deployments.browser import NAMES, find_browser, open_page
 from deployments.native import Stack
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +48,8 @@ SETTINGS: dict[str, Any] = {
     },
 }
 _RUN_TIMEOUT = 900.0
+_TAB = "(name => [...document.querySelectorAll('main *, body *')].findLast(e => e.innerText?.trim() == name))"
+"""A function in the page that finds one of its tabs."""
 
 
 def main() -> None:
@@ -69,6 +73,7 @@ def main() -> None:
             _refuses_a_wrong_password()
             _disturbed_run(stack, folder / "runs" / "fleet.yaml")
             _scheduled_run(folder / "runs" / "fleet.yaml")
+            _photograph(Path("fleet-pictures"), folder / "browser")
             _say("undisturbed run in threads, without any of the services")
             expected = _plain(folder / "plain.yaml", stack.environment("dask-worker"))
             os.environ.update(stack.environment("dask-worker"))
@@ -109,6 +114,36 @@ def _scheduled_run(run_file: Path) -> None:
             return
         time.sleep(2)
     raise AnogenError(f"no scheduled run ended in time: {_status()[:2]}")
+
+
+def _photograph(pictures: Path, home: Path) -> None:
+    """Take pictures of the flow UI as a user sees it who knows the password: all runs, and the first one's page."""
+    program = find_browser()
+    if program is None:
+        _say(f"no pictures of the flow UI: none of {', '.join(NAMES)} is installed")
+        return
+    site = os.environ["PREFECT_API_URL"].removesuffix("/api")
+    secret = base64.b64encode(os.environ["PREFECT_API_AUTH_STRING"].encode()).decode()
+    run = _status()[-1]
+    pictures.mkdir(exist_ok=True)
+    with open_page(program, f"{site}/runs", home) as page:
+        page.wait("document.readyState == 'complete'")
+        page.evaluate(f"localStorage.setItem('prefect-password', {json.dumps(secret)})")
+        page.call("Emulation.setDeviceMetricsOverride", width=1280, height=1600, deviceScaleFactor=1, mobile=False)
+        for name, url, tab in (
+            ("runs", f"{site}/runs", None),
+            ("run", run["url"], "Logs"),
+            ("artifacts", None, "Artifacts"),
+        ):
+            if url is not None:
+                page.call("Page.navigate", url=url)
+                page.wait(f"document.body.innerText.includes({json.dumps(run['name'])})")
+            if tab is not None:
+                page.wait(f"!!{_TAB}({json.dumps(tab)})")
+                page.evaluate(f"{_TAB}({json.dumps(tab)}).click()")
+            time.sleep(3)  # charts and pictures come after the words
+            (pictures / f"{name}.png").write_bytes(page.picture())
+    _say(f"pictures of the flow UI: {pictures}")
 
 
 def _compare(expected: dict[str, str]) -> None:

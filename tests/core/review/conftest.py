@@ -1,122 +1,29 @@
-"""A small dataset with its photos, and a headless Chromium driven over its own protocol: real keys, real mouse."""
+"""A small dataset with its photos, and a headless Chromium to look at it."""
 
 import hashlib
-import json
-import os
 import shutil
-import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from websockets.sync.client import connect
-from websockets.sync.connection import Connection
 
 from anogen_core.records import BaseModelInfo, LedgerRow, Outcome
 from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
-
-_KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Enter": 13, "Escape": 27, "Home": 36, "End": 35}
-_PATIENCE = 15.0
-
-
-class Page:
-    """One open page."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._calls = 0
-        self.call("Page.enable")
-
-    def call(self, method: str, **parameters: Any) -> Any:
-        """Return what the browser answers to one command of its protocol."""
-        self._calls += 1
-        self._connection.send(json.dumps({"id": self._calls, "method": method, "params": parameters}))
-        while True:
-            answer = json.loads(self._connection.recv(timeout=_PATIENCE))
-            if answer.get("id") == self._calls:
-                assert "error" not in answer, answer["error"]
-                return answer["result"]
-
-    def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression in the page."""
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
-
-    def wait(self, expression: str) -> None:
-        """Wait until an expression holds in the page."""
-        deadline = time.monotonic() + _PATIENCE
-        while not self.evaluate(expression):
-            assert time.monotonic() < deadline, f"{expression} never held; the page says: {self.text('body')}"
-            time.sleep(0.02)
-
-    def text(self, selector: str) -> str:
-        """Return the visible text of an element."""
-        return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText"))
-
-    def press(self, key: str) -> None:
-        """Press and let go one key."""
-        code = _KEYS.get(key, ord(key[0].upper()))
-        typed = {"text": key} if len(key) == 1 else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **typed)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
-
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Drag the mouse with its left button from one place of the window to another."""
-        for kind, (x, y) in (
-            ("mouseMoved", start),
-            ("mousePressed", start),
-            ("mouseMoved", end),
-            ("mouseReleased", end),
-        ):
-            buttons = 0 if kind == "mouseReleased" else 1
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1)
-
-
-@contextmanager
-def _open_page(program: str, url: str, home: Path) -> Iterator[Page]:
-    """Open a page in a browser of its own, whose files are in `home`."""
-    options = ["--headless=new", "--remote-debugging-port=0", "--no-first-run", "--disable-gpu", "--hide-scrollbars"]
-    options += [f"--user-data-dir={home}", "--window-size=1280,900"]
-    options += ["--no-sandbox"] if os.geteuid() == 0 else []
-    with subprocess.Popen(
-        [program, *options, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as browser:
-        try:
-            with connect(_socket_of_page(home, browser), max_size=None, proxy=None) as connection:
-                page = Page(connection)
-                page.call("Page.navigate", url=url)
-                yield page
-        finally:
-            browser.terminate()
-
-
-def _socket_of_page(home: Path, browser: "subprocess.Popen[bytes]") -> str:
-    """Return the address under which the first page is driven."""
-    told = home / "DevToolsActivePort"
-    deadline = time.monotonic() + _PATIENCE
-    while not (told.exists() and told.read_text().strip()):
-        assert browser.poll() is None, "the browser ended at once"
-        assert time.monotonic() < deadline, "the browser did not start"
-        time.sleep(0.05)
-    port = told.read_text().splitlines()[0]
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/json") as answer:
-        pages = json.load(answer)
-    return str(next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"))
+from deployments.browser import NAMES, Page, find_browser
+from deployments.browser import open_page as open_page_in
 
 
 @pytest.fixture
 def open_page(tmp_path: Path) -> Callable[[str], AbstractContextManager[Page]]:
     """Return what opens a page; skips where there is no browser."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((path for path in map(shutil.which, names) if path), None)
+    program = find_browser()
     if program is None:
-        pytest.skip(f"needs one of {', '.join(names)}; on Debian: apt-get install chromium")
-    return lambda url: _open_page(program, url, tmp_path / "browser")
+        pytest.skip(f"needs one of {', '.join(NAMES)}; on Debian: apt-get install chromium")
+    return lambda url: open_page_in(program, url, tmp_path / "browser")
 
 
 @pytest.fixture
