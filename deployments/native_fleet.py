@@ -1,7 +1,8 @@
 """The whole factory on this machine without an engine: two categories, two Dask workers, one of which is killed.
 
 Starts what docker-compose.yml describes as plain processes, runs the same settings on it and by itself, and compares
-the datasets. `make test-fleet` calls it; it takes about four minutes on two idle cores and leaves nothing running.
+the datasets. `make test-fleet` calls it; it takes about four minutes on two idle cores and leaves nothing behind
+but pictures of the flow UI in `fleet-pictures/`.
 """
 
 import base64

@@ -1,6 +1,5 @@
 """Wait for mapped tasks: progress for the flow page, one clear error when some of them fail."""
 
-import functools
 import queue
 import signal
 import threading
@@ -93,7 +92,7 @@ def _ended(
 
     def watch(place: int, future: PrefectFuture[Any]) -> None:
         running.setdefault(place, []).append(future)
-        future.add_done_callback(functools.partial(_arrive, arrived, place))
+        future.add_done_callback(lambda done: arrived.put((place, done)))
 
     for place, future in enumerate(futures):
         watch(place, future)
@@ -120,12 +119,6 @@ def _ended(
                 cancel()
         last, repeated = time.monotonic(), False
         yield place, future
-
-
-def _arrive(
-    arrived: "queue.SimpleQueue[tuple[int, PrefectFuture[Any]]]", place: int, future: PrefectFuture[Any]
-) -> None:
-    arrived.put((place, future))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogHandler
+from prefect.settings import PREFECT_API_URL
 
 from anogen_core.config import RunConfig
 from anogen_core.stages.runtime import pick_device
@@ -22,6 +23,13 @@ from tasks import progress
 
 _EVERY: Final = 15.0
 """Seconds between two movements of a bar: each is a request to the server."""
+
+_SILENCE: Final = 300.0
+"""Seconds in which no bar is moved after a server did not answer: Prefect's client tries each request for a minute, and
+work would wait for all of them."""
+
+_silent_until: dict[str | None, float] = {}
+"""By address of the server."""
 
 
 class Bar:
@@ -35,13 +43,22 @@ class Bar:
 
     def move(self, percent: float) -> None:
         """Show how much is done."""
-        self._moved = time.monotonic()
+        self._moved, server = time.monotonic(), PREFECT_API_URL.value()
+        if self._moved < _silent_until.get(server, 0.0):
+            return
         with forgiving():
-            if self._id is None:
-                made = create_progress_artifact(progress=percent, key=slug(self._title), description=self._title)
-                self._id = made if isinstance(made, UUID) else None
-            else:
-                update_progress_artifact(self._id, progress=percent)
+            try:
+                self._show(percent)
+            except Exception:
+                _silent_until[server] = time.monotonic() + _SILENCE
+                raise
+
+    def _show(self, percent: float) -> None:
+        if self._id is None:
+            made = create_progress_artifact(progress=percent, key=slug(self._title), description=self._title)
+            self._id = made if isinstance(made, UUID) else None
+        else:
+            update_progress_artifact(self._id, progress=percent)
 
     def follow(self, done: int, total: int) -> None:
         """Show how much is done, unless that was shown just now."""

@@ -30,7 +30,6 @@ def test_a_prefect_server_killed_and_started_again(
         assert sealed(tmp_path / "out") == undisturbed.digests
 
 
-@pytest.mark.timeout(1500)
 def test_a_prefect_server_that_does_not_come_back(
     begin: Begin, undisturbed: Undisturbed, fault_is_now: Callable[[], None], tmp_path: Path
 ) -> None:
@@ -43,8 +42,7 @@ def test_a_prefect_server_that_does_not_come_back(
         fleet.kill("prefect")
         fault_is_now()
 
-        # Prefect's client tries for a minute at each step that it tells the server of.
-        code = fleet.ended(seconds=900)
+        code = fleet.ended()
         assert code == 1
         assert "Traceback" not in fleet.said()
         assert url in fleet.said()
