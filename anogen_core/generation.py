@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from pydantic import Field, PositiveInt, field_validator
 
 from anogen_core.arrays import Conditioning, Image, Latents, Mask
@@ -21,8 +23,10 @@ from anogen_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GENERATION_VERSION = 6
+GENERATION_VERSION = 7
 """Raised by hand when a change here changes the pixels or the mask of a request."""
+_HANDS: Final = 4
+"""Threads that cut and paste: a GPU makes an image at 256 pixels in less time than pasting it takes."""
 
 
 class GenerationSettings(Settings):
@@ -95,38 +99,46 @@ def generate(
     The model always sees full batches (a short one is filled up with copies), so that a job's result does not depend
     on what it shares a batch with. Where memory is too short for a batch, batches are halved from there on.
     """
-    images: dict[int, Image] = {}
+    images: dict[int, Future[Image]] = {}
     size = settings.batch_size
-    # Jobs that go through the model together all start from photos, or all from noise.
-    for started in (True, False):
-        waiting = [i for i, job in enumerate(jobs) if (job.start is not None) is started]
-        while waiting:
-            batch = waiting[:size]
-            filled = [jobs[i] for i in batch] + [jobs[batch[-1]]] * (size - len(batch))
-            try:
-                made = _generate_batch(filled, model, settings)
-            except torch.OutOfMemoryError:
-                if size == 1:
-                    raise
-                size //= 2
-                log.warning("Memory is short: %d images go through the model together from here on.", size)
-                continue
-            waiting = waiting[size:]
-            for i, image in zip(batch, made, strict=False):
-                images[i] = image
-                if on_job is not None:
-                    on_job(jobs[i])
-    return [images[i] for i in range(len(jobs))]
+    # Images are pasted together while the model makes the next batch.
+    with ThreadPoolExecutor(_HANDS) as hands:
+        # Jobs that go through the model together all start from photos, or all from noise.
+        for started in (True, False):
+            waiting = [i for i, job in enumerate(jobs) if (job.start is not None) is started]
+            while waiting:
+                batch = waiting[:size]
+                filled = [jobs[i] for i in batch] + [jobs[batch[-1]]] * (size - len(batch))
+                try:
+                    squares = _generate_batch(filled, model, settings, hands)
+                except torch.OutOfMemoryError:
+                    if size == 1:
+                        raise
+                    size //= 2
+                    log.warning("Memory is short: %d images go through the model together from here on.", size)
+                    continue
+                waiting = waiting[size:]
+                for i, square in zip(batch, squares, strict=False):
+                    images[i] = hands.submit(_compose, jobs[i], square, settings)
+                    if on_job is not None:
+                        on_job(jobs[i])
+        return [images[i].result() for i in range(len(jobs))]
 
 
-def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: GenerationSettings) -> list[Image]:
+def _generate_batch(
+    jobs: Sequence[Job], model: DiffusionModel, settings: GenerationSettings, hands: Executor
+) -> Float[np.ndarray, "B s s 3"]:
+    """Return the generated square of each job at the size of the canvas, 0-255."""
     side = settings.crop.canvas or model.resolution
-    canvas = torch.cat([to_canvas(job.normal, job.crop, side) for job in jobs])
+    canvas = torch.cat(list(hands.map(lambda job: to_canvas(job.normal, job.crop, side), jobs)))
     background = model.encode(canvas)
     started = jobs[0].start is not None
-    detailed = torch.cat([to_canvas(job.detailed, job.crop, side) for job in jobs]) if started else canvas
+    detailed = (
+        torch.cat(list(hands.map(lambda job: to_canvas(job.detailed, job.crop, side), jobs))) if started else canvas
+    )
     begun = model.encode(detailed) if started else background
-    mask = torch.cat([to_latent_mask(job.mask, job.crop, side // model.factor) for job in jobs]).to(background.device)
+    cells = hands.map(lambda job: to_latent_mask(job.mask, job.crop, side // model.factor), jobs)
+    mask = torch.cat(list(cells)).to(background.device)
     latents = sample_blended(
         model,
         background,
@@ -140,14 +152,12 @@ def _generate_batch(jobs: Sequence[Job], model: DiffusionModel, settings: Genera
     decoded = model.decode(latents)
     if settings.keep_detail:
         decoded = decoded + detailed.to(decoded.device) - model.decode(begun)
-    squares = ((decoded + 1) * 127.5).cpu().permute(0, 2, 3, 1).numpy()
-    return [
-        _compose(job, square, canvas_side=side, settings=settings) for job, square in zip(jobs, squares, strict=True)
-    ]
+    squares: np.ndarray = ((decoded + 1) * 127.5).cpu().permute(0, 2, 3, 1).numpy()
+    return squares
 
 
-def _compose(job: Job, square: np.ndarray, *, canvas_side: int, settings: GenerationSettings) -> Image:
-    side = job.crop.width
+def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationSettings) -> Image:
+    side, canvas_side = job.crop.width, len(square)
     generated = zoom(square, side)
     if settings.keep_detail and side != canvas_side:
         native = cut(job.detailed, job.crop).astype(np.float32)
@@ -182,7 +192,11 @@ def _noise(jobs: Sequence[Job], like: Latents) -> Latents:
 
 
 def _conditioning(jobs: Sequence[Job], model: DiffusionModel) -> tuple[Conditioning, Conditioning]:
+    """Return the text encodings without and with each job's concept; a concept is encoded once, and alone."""
+    encoded: dict[bytes, Conditioning] = {}
     with torch.no_grad():
         nothing = model.condition([""]).expand(len(jobs), -1, -1)
-        concept = model.condition(["{}"] * len(jobs), torch.stack([job.vectors for job in jobs]))
-    return nothing, concept
+        for key, job in zip(keys := [job.vectors.cpu().numpy().tobytes() for job in jobs], jobs, strict=True):
+            if key not in encoded:
+                encoded[key] = model.condition(["{}"], job.vectors[None])
+    return nothing, torch.cat([encoded[key] for key in keys])

@@ -1,6 +1,7 @@
 """How fast are images generated, beside diffusers' own pipelines and one process for every two images?
 
 python benchmarks/generation.py [bundled|small|sd15|ldm] [--batch 1 2 4 8 16] [--steps 50] [--turns 3] [--compile]
+    [--precisions fp32 bf16] [--images 32] [--weights DIR]
 
 `sd15` and `ldm` have the size of Stable Diffusion 1.5 at 512 px and of the LDM of the paper at 256 px; `small` is as
 wide as the bundled model, at 256 px. Weights are random (5 GB of disk for a while). All ways do `--steps` DDIM steps
@@ -26,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--images", type=int, default=32, help="of the comparison with a process for every two")
+    parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser.add_argument("--images", type=int, default=32, help="of the comparison with processes of two; 0 skips it")
+    parser.add_argument("--weights", type=Path, help="keep the random weights in this directory, or take them from it")
     parser.add_argument("--compile", action="store_true", help="also measure AnoGen's bf16 compiled")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--child", nargs=2, metavar=("WAY", "FOLDER"), help=argparse.SUPPRESS)
@@ -65,14 +69,14 @@ def main() -> None:
         make_images(way, Path(folder), device, given)(given.images)
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "pipeline"
+        folder = given.weights or Path(name) / "pipeline"
         write_pipeline(given.model, folder)
         compare(given, folder, device)
 
 
 def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> None:
     """Measure all ways in turns and print them."""
-    ways = ["diffusers fp32", "diffusers bf16", "AnoGen fp32", "AnoGen bf16"]
+    ways = [f"{who} {precision}" for who in ("diffusers", "AnoGen") for precision in given.precisions]
     makers = {way: make_images(way, folder, device, given) for way in ways}
     if given.compile:
         makers["AnoGen bf16 compiled"] = make_images("AnoGen bf16 compiled", folder, device, given)
@@ -92,7 +96,7 @@ def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> No
         )
     per_image = {(way, size): statistics.median(times) / size for (way, size), times in taken.items()}
     best = {way: min(per_image[way, size] for size in given.batch) for way in makers}
-    flops = _flops(makers["AnoGen fp32"])
+    flops = _flops(makers[f"AnoGen {given.precisions[0]}"])
     print(f"{flops / 1e12:.3f} TFLOP per image of AnoGen")
     print(
         "| way |" + "".join(f" s per image, batch {size} |" for size in given.batch) + " images/s at best | TFLOP/s |"
@@ -102,14 +106,15 @@ def compare(given: argparse.Namespace, folder: Path, device: torch.device) -> No
         cells = "".join(f" {per_image[way, size]:.3f} |" for size in given.batch)
         share = f" ({flops / best[way] / rate:.0%} of bf16 matmul)" if rate else ""
         print(f"| {way} |{cells} {1 / best[way]:.2f} | {flops / best[way] / 1e12:.3f}{share} |")
-    for precision in ("fp32", "bf16"):
+    for precision in given.precisions:
         theirs, ours = best[f"diffusers {precision}"], best[f"AnoGen {precision}"]
         print(f"{precision}: {theirs / ours:.2f}x diffusers at its best batch", end="")
         print(f", {per_image[f'diffusers {precision}', given.batch[0]] / ours:.2f}x at batch {given.batch[0]}")
     if given.compile:
-        fastest = min(best["diffusers fp32"], best["diffusers bf16"])
+        fastest = min(best[f"diffusers {precision}"] for precision in given.precisions)
         print(f"bf16 compiled: {fastest / best['AnoGen bf16 compiled']:.2f}x the best of diffusers")
-    _print_processes(given, folder)
+    if given.images:
+        _print_processes(given, folder)
 
 
 def make_images(way: str, folder: Path, device: torch.device, given: argparse.Namespace) -> Make:
@@ -139,6 +144,10 @@ def _diffusers(folder: Path, device: torch.device, dtype: torch.dtype, given: ar
 
     pipeline: Any = DiffusionPipeline.from_pretrained(str(folder), dtype=dtype, local_files_only=True).to(device)
     pipeline.set_progress_bar_config(disable=True)
+    if given.model == "ldm":
+        # Its pipeline cannot turn half precision into NumPy.
+        decode = pipeline.vqvae.decode
+        pipeline.vqvae.decode = lambda latents: SimpleNamespace(sample=decode(latents).sample.float())
     side = PHOTO if given.model == "bundled" else pipeline.unet.config.sample_size * 8
 
     def make(count: int) -> None:
@@ -203,8 +212,9 @@ def _flops(make: Make) -> int:
 
 def _print_processes(given: argparse.Namespace, folder: Path) -> None:
     """Print what as many images cost in processes of two, and in one process of ours, starts and loading included."""
-    pairs = [_child(given, "diffusers fp32", folder, images=2) for _ in range(given.turns)]
-    ours = {way: _child(given, way, folder, images=given.images) for way in ("AnoGen fp32", "AnoGen bf16")}
+    pairs = [_child(given, f"diffusers {given.precisions[0]}", folder, images=2) for _ in range(given.turns)]
+    ways = [f"AnoGen {precision}" for precision in given.precisions]
+    ours = {way: _child(given, way, folder, images=given.images) for way in ways}
     total = statistics.median(seconds for seconds, _ in pairs) * given.images / 2
     print(f"{given.images} images: {total:.0f} s in processes of 2 (from {len(pairs)} of them)", end="")
     for way, (seconds, memory) in ours.items():

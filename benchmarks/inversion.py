@@ -1,6 +1,7 @@
 """How many defects are learned in an hour, each alone and many in shared batches?
 
 python benchmarks/inversion.py [bundled|sd15|ldm] [--at-once 1 2 4 8] [--steps N] [--turns N] [--device cpu|cuda]
+    [--weights DIR] [--precision fp32|bf16]
 
 `sd15` and `ldm` have the size of Stable Diffusion 1.5 at 512 px and of the LDM of the paper at 256 px, with random
 weights (5 GB of disk for a while). All numbers of concepts at once take turns in one run; each turn learns as many
@@ -50,11 +51,13 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--weights", type=Path, help="keep the random weights in this directory, or take them from it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     device = torch.device(given.device)
     with tempfile.TemporaryDirectory() as folder:
-        model = build(given.model, Path(folder), device)
+        model = build(given.model, given.weights or Path(folder) / "pipeline", device, given.precision)
     concepts = [_concept(number, model) for number in range(max(given.at_once))]
     for at_once in given.at_once:
         _learn(concepts[:at_once], model, at_once, steps=1, points=1)
@@ -63,7 +66,8 @@ def main() -> None:
         for at_once, done in turns.items():
             done.append(_learn(concepts[:at_once], model, at_once, steps=given.steps, points=FULL.validation_points))
     rate = matmul_rate(device) if device.type == "cuda" else None
-    print(f"{given.model} on {torch.cuda.get_device_name() if rate else f'{torch.get_num_threads()} CPU thread(s)'}")
+    where = torch.cuda.get_device_name() if rate else f"{torch.get_num_threads()} CPU thread(s)"
+    print(f"{given.model} in {given.precision} on {where}")
     if rate:
         print(f"bf16 matmul: {rate / 1e12:.0f} TFLOP/s")
     print("| concepts at once | concepts per hour | s per step | s per validation | TFLOP per step | TFLOP/s |", end="")

@@ -19,16 +19,21 @@ _SMALL_UNET: Final[dict[str, Any]] = {
 """As wide as the bundled model's; the autoencoder's share of the work is as small as in the full-size ones."""
 
 
-def build(kind: str, folder: Path, device: torch.device) -> DiffusionModel:
+def build(kind: str, folder: Path, device: torch.device, precision: str = "fp32") -> DiffusionModel:
     """Return the bundled model, or one with random weights, written to `folder` and loaded from it."""
     if kind == "bundled":
-        return BundledModelSettings().build(device)
-    write_pipeline(kind, folder / "pipeline")
-    return StableDiffusionSettings(directory=str(folder / "pipeline")).build(device)
+        return BundledModelSettings.model_validate({"precision": precision}).build(device)
+    write_pipeline(kind, folder)
+    return StableDiffusionSettings.model_validate({"directory": str(folder), "precision": precision}).build(device)
 
 
 def write_pipeline(kind: str, folder: Path) -> None:
-    """Write a pipeline of diffusers: `sd15` and `ldm` of full size, `small` for a CPU, or one of the bundled size."""
+    """Write a pipeline of diffusers: `sd15` and `ldm` of full size, `small` for a CPU, or one of the bundled size.
+
+    A folder that holds one already stays as it is.
+    """
+    if (folder / "model_index.json").exists():
+        return
     if kind == "bundled":
         _write_bundled(folder)
         return

@@ -102,14 +102,19 @@ def to_canvas(image: Image, crop: Box, resolution: int) -> ImageBatch:
 
 
 def fill_canvas(canvas: ImageBatch, mask: Mask) -> ImageBatch:
-    """Return a (1, 3, H, W) canvas in [-1, 1] with what the mask (H, W) covers filled in from around it (Telea, 2004).
+    """Return a (1, 3, H, W) canvas in [-1, 1] with what the mask (H, W) covers filled in (see `fill_photo`)."""
+    pixels = ((canvas[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+    filled = fill_photo(np.ascontiguousarray(pixels), mask).astype(np.float32)
+    return torch.from_numpy(filled).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def fill_photo(photo: Image, mask: Mask) -> Image:
+    """Return a photo with what the mask covers filled in from around it (Telea, 2004).
 
     A guess of how a photo looked before it was damaged; the rim of the mask is filled too.
     """
-    pixels = ((canvas[0].permute(1, 2, 0).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
     hole = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
-    filled = cv2.inpaint(np.ascontiguousarray(pixels), hole, 3, cv2.INPAINT_TELEA).astype(np.float32)
-    return torch.from_numpy(filled).permute(2, 0, 1)[None] / 127.5 - 1
+    return cv2.inpaint(photo, hole, 3, cv2.INPAINT_TELEA)
 
 
 def to_latent_mask(mask: Mask, crop: Box, cells: int) -> LatentMask:

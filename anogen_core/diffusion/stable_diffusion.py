@@ -73,6 +73,9 @@ class StableDiffusionModel(DiffusionModel):
         if device.type == "cpu":
             # Twice as fast there; GPUs prefer this order in half precision only.
             self._vae.to(memory_format=torch.channels_last)
+        elif how.precision != "fp32":
+            # What stays in fp32 multiplies as TensorFloat-32: a large text encoder would take longer than the UNet.
+            torch.set_float32_matmul_precision("high")
         self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"])).to(device)
         self._unet = _frozen(pipeline.unet)
         self._predictor = NoisePredictor(self._unet, how, device)

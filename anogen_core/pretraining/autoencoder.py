@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from anogen_core.arrays import ImageBatch, Latents
-from anogen_core.pretraining.corpus import Corpus, crop_batch
+from anogen_core.pretraining.crops import Crops
 from anogen_core.pretraining.loop import learning_rate_factor
 from anogen_core.pretraining.parallel import average_gradients, rank
-from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
+from anogen_core.seeding import derive_seed
 from anogen_core.settings import Settings
 
 
@@ -37,21 +37,21 @@ class AutoencoderTrainer:
 
     name = "autoencoder"
 
-    def __init__(self, autoencoder: AutoencoderTiny, corpus: Corpus, settings: AutoencoderTraining) -> None:
+    def __init__(self, autoencoder: AutoencoderTiny, crops: Crops, settings: AutoencoderTraining) -> None:
         self.autoencoder = autoencoder
-        self._corpus, self._settings, self._device = corpus, settings, autoencoder.device
+        self._crops, self._settings = crops, settings
+        self._generator = torch.Generator(crops.device)
         self._optimizer = torch.optim.Adam(
             autoencoder.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True
         )
 
-    def train_step(self, step: int) -> float:
+    def train_step(self, step: int) -> Float[Tensor, ""]:
         """Take one step and return its loss."""
         settings = self._settings
-        seed = derive_seed(settings.seed, self.name, step, rank())
-        crops = crop_batch(self._corpus, numpy_generator(seed), count=settings.batch_size, size=64)
-        images = crops.images.to(self._device)
+        self._generator.manual_seed(derive_seed(settings.seed, self.name, step, rank()))
+        images = self._crops.draw(self._generator, count=settings.batch_size, size=64).images
         latents = self.autoencoder.encode(images).latents
-        noise = torch.randn(latents.shape, generator=torch_generator(seed)).to(self._device)
+        noise = torch.randn(latents.shape, generator=self._generator, device=latents.device)
         decoded = self.autoencoder.decode(latents + settings.latent_noise * noise).sample
         loss = reconstruction_loss(decoded, images) + 0.02 * _distance_from_unit(latents)
         for group in self._optimizer.param_groups:
@@ -61,7 +61,7 @@ class AutoencoderTrainer:
         average_gradients(self.autoencoder.parameters())
         torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), 1.0)
         self._optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser state."""
@@ -92,9 +92,9 @@ def _distance_from_unit(latents: Latents) -> Float[Tensor, ""]:
 
 
 @torch.no_grad()
-def fit_scaling_factor(autoencoder: AutoencoderTiny, corpus: Corpus, *, count: int = 256) -> float:
+def fit_scaling_factor(autoencoder: AutoencoderTiny, crops: Crops, *, count: int = 256) -> float:
     """Set the autoencoder's `scaling_factor` so that latents of a corpus have unit deviation, and return it."""
-    images = crop_batch(corpus, numpy_generator(0), count=count, size=64).images.to(autoencoder.device)
+    images = crops.draw(torch.Generator(crops.device).manual_seed(0), count=count, size=64).images
     factor = round(1 / float(autoencoder.encode(images).latents.std()), 4)
     autoencoder.register_to_config(scaling_factor=factor)
     autoencoder.scaling_factor = factor

@@ -9,26 +9,35 @@ layout are decided, it need not copy the noise exactly, which a short training d
 """
 
 from collections.abc import Callable
-from typing import Any, cast, final
+from typing import Any, TypeAlias, cast, final
 
-import numpy as np
 import torch
 from diffusers import AutoencoderTiny
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from transformers import CLIPTokenizer
 
 from anogen_core.arrays import ImageBatch
-from anogen_core.diffusion.crop import fill_canvas
-from anogen_core.pretraining.corpus import Corpus, CropBatch, crop_batch
+from anogen_core.pretraining.captions import STAND_IN, CaptionWriter
+from anogen_core.pretraining.crops import CropBatch, Crops
 from anogen_core.pretraining.loop import learning_rate_factor
-from anogen_core.pretraining.networks import LATENT_CELL, Denoiser, build_scheduler, encode, show, tokenize
+from anogen_core.pretraining.networks import (
+    EXEMPLAR_SIZE,
+    LATENT_CELL,
+    Denoiser,
+    ExemplarEncoder,
+    build_scheduler,
+    encode,
+    show,
+)
 from anogen_core.pretraining.painting import choose_places
 from anogen_core.pretraining.parallel import average_gradients, rank
-from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
+from anogen_core.seeding import derive_seed
 from anogen_core.settings import Settings
+
+_Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 
 
 class DenoiserTraining(Settings):
@@ -51,6 +60,10 @@ class DenoiserTraining(Settings):
     """Extra weight of anomalous latent cells, in units of the other cells inside the mask."""
     outside_weight: float = 0.05
     """Weight of latent cells outside the mask: generation keeps the photo there."""
+    exemplar_share: float = 0.5
+    """Share of crops with a defect whose caption does not name it; a vector made from another crop of it stands in."""
+    compile: bool = False
+    """Compile the UNet: a minute at the start, then fewer seconds per step on a GPU."""
     token_noise: float = 0.3
     """Noise on token embeddings in units of their deviation: inversion must find points between the words."""
     seed: int = 0
@@ -68,25 +81,37 @@ class DenoiserTrainer:
         denoiser: Denoiser,
         tokenizer: CLIPTokenizer,
         autoencoder: AutoencoderTiny,
-        corpus: Corpus,
+        crops: Crops,
         settings: DenoiserTraining,
     ) -> None:
-        self._device = next(denoiser.parameters()).device
-        self._denoiser, self._tokenizer, self._autoencoder, self._corpus = denoiser, tokenizer, autoencoder, corpus
-        self._settings = settings
-        self._alpha_bar = build_scheduler().alphas_cumprod.to(self._device)
-        self._optimizer = torch.optim.AdamW(_groups(denoiser, settings.text_rate), betas=(0.9, 0.99), weight_decay=0.01)
-        self._average = AveragedModel(denoiser, avg_fn=_averaging(settings.averaging))
-        self._generator = torch_generator(settings.seed)
+        self._denoiser, self._autoencoder, self._crops, self._settings = denoiser, autoencoder, crops, settings
+        self._captions = CaptionWriter(tokenizer, crops.device)
+        self._exemplars = ExemplarEncoder(denoiser.text_encoder.config.hidden_size).to(crops.device)
+        self._alpha_bar = build_scheduler().alphas_cumprod.to(crops.device)
+        self._trained = nn.ModuleList([denoiser, self._exemplars])
+        groups = _groups(denoiser, self._exemplars, settings.text_rate)
+        self._optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        self._average = AveragedModel(self._trained, multi_avg_fn=_averaging(settings.averaging))
+        self._generator = torch.Generator(crops.device)
         self._words = denoiser.text_encoder.get_input_embeddings()
-        self._words.register_forward_hook(self._shake_tokens)
+        self._words.register_forward_hook(self._embed)
+        self._seen: Float[Tensor, "B D"] | None = None
+        if crops.device.type == "cuda":
+            denoiser.unet.to(memory_format=torch.channels_last)
+        if settings.compile:
+            denoiser.unet.compile()
 
     @property
     def averaged(self) -> Denoiser:
         """The denoiser with averaged weights."""
-        return cast(Denoiser, self._average.module)
+        return cast(Denoiser, cast(nn.ModuleList, self._average.module)[0])
 
-    def train_step(self, step: int) -> float:
+    @property
+    def averaged_exemplars(self) -> ExemplarEncoder:
+        """The encoder of exemplars with averaged weights."""
+        return cast(ExemplarEncoder, cast(nn.ModuleList, self._average.module)[1])
+
+    def train_step(self, step: int) -> Float[Tensor, ""]:
         """Take one step and return its loss."""
         loss = self._loss(step)
         for group in self._optimizer.param_groups:
@@ -94,11 +119,11 @@ class DenoiserTrainer:
             group["lr"] = self._settings.learning_rate * factor
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
-        average_gradients(self._denoiser.parameters())
-        nn.utils.clip_grad_norm_(self._denoiser.parameters(), 1.0)
+        average_gradients(self._trained.parameters())
+        nn.utils.clip_grad_norm_(self._trained.parameters(), 1.0)
         self._optimizer.step()
-        self._average.update_parameters(self._denoiser)
-        return float(loss.detach())
+        self._average.update_parameters(self._trained)
+        return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, their average and optimiser state."""
@@ -110,48 +135,57 @@ class DenoiserTrainer:
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
-        return {"denoiser": self._denoiser, "average": self._average, "optimizer": self._optimizer}
+        return {"trained": self._trained, "average": self._average, "optimizer": self._optimizer}
 
     def _loss(self, step: int) -> Float[Tensor, ""]:
         """Return the weighted error of the predicted velocity on the crops of one step."""
-        seed = derive_seed(self._settings.seed, self.name, step, rank())
+        generator = self._generator.manual_seed(derive_seed(self._settings.seed, self.name, step, rank()))
         count, size = _canvas(step, self._settings.batch_size)
-        crops = crop_batch(self._corpus, numpy_generator(seed), count=count, size=size)
-        images = crops.images.to(self._device)
-        latents = encode(self._autoencoder, images)
+        crops = self._crops.draw(generator, count=count, size=size)
+        latents = encode(self._autoencoder, crops.images)
         defects = functional.max_pool2d(crops.masks, LATENT_CELL)
-        places = choose_places(defects, numpy_generator(derive_seed(seed, "places"))).to(self._device)
-        shown = show(self._autoencoder, self._without_defects(crops, seed).to(self._device), places)
-        self._generator.manual_seed(seed)
-        noise = torch.randn(latents.shape, generator=self._generator).to(self._device)
+        places = choose_places(defects, generator)
+        shown = show(self._autoencoder, self._without_defects(crops), places)
+        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         # Uniform to the power 0.6 sees high noise more often: there the words decide what appears.
-        share = torch.rand((count,), generator=self._generator) ** 0.6
-        timesteps = (share * len(self._alpha_bar)).long().to(self._device)
+        share = self._random(count) ** 0.6
+        timesteps = (share * len(self._alpha_bar)).long()
         alpha_bar = self._alpha_bar[timesteps].view(-1, 1, 1, 1)
-        tokens = tokenize(self._tokenizer, crops.captions).to(self._device)
         noisy = alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=_is_bfloat16_fast(self._device)):
-            predicted = self._denoiser(noisy, shown, timesteps, tokens)
+        with torch.autocast(latents.device.type, torch.bfloat16, enabled=_is_bfloat16_fast(latents.device)):
+            predicted = self._denoiser(noisy, shown, timesteps, self._caption(crops))
         velocity = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * latents
         error = functional.mse_loss(predicted.float(), velocity, reduction="none")
-        inside = places * (1 + self._settings.defect_weight * (defects.to(self._device) > 0))
+        inside = places * (1 + self._settings.defect_weight * (defects > 0))
         cells = inside + self._settings.outside_weight
         return (error * cells / cells.mean()).mean()
 
-    def _without_defects(self, crops: CropBatch, seed: int) -> ImageBatch:
+    def _without_defects(self, crops: CropBatch) -> ImageBatch:
         """Return the crops as they were before the damage: most truly, some as inversion has to guess it."""
-        shown = crops.flawless.clone()
-        guessed = numpy_generator(derive_seed(seed, "filled")).random(len(shown)) < self._settings.filled_share
-        for index in np.flatnonzero(guessed & (crops.masks.amax((1, 2, 3)) > 0).numpy()):
-            shown[index] = fill_canvas(crops.images[index : index + 1], crops.masks[index, 0].numpy() > 0)[0]
-        return shown
+        guessed = self._random(len(crops.images), 1, 1, 1) < self._settings.filled_share
+        return torch.where(guessed, crops.filled, crops.flawless)
 
-    def _shake_tokens(
-        self, _module: nn.Module, _inputs: Any, embedded: Float[Tensor, "B T D"]
+    def _caption(self, crops: CropBatch) -> Int[Tensor, "B T"]:
+        """Return the tokens of captions, and keep the vectors that take the place of their stand-ins."""
+        count = len(crops.images)
+        others = self._crops.draw(self._generator, count=count, size=EXEMPLAR_SIZE, scenes=crops.scenes)
+        chosen = self._random(count) < self._settings.exemplar_share
+        chosen &= (crops.defects >= 0) & (others.defects >= 0)
+        self._seen = self._exemplars(others.images, others.masks)
+        return self._captions.write(crops, self._generator, exemplar=chosen)
+
+    def _embed(
+        self, _module: nn.Module, inputs: tuple[Int[Tensor, "B T"], ...], embedded: Float[Tensor, "B T D"]
     ) -> Float[Tensor, "B T D"]:
-        """Add noise to embedded tokens (a forward hook of the embedding)."""
+        """Put vectors of exemplars in their places and add noise (a forward hook of the embedding)."""
+        if self._seen is not None:
+            embedded = torch.where((inputs[0] == STAND_IN)[..., None], self._seen[:, None].to(embedded), embedded)
         deviation = self._settings.token_noise * self._words.weight.detach().std()
-        return embedded + deviation * torch.randn(embedded.shape, generator=self._generator).to(embedded)
+        noise = torch.randn(embedded.shape, generator=self._generator, device=embedded.device)
+        return embedded + deviation * noise.to(embedded)
+
+    def _random(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self._generator, device=self._crops.device)
 
 
 def _is_bfloat16_fast(device: torch.device) -> bool:
@@ -159,12 +193,12 @@ def _is_bfloat16_fast(device: torch.device) -> bool:
     return device.type != "cpu" or torch.cpu.get_capabilities().get("avx512_bf16", False)
 
 
-def _groups(denoiser: Denoiser, text_rate: float) -> list[dict[str, Any]]:
+def _groups(denoiser: Denoiser, exemplars: ExemplarEncoder, text_rate: float) -> list[dict[str, Any]]:
     """Return two groups of parameters, each with its learning rate in units of the base rate."""
     text = [p for name, p in denoiser.named_parameters() if name.startswith("text_encoder") or "attn2" in name]
     listening = {id(p) for p in text}
     others = [p for p in denoiser.parameters() if id(p) not in listening]
-    return [{"params": others, "rate": 1.0}, {"params": text, "rate": text_rate}]
+    return [{"params": [*others, *exemplars.parameters()], "rate": 1.0}, {"params": text, "rate": text_rate}]
 
 
 def _canvas(step: int, batch_size: int) -> tuple[int, int]:
@@ -176,11 +210,12 @@ def _canvas(step: int, batch_size: int) -> tuple[int, int]:
     return batch_size, 64
 
 
-def _averaging(limit: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _averaging(limit: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
     """Return an exponential average whose memory grows with the steps taken, up to the decay `limit`."""
 
-    def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    @torch.no_grad()
+    def average(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
         decay = min(limit, (1 + int(count)) / (10 + int(count)))
-        return averaged.lerp(current, 1 - decay)
+        torch._foreach_lerp_(averaged, current, 1 - decay)
 
     return average

@@ -3,11 +3,13 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from anogen_core.errors import TrainingError
 from anogen_core.pretraining.parallel import agree, rank, wait_for_all
@@ -26,8 +28,8 @@ class Trainer(Protocol):
 
     name: str
 
-    def train_step(self, step: int) -> float:
-        """Take optimisation step number `step` and return its loss."""
+    def train_step(self, step: int) -> Float[Tensor, ""]:
+        """Take optimisation step number `step` and return its loss, which may still be under way on a device."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
@@ -58,25 +60,38 @@ def run_training(
     while agree(step < steps and time.monotonic() - start < 60 * minutes):
         losses.append(trainer.train_step(step))
         step += 1
-        if not math.isfinite(losses[-1]):
-            raise TrainingError(
-                f"{trainer.name}: loss is {losses[-1]} at step {step}. Lower the learning rate and resume from {path}."
-            )
         if step % LOG_EVERY == 0 or step == steps:
+            loss = _mean(losses, trainer.name, step, path)
             rate = (step - first) / (time.monotonic() - start)
-            log.info(
-                "%s step %d/%d loss %.4f, %.2f steps/s", trainer.name, step, steps, sum(losses) / len(losses), rate
-            )
+            log.info("%s step %d/%d loss %.4f, %.2f steps/s", trainer.name, step, steps, loss, rate)
             losses.clear()
         if rank() == 0 and time.monotonic() - saved > 60 * checkpoint_minutes:
+            _mean(losses, trainer.name, step, path)
             _save(trainer, path, step)
             on_checkpoint(step)
             saved = time.monotonic()
+    _mean(losses, trainer.name, step, path)
     if rank() == 0:
         _save(trainer, path, step)
         on_checkpoint(step)
     wait_for_all()
     return step
+
+
+def _mean(losses: Sequence[Tensor], name: str, step: int, path: Path) -> float:
+    """Return the mean of the last losses: only here does the training wait for them.
+
+    Raises:
+        TrainingError: one of them is not a finite number.
+    """
+    values = torch.stack(list(losses)).tolist() if losses else []
+    for place, value in enumerate(values):
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{name}: loss is {value} at step {step - len(values) + place + 1}. "
+                f"Lower the learning rate and resume from {path}."
+            )
+    return sum(values) / max(1, len(values))
 
 
 def learning_rate_factor(step: int, steps: int, *, warmup: int = 100) -> float:

@@ -1,11 +1,13 @@
 """The four networks of the base model, sized by settings; every class is diffusers' or transformers' own."""
 
+from itertools import pairwise
 from typing import Literal, final
 
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from anogen_core.arrays import ImageBatch, LatentMask, Latents, Surroundings
@@ -14,6 +16,8 @@ from anogen_core.settings import Settings
 
 TOKEN_DEVIATION = 0.5
 """Standard deviation of token embeddings at the start of training."""
+EXEMPLAR_SIZE = 64
+"""Side in pixels of the crop that shows a defect as an exemplar."""
 LATENT_CELL = 4
 """Pixels along one side of a latent cell: an autoencoder of three stages halves twice."""
 
@@ -33,7 +37,7 @@ class NetworkSettings(Settings):
     """Channels inside the decoder."""
     decoder_blocks: tuple[int, int, int] = (4, 2, 0)
     """Residual blocks at quarter, half and full resolution."""
-    unet_channels: tuple[int, ...] = (64, 128, 192)
+    unet_channels: tuple[int, ...] = (64, 160, 256)
     """Channels at each level of the UNet, finest first; multiples of 32."""
     text_width: int = 128
     """Width of the text encoder and of a concept embedding."""
@@ -54,6 +58,37 @@ class Denoiser(nn.Module):
         """Return the predicted velocity v of the latents (Salimans & Ho, 2022)."""
         conditioning = self.text_encoder(tokens).last_hidden_state
         return self.unet(torch.cat([latents, surroundings], dim=1), timesteps, conditioning).sample
+
+
+@final
+class ExemplarEncoder(nn.Module):
+    """Sees one defect and gives the vector of a token that means it.
+
+    Words tell defects of the same kind apart only roughly; a text encoder that also learned from such vectors gives
+    embeddings to be learned a space in which defects that look alike lie close together (as Gal et al., 2023, use one).
+    """
+
+    def __init__(self, text_width: int, *, width: int = 32) -> None:
+        super().__init__()
+        widths = (4, width, 2 * width, 4 * width, 4 * width)
+        self.layers = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.SiLU())
+                for before, after in pairwise(widths)
+            )
+        )
+        self.head = nn.Sequential(nn.Linear(8 * width, 8 * width), nn.SiLU(), nn.Linear(8 * width, text_width))
+        self.norm = nn.LayerNorm(text_width, elementwise_affine=False)
+
+    def forward(self, images: ImageBatch, masks: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B D"]:
+        """Return vectors with the deviation of token embeddings for images in [-1, 1] and the masks of their defects.
+
+        The features of the defect and those of its surroundings are averaged apart: a defect is a difference.
+        """
+        features = self.layers(torch.cat([images, masks], dim=1))
+        inside = functional.interpolate(masks, features.shape[2:], mode="area")
+        means = [(features * weights).sum((2, 3)) / (weights.sum((2, 3)) + 1e-3) for weights in (inside, 1 - inside)]
+        return self.norm(self.head(torch.cat(means, dim=1))) * TOKEN_DEVIATION
 
 
 def build_autoencoder(settings: NetworkSettings) -> AutoencoderTiny:

@@ -18,7 +18,7 @@ from torch import Tensor
 from anogen_core.arrays import ImageBatch
 from anogen_core.detectors.detector import TrainingBatch
 from anogen_core.detectors.fpn import Fpn, FpnSettings, save_weights
-from anogen_core.pretraining.corpus import Corpus, CorpusSettings, relight, render_corpus, turn
+from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
 from anogen_core.settings import Settings
@@ -60,7 +60,7 @@ class SegmenterTrainer:
         self._corpus, self._settings = corpus, settings
         self._optimizer = torch.optim.AdamW(self.detector.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
 
-    def train_step(self, step: int) -> float:
+    def train_step(self, step: int) -> Float[Tensor, ""]:
         """Take one step and return its loss."""
         settings = self._settings
         rng = numpy_generator(derive_seed(settings.seed, self.name, step))
@@ -74,7 +74,7 @@ class SegmenterTrainer:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.detector.parameters(), 1.0)
         self._optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser state."""
@@ -104,7 +104,7 @@ def _window(
     top, left = rng.integers(0, len(mask) - side + 1, 2)
     window, size = np.s_[top : top + side, left : left + side], (settings.size, settings.size)
     image = cv2.resize(np.ascontiguousarray(photo[window]), size, interpolation=cv2.INTER_LINEAR)
-    shown = relight(np.stack([image, image]).astype(np.float32) / 255, rng)[0]
+    shown = _relight(image.astype(np.float32) / 255, rng)
     if rng.random() < 0.4:
         shown = cv2.GaussianBlur(shown, (0, 0), float(rng.uniform(0.3, _LONGEST_BLUR)))
     if rng.random() < 0.5:
@@ -114,7 +114,24 @@ def _window(
         small = cv2.resize(np.ascontiguousarray(mask[window]).astype(np.float32), size, interpolation=cv2.INTER_AREA)
         covered = (small >= 0.5).astype(np.float32)
     turns = int(rng.integers(8))
-    return turn(np.clip(shown, 0, 1), turns), turn(covered, turns)
+    return _turn(np.clip(shown, 0, 1), turns), _turn(covered, turns)
+
+
+def _relight(image: Float[np.ndarray, "s s 3"], rng: np.random.Generator) -> Float[np.ndarray, "s s 3"]:
+    """Vary colour, exposure and contrast as cameras do; some photos turn grey."""
+    if rng.random() < 0.2:
+        image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    elif rng.random() < 0.5:
+        image = image * rng.uniform(0.6, 1.3, 3)
+    mean = image.mean()
+    image = (image - mean) * rng.uniform(0.75, 1.2) + mean + rng.uniform(-0.08, 0.08)
+    return np.clip(image, 0, 1).astype(np.float32) ** np.float32(rng.uniform(0.8, 1.25))
+
+
+def _turn(image: np.ndarray, turns: int) -> np.ndarray:
+    """Return the image after one of the eight symmetries of a square."""
+    turned = np.rot90(image, turns % 4)
+    return np.ascontiguousarray(turned[:, ::-1] if turns >= 4 else turned)
 
 
 def train_segmenter(

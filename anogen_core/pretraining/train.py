@@ -44,6 +44,8 @@ def train(
     chosen = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
     if torch.distributed.is_torchelastic_launched():
         torch.distributed.init_process_group("gloo")
+    # Crops have three sizes in all: the best kernels for each are found once.
+    torch.backends.cudnn.benchmark = True
     place = Place(work=work, out=out, device=torch.device(chosen), minutes=minutes, start=start)
     return pretrain(_read_settings(settings, photos), place)
 

@@ -1,10 +1,9 @@
-"""The words of inspection: captions for rendered scenes, and a tokenizer in which each of these words is one token."""
+"""The words of inspection: templates of captions, and a tokenizer in which each of these words is one token."""
 
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numpy as np
 from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
@@ -55,29 +54,6 @@ glue paint colour poke squeeze crease wrinkle misprint inclusion patch pore void
 spur mouse bite scale scab warp
 """
 """Words of the field that captions may lack; each still gets a token of its own."""
-
-
-def write_caption(material: str, defect: str | None, rng: np.random.Generator, *, looks: Sequence[str] = ()) -> str:
-    """Return a caption for a crop.
-
-    The empty caption always stands for a flawless surface, so that classifier-free guidance leads from the flawless
-    towards the defect. Each word of `looks` (what the defect looks like) is said three times out of four, in any order.
-    Shares when a defect is seen: 75 % name the defect alone, 25 % the material too.
-    """
-    draw = rng.random()
-    if defect is None:
-        return "" if draw < 0.6 else _drop_words(str(rng.choice(NO_DEFECT)).format(material=material), rng)
-    word = str(rng.choice(ANY_DEFECT)) if rng.random() < 0.3 else defect
-    said = [look for look in looks if rng.random() < 0.75]
-    word = " ".join([*rng.permutation(said), word])
-    if draw < 0.25:
-        return _drop_words(str(rng.choice(DEFECT_WITH_MATERIAL)).format(material=material, defect=word), rng)
-    return str(rng.choice(TEMPLATES)).format(word)
-
-
-def _drop_words(caption: str, rng: np.random.Generator) -> str:
-    """Leave out about one word in ten, so that no word leans on its neighbours."""
-    return " ".join(word for word in caption.split() if rng.random() >= 0.1)
 
 
 def known_words() -> list[str]:

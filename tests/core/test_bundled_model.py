@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers import DiffusionPipeline, StableDiffusionInstructPix2PixPipeline
 from PIL import Image
 from torch.nn import functional
 
 import anogen_core
+from anogen_core import pretraining
 from anogen_core.errors import InputError, TrainingError
 from anogen_core.pretraining.autoencoder import AutoencoderTraining, round_trip_psnr
-from anogen_core.pretraining.corpus import Corpus, CorpusSettings, crop_batch, render_corpus
+from anogen_core.pretraining.captions import STAND_IN, CaptionWriter
+from anogen_core.pretraining.corpus import CorpusSettings, render_corpus
+from anogen_core.pretraining.crops import CORPUS_MATERIALS, CropBatch, Crops
 from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
+from anogen_core.pretraining.looks import LOOKS, describe_looks
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
 from anogen_core.pretraining.networks import (
     NetworkSettings,
@@ -25,9 +30,10 @@ from anogen_core.pretraining.networks import (
     show,
     tokenize,
 )
+from anogen_core.pretraining.painting import choose_places
 from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
 from anogen_core.pretraining.train import train
-from anogen_core.pretraining.vocabulary import build_tokenizer, known_words, write_caption
+from anogen_core.pretraining.vocabulary import build_tokenizer, known_words
 from anogen_core.pretraining.warm_start import load_weights
 from anogen_core.procedural.scene import DEFECTS, MATERIALS, render_scene
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
@@ -117,9 +123,22 @@ def test_bundled_directory_loads_as_an_editing_pipeline_in_float32(
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
-def test_bundled_directory_stays_under_twenty_megabytes() -> None:
+def test_bundled_directory_stays_under_forty_megabytes() -> None:
     """The model travels with the package, so it must stay small."""
-    assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) < 20 * 2**20
+    assert sum(file.stat().st_size for file in BUNDLED.rglob("*") if file.is_file()) < 40 * 2**20
+
+
+def test_the_settings_of_the_shipped_model_can_be_used_and_give_its_sizes(
+    pipeline: StableDiffusionInstructPix2PixPipeline,
+) -> None:
+    """The file that the card names is read by the training, and builds networks of the shipped sizes."""
+    stated = yaml.safe_load((Path(pretraining.__file__).parent / "bundled.yaml").read_text())
+
+    settings = PretrainingSettings.model_validate(stated)
+
+    assert list(settings.networks.unet_channels) == pipeline.unet.config.block_out_channels
+    assert settings.networks.text_width == pipeline.text_encoder.config.hidden_size
+    assert settings.networks.latent_channels == pipeline.vae.config.latent_channels
 
 
 def test_bundled_model_has_a_card() -> None:
@@ -227,24 +246,24 @@ TINY = PretrainingSettings(
 
 
 @pytest.fixture
-def tiny_corpus(tmp_path: Path) -> Corpus:
-    return render_corpus(tmp_path / "corpus", TINY.corpus)
+def tiny_crops(tmp_path: Path) -> Crops:
+    return Crops(render_corpus(tmp_path / "corpus", TINY.corpus), torch.device("cpu"))
 
 
-def tiny_trainer(corpus: Corpus) -> DenoiserTrainer:
+def tiny_trainer(crops: Crops) -> DenoiserTrainer:
     tokenizer = build_tokenizer(known_words())
     torch.manual_seed(0)
     autoencoder = build_autoencoder(TINY.networks).requires_grad_(requires_grad=False)
-    return DenoiserTrainer(build_denoiser(TINY.networks, tokenizer), tokenizer, autoencoder, corpus, TINY.denoiser)
+    return DenoiserTrainer(build_denoiser(TINY.networks, tokenizer), tokenizer, autoencoder, crops, TINY.denoiser)
 
 
-def test_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tiny_corpus: Corpus, tmp_path: Path) -> None:
+def test_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tiny_crops: Crops, tmp_path: Path) -> None:
     """Stopping between two steps and starting again in a new process state changes no bit of the averaged weights."""
-    undisturbed = tiny_trainer(tiny_corpus)
+    undisturbed = tiny_trainer(tiny_crops)
     run_training(undisturbed, tmp_path / "undisturbed", steps=3)
-    run_training(tiny_trainer(tiny_corpus), tmp_path / "stopped", steps=2)
+    run_training(tiny_trainer(tiny_crops), tmp_path / "stopped", steps=2)
     torch.manual_seed(123)
-    resumed = tiny_trainer(tiny_corpus)
+    resumed = tiny_trainer(tiny_crops)
 
     assert run_training(resumed, tmp_path / "stopped", steps=3) == 3
 
@@ -267,8 +286,8 @@ def test_training_stops_at_a_loss_that_is_not_a_number(tmp_path: Path) -> None:
     class Broken:
         name = "broken"
 
-        def train_step(self, step: int) -> float:
-            return float("nan") if step == 1 else 0.5
+        def train_step(self, step: int) -> torch.Tensor:
+            return torch.tensor(float("nan") if step == 1 else 0.5)
 
         def state_dict(self) -> dict[str, Any]:
             return {}
@@ -281,26 +300,109 @@ def test_training_stops_at_a_loss_that_is_not_a_number(tmp_path: Path) -> None:
     assert not (tmp_path / "broken.pt").exists()
 
 
-def test_crops_depend_on_the_generator_alone(tiny_corpus: Corpus) -> None:
-    """Equal seeds give equal crops and captions, another seed gives others; values stay in [-1, 1]."""
-    first, again, other = (crop_batch(tiny_corpus, numpy_generator(seed), count=5, size=32) for seed in (1, 1, 2))
+def test_crops_depend_on_the_generator_alone(tiny_crops: Crops) -> None:
+    """Equal seeds give equal crops, another seed gives others; values stay in [-1, 1]."""
+    first, again, other = (tiny_crops.draw(torch_generator(seed), count=5, size=32) for seed in (1, 1, 2))
 
     assert torch.equal(first.images, again.images)
-    assert first.captions == again.captions
+    assert torch.equal(first.looks, again.looks)
     assert not torch.equal(first.images, other.images)
     assert first.images.shape == (5, 3, 32, 32)
+    assert first.masks.shape == (5, 1, 32, 32)
     assert first.images.abs().max() <= 1
+
+
+def test_crops_of_damaged_photos_differ_from_flawless_ones_where_the_mask_says_so(tiny_crops: Crops) -> None:
+    """Window, symmetry and light are the same for a crop, its flawless twin and its mask."""
+    crops = tiny_crops.draw(torch_generator(0), count=64, size=64)
+    change = (crops.images - crops.flawless).abs().mean(1, keepdim=True)
+    damaged = crops.defects >= 0
+
+    assert 0.3 < damaged.float().mean() < 1
+    inside, outside = change[crops.masks > 0.9].mean(), change[crops.masks == 0].mean()
+    assert inside > 8 * outside
+    assert (crops.filled - crops.flawless)[crops.masks.expand_as(crops.filled) == 0].abs().mean() < inside / 8
+
+
+def test_looks_are_measured_on_the_picture() -> None:
+    """A dark line, a white blot on the whole, a red spot, and a region without surroundings."""
+    images, masks = torch.full((4, 3, 32, 32), 0.5), torch.zeros(4, 1, 32, 32)
+    masks[0, :, 16, 4:28] = 1
+    images[0, :, 16, 4:28] = 0.4
+    masks[1, :, 2:28, 2:28] = 1
+    images[1, :, 2:28, 2:28] = 1.0
+    masks[2, :, 10:14, 10:20] = 1
+    images[2, 0, 10:14, 10:20] = 0.6
+    masks[3] = 1
+
+    told = [[LOOKS[word] for word in row if word >= 0] for row in describe_looks(images, masks).tolist()]
+
+    assert told == [["dark", "thin", "small"], ["white", "round", "large"], ["long", "small", "red"], []]
+
+
+def crops_that_show(count: int, *, defect: str | None) -> CropBatch:
+    blank, word = torch.zeros(count, 3, 8, 8), -1 if defect is None else DEFECTS.index(defect)
+    looks = torch.full((count, 4), -1)
+    looks[:, 0] = LOOKS.index("dark")
+    return CropBatch(
+        scenes=torch.zeros(count, dtype=torch.long),
+        images=blank,
+        flawless=blank,
+        filled=blank,
+        masks=blank[:, :1],
+        materials=torch.full((count,), CORPUS_MATERIALS.index("wood")),
+        defects=torch.full((count,), word),
+        looks=looks if defect else torch.full_like(looks, -1),
+    )
+
+
+def captions_of(crops: CropBatch, *, exemplar: bool = False) -> list[str]:
+    tokenizer = build_tokenizer(known_words())
+    writer = CaptionWriter(tokenizer, torch.device("cpu"))
+    chosen = torch.full((len(crops.defects),), exemplar)
+    rows = writer.write(crops, torch_generator(0), exemplar=chosen)
+    # Each caption is what the tokenizer makes of its text, begun, ended and padded alike.
+    texts = [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
+    if not exemplar:
+        assert torch.equal(rows, tokenize(tokenizer, texts))
+    assert ((rows == STAND_IN).sum(1) == (1 if exemplar else 0)).all()
+    return texts
 
 
 def test_the_empty_caption_means_flawless_and_most_captions_name_the_defect_alone() -> None:
     """Generation prompts with the defect alone and guides away from the empty prompt, which stands for no defect."""
-    rng = numpy_generator(0)
-    captions = [write_caption("oak", "gash", rng) for _ in range(2000)]
+    captions = captions_of(crops_that_show(2000, defect="missing part"))
+    flawless = captions_of(crops_that_show(2000, defect=None))
 
     assert not captions.count("")
-    assert 0.5 < [write_caption("oak", None, rng) for _ in range(2000)].count("") / 2000 < 0.7
-    assert sum("gash" in caption and "oak" not in caption for caption in captions) / 2000 > 0.3
-    assert not any("gash" in write_caption("oak", None, rng) for _ in range(200))
+    assert 0.5 < flawless.count("") / 2000 < 0.7
+    assert sum("missing part" in caption and "wood" not in caption for caption in captions) / 2000 > 0.3
+    assert 0.6 < sum("dark missing part" in c or "dark defect" in c for c in captions) * 4 / 3 / 2000 < 1
+    assert {"wood with a dark missing part", "a photo of a missing part", "flaw"} <= set(captions)
+    assert not any("missing part" in caption for caption in flawless)
+
+
+def test_an_exemplar_stands_where_the_defect_would_be_named() -> None:
+    """One stand-in takes the place of looks and name, with the material as without."""
+    captions = captions_of(crops_that_show(500, defect="missing part"), exemplar=True)
+
+    assert not any("missing" in caption or "defect" in caption for caption in captions)
+    assert any("wood" in caption for caption in captions)
+
+
+def test_places_to_paint_cover_the_defect() -> None:
+    """Boxes and outlines hold every cell of the defect; a flawless crop has places too; some are the whole canvas."""
+    defects = torch.zeros(300, 1, 16, 16)
+    defects[:200, :, 4:7, 5:11] = 1
+
+    places = choose_places(defects, torch_generator(0))
+
+    assert (places[:200] >= defects[:200]).all()
+    shares = places.mean((1, 2, 3))
+    assert (shares > 0).all()
+    assert 0.01 < (shares == 1).float().mean() < 0.2
+    outlines = (places[:200] == defects[:200]).flatten(1).all(1).float().mean()
+    assert 0.15 < outlines < 0.5
 
 
 def test_learning_rate_warms_up_and_decays() -> None:

@@ -98,7 +98,7 @@ def bite(rng: np.random.Generator, shape: Shape, spot: Spot, *, ragged: float, s
     signed = cv2.distanceTransform(canvas, cv2.DIST_L2, 3) - cv2.distanceTransform(255 - canvas, cv2.DIST_L2, 3)
     noise = fractal_noise(rng, shape, period=max(spot.extent / 4, 2.5), octaves=4, roughness=0.65)
     edge = signed + np.float32(ragged * min(spot.extent * 0.1, 5)) * noise
-    return np.asarray(np.clip(edge / np.float32(softness) + 0.5, 0, 1), np.float32)
+    return np.asarray(np.clip(edge / np.float32(max(softness, 1e-3)) + 0.5, 0, 1), np.float32)
 
 
 def sprinkle(rng: np.random.Generator, shape: Shape, spot: Spot, *, count: int, size: tuple[float, float]) -> Field:
