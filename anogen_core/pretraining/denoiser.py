@@ -34,7 +34,7 @@ from anogen_core.pretraining.networks import (
 )
 from anogen_core.pretraining.painting import choose_places
 from anogen_core.pretraining.parallel import average_gradients, rank
-from anogen_core.seeding import derive_seed
+from anogen_core.seeding import derive_seed, torch_seed
 from anogen_core.settings import Settings
 
 _Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
@@ -63,7 +63,7 @@ class DenoiserTraining(Settings):
     exemplar_share: float = 0.5
     """Share of crops with a defect whose caption does not name it; a vector made from another crop of it stands in."""
     compile: bool = False
-    """Compile the UNet: a minute at the start, then fewer seconds per step on a GPU."""
+    """Compile the UNet, once for each of three sizes of crops: minutes at the start, then fewer seconds per step."""
     token_noise: float = 0.3
     """Noise on token embeddings in units of their deviation: inversion must find points between the words."""
     seed: int = 0
@@ -86,7 +86,8 @@ class DenoiserTrainer:
     ) -> None:
         self._denoiser, self._autoencoder, self._crops, self._settings = denoiser, autoencoder, crops, settings
         self._captions = CaptionWriter(tokenizer, crops.device)
-        self._exemplars = ExemplarEncoder(denoiser.text_encoder.config.hidden_size).to(crops.device)
+        with torch_seed(derive_seed(settings.seed, "exemplars")):
+            self._exemplars = ExemplarEncoder(denoiser.text_encoder.config.hidden_size).to(crops.device)
         self._alpha_bar = build_scheduler().alphas_cumprod.to(crops.device)
         self._trained = nn.ModuleList([denoiser, self._exemplars])
         groups = _groups(denoiser, self._exemplars, settings.text_rate)
@@ -99,17 +100,12 @@ class DenoiserTrainer:
         if crops.device.type == "cuda":
             denoiser.unet.to(memory_format=torch.channels_last)
         if settings.compile:
-            denoiser.unet.compile()
+            denoiser.unet.compile(dynamic=False)
 
     @property
     def averaged(self) -> Denoiser:
         """The denoiser with averaged weights."""
         return cast(Denoiser, cast(nn.ModuleList, self._average.module)[0])
-
-    @property
-    def averaged_exemplars(self) -> ExemplarEncoder:
-        """The encoder of exemplars with averaged weights."""
-        return cast(ExemplarEncoder, cast(nn.ModuleList, self._average.module)[1])
 
     def train_step(self, step: int) -> Float[Tensor, ""]:
         """Take one step and return its loss."""

@@ -6,6 +6,7 @@ import torch
 from diffusers import AutoencoderTiny, UNet2DConditionModel
 from transformers import CLIPTextModel
 
+from anogen_core.errors import InputError
 from anogen_core.pretraining.networks import Denoiser
 
 
@@ -22,17 +23,21 @@ def load_weights(pipeline: Path, denoiser: Denoiser) -> None:
 
     A pipeline that was shown noisy latents alone may grow into one that is shown the surroundings as well: the weights
     of the channels that it lacks are zero in the beginning, so both predict the same.
+
+    Raises:
+        InputError: the pipeline's networks have other sizes.
     """
-    unet = (
-        UNet2DConditionModel.from_pretrained(pipeline / "unet", local_files_only=True, low_cpu_mem_usage=False)
-        .float()
-        .state_dict()
-    )
-    first = denoiser.unet.conv_in.weight
-    widened = torch.zeros_like(first)
+    loaded = UNet2DConditionModel.from_pretrained(pipeline / "unet", local_files_only=True, low_cpu_mem_usage=False)
+    text = CLIPTextModel.from_pretrained(pipeline / "text_encoder", local_files_only=True, low_cpu_mem_usage=False)
+    channels, wanted = list(loaded.config.block_out_channels), list(denoiser.unet.config.block_out_channels)
+    width, wanted_width = text.config.hidden_size, denoiser.text_encoder.config.hidden_size
+    if (channels, width) != (wanted, wanted_width):
+        raise InputError(
+            f"{pipeline}: cannot be the start, its networks have other sizes: unet_channels {channels} and text_width "
+            f"{width}, where {wanted} and {wanted_width} were expected. Set `networks` in the settings to its sizes."
+        )
+    unet = loaded.float().state_dict()
+    widened = torch.zeros_like(denoiser.unet.conv_in.weight)
     widened[:, : unet["conv_in.weight"].shape[1]] = unet["conv_in.weight"]
     denoiser.unet.load_state_dict(unet | {"conv_in.weight": widened})
-    text = CLIPTextModel.from_pretrained(
-        pipeline / "text_encoder", local_files_only=True, low_cpu_mem_usage=False
-    ).float()
-    denoiser.text_encoder.load_state_dict(text.state_dict())
+    denoiser.text_encoder.load_state_dict(text.float().state_dict())

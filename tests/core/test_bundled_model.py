@@ -454,3 +454,11 @@ def test_warm_start_begins_with_the_weights_of_the_shipped_model() -> None:
     for loaded, expected in ((denoiser.unet, shipped.unet), (denoiser.text_encoder, shipped.text_encoder)):
         weights = loaded.state_dict()
         assert all(torch.equal(weights[name], value) for name, value in expected.state_dict().items())
+
+
+def test_a_start_of_other_sizes_is_told() -> None:
+    """A model of an earlier version is refused with both sizes instead of PyTorch's list of tensors."""
+    smaller = build_denoiser(NetworkSettings(unet_channels=(64, 128, 192)), build_tokenizer(known_words()))
+
+    with pytest.raises(InputError, match=r"\[64, 160, 256\] and text_width 128, where \[64, 128, 192\]"):
+        load_weights(BUNDLED, smaller)
