@@ -70,14 +70,13 @@ class EmbeddingEvidence(Record):
 
     loss: float
     """Masked loss (see `anogen_core.diffusion.inversion`) on a fixed grid of timesteps and noise."""
-    random_mean: float
+    random_losses: tuple[float, ...]
     """The same of random vectors of its length, on the same grid."""
-    random_std: float
 
     @property
-    def advantage(self) -> float:
-        """Return by how many standard deviations of random vectors its loss is below theirs."""
-        return (self.random_mean - self.loss) / max(self.random_std, 1e-12)
+    def beaten(self) -> int:
+        """Return how many of the random vectors have a higher loss."""
+        return sum(self.loss < other for other in self.random_losses)
 
 
 class ConceptEmbedding(Record):
