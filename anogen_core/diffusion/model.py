@@ -56,6 +56,11 @@ class DiffusionModel(ABC):
     def alpha_bar(self) -> torch.Tensor:
         """Return the cumulative product of 1 - beta for every training timestep, on the CPU."""
 
+    @property
+    def guidance(self) -> float:
+        """Return the weight of classifier-free guidance that is used unless the settings say."""
+        return 3.0
+
     @abstractmethod
     def encode(self, images: ImageBatch) -> Latents:
         """Return scaled latents of images in [-1, 1] (the mode of the posterior, no sampling)."""

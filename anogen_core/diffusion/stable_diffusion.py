@@ -117,6 +117,11 @@ class StableDiffusionModel(DiffusionModel):
         alphas: torch.Tensor = self._scheduler.alphas_cumprod
         return alphas.cpu()
 
+    @property
+    def guidance(self) -> float:
+        """Return 1, no guidance, for a model that edits photos: more makes its defects flat and black or white."""
+        return 1.0 if self._edits else super().guidance
+
     @torch.no_grad()
     def encode(self, images: ImageBatch) -> Latents:
         """Return scaled latents of images in [-1, 1] (the mode of the posterior, no sampling)."""

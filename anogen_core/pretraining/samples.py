@@ -22,7 +22,6 @@ def paint_prompts(
     images: ImageBatch,
     masks: torch.Tensor,
     *,
-    guidance_scale: float = 3,
     seed: int = 0,
 ) -> ImageBatch:
     """Return images whose masked part (B,1,H,W; 1 inside) is sampled for the prompts in 20 steps; the rest is kept."""
@@ -34,7 +33,7 @@ def paint_prompts(
         cells,
         noise=torch.randn(background.shape, generator=torch_generator(seed)),
         conditioning=(model.condition([""] * len(prompts)), model.condition(list(prompts))),
-        settings=SamplerSettings(num_inference_steps=20, guidance_scale=guidance_scale),
+        settings=SamplerSettings(num_inference_steps=20),
         surroundings=model.surroundings(images, cells),
     )
     return masks * model.decode(latents) + (1 - masks) * images

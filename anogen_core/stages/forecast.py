@@ -83,11 +83,13 @@ def forecast(config: RunConfig) -> Forecast:
     pixels = sum((d.planned - d.blocked) * c.frame[0] * c.frame[1] for c in categories for d in c.defects)
     forward = _seconds_per_forward(config)
     steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
+    stated = config.generation.sampler.guidance_scale
+    guided = base_model(config).guidance if stated is None else stated
     defects = sum(len(c.defects) for c in categories)
     return Forecast(
         categories=categories,
-        # Two forwards for guidance; a training step costs about three forwards.
-        generation_seconds=defects_made * 2 * steps * share * forward,
+        # Guidance takes a second forward; a training step costs about three.
+        generation_seconds=defects_made * (1 if guided == 1 else 2) * steps * share * forward,
         inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
         storage_mb=pixels * 3 / _COMPRESSION / 1e6,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from anogen_core.diffusion import StableDiffusionSettings
+from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.embedding_file import learned_embeds
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
@@ -26,8 +26,10 @@ def _photos() -> torch.Tensor:
     return torch.rand((2, 3, 32, 32), generator=torch_generator(6)) * 2 - 1
 
 
-@pytest.mark.parametrize("kind", ["ddim", "dpm_solver", "unipc"])
-def test_full_mask_equals_the_diffusers_pipeline(kind: str, tiny_model: DiffusionModel, tiny_directory: Path) -> None:
+@pytest.mark.parametrize(("kind", "guidance"), [("ddim", 4.0), ("dpm_solver", 4.0), ("unipc", 4.0), ("ddim", 1.0)])
+def test_full_mask_equals_the_diffusers_pipeline(
+    kind: str, guidance: float, tiny_model: DiffusionModel, tiny_directory: Path
+) -> None:
     """With the mask all ones, our sampler is diffusers' pipeline for the same noise, scheduler and prompt."""
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, UniPCMultistepScheduler
 
@@ -41,7 +43,7 @@ def test_full_mask_equals_the_diffusers_pipeline(kind: str, tiny_model: Diffusio
         ["a photo of a scratch"] * 2,
         latents=noise.clone(),
         num_inference_steps=7,
-        guidance_scale=4.0,
+        guidance_scale=guidance,
         output_type="latent",
     ).images
     texts = (tiny_model.condition([""] * 2), tiny_model.condition(["a photo of a scratch"] * 2))
@@ -52,7 +54,7 @@ def test_full_mask_equals_the_diffusers_pipeline(kind: str, tiny_model: Diffusio
         torch.ones(2, 1, 16, 16),
         noise=noise,
         conditioning=texts,
-        settings=SamplerSettings(kind=kind, num_inference_steps=7, guidance_scale=4.0),
+        settings=SamplerSettings(kind=kind, num_inference_steps=7, guidance_scale=guidance),
     )
 
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
@@ -234,3 +236,11 @@ def test_threads_that_share_a_model_keep_their_concepts_apart(tiny_model: Diffus
 
     assert torch.equal(found, expected[0])
     assert torch.equal(asked[0].result(), expected[1])
+
+
+def test_models_that_edit_photos_need_no_guidance(tiny_model: DiffusionModel) -> None:
+    """The bundled model's default is one pass per step, that of a text-to-image model is guided."""
+    bundled = BundledModelSettings().build(torch.device("cpu"))
+
+    assert bundled.guidance == 1
+    assert tiny_model.guidance == 3
