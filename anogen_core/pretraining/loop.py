@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anogen_core.errors import TrainingError
+from anogen_core.errors import InputError, TrainingError
 from anogen_core.pretraining.parallel import agree, rank, wait_for_all
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def run_training(
 
     Raises:
         TrainingError: the loss is not a finite number.
+        InputError: the checkpoint in `work` is of another training.
     """
     work.mkdir(parents=True, exist_ok=True)
     path = work / f"{trainer.name}.pt"
@@ -104,7 +105,13 @@ def _resume(trainer: Trainer, path: Path) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
-    trainer.load_state_dict(state["trainer"])
+    try:
+        trainer.load_state_dict(state["trainer"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{path}: is the checkpoint of a training with other settings or of an earlier version, and this one "
+            "cannot go on from it. Use another `--work`, or move the file away to begin anew."
+        ) from error
     log.info("%s resumes at step %d", trainer.name, state["step"])
     return int(state["step"])
 

@@ -68,6 +68,18 @@ def test_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tiny_c
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_checkpoint_of_another_training_is_told(tiny_crops: Crops, tmp_path: Path) -> None:
+    """A file that lacks what this version stores is named, with what to do, and stays as it is."""
+    checkpoint = tmp_path / "denoiser.pt"
+    torch.save({"step": 1, "trainer": {"denoiser": {}}}, checkpoint)
+    before = checkpoint.read_bytes()
+
+    with pytest.raises(InputError, match=r"denoiser\.pt: is the checkpoint of a training with other settings"):
+        run_training(tiny_trainer(tiny_crops), tmp_path, steps=3)
+
+    assert checkpoint.read_bytes() == before
+
+
 def test_pretraining_writes_a_pipeline_that_loads(tmp_path: Path) -> None:
     """The script's whole path, tiny: scenes, autoencoder, denoiser, a directory that diffusers reads."""
     directory = pretrain(TINY, Place(work=tmp_path / "work", out=tmp_path / "model", device=torch.device("cpu")))
