@@ -4,7 +4,7 @@ The batch of a step is a function of the seed, the step and the data; it does no
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -26,7 +26,6 @@ class BatchSampler:
 
     def __init__(self, settings: DetectorSettings, data: TrainingSet, *, seed: int, device: torch.device) -> None:
         self.settings = settings
-        self.data = data.resized(settings.image_size)
         self.seed = seed
         self.device = device
         self._synthesis = settings.synthesis.build()
@@ -34,6 +33,7 @@ class BatchSampler:
         count = 0 if data.generated is None else len(data.generated)
         self._origins = np.full(count, -1) if data.origins is None else data.origins
         self._weak = np.full(count, settings.supervision == "box") if data.weak is None else data.weak
+        self.data = replace(data, weak=None if data.generated is None else self._weak).resized(settings.image_size)
         self._textures = self.data.normals if directory is None else load_textures(directory, settings.image_size)
 
     def batch(self, step: int) -> TrainingBatch:
@@ -49,36 +49,77 @@ class BatchSampler:
         if self.data.generated is None or self.data.masks is None:
             return replace(batch, step=step)
         rows = torch.randint(len(self.data.generated), (size,), generator=generator).numpy()
-        generated = self._generated(self.data.generated[rows], self.data.masks[rows], rows=rows, angles=angles)
+        generated = self._generated(self.data.generated, self.data.masks, rows=rows, angles=angles, generator=generator)
         from_generated = (shares[2] < settings.generated_share).to(self.device)
         return replace(_choose(from_generated & ~as_normal, generated, batch), step=step)
 
     def _painted(self, angles: Tensor, generator: torch.Generator) -> TrainingBatch:
         """Return normal photos with Perlin + texture anomalies and exact masks."""
         rows = torch.randint(len(self.data.normals), angles.shape, generator=generator).numpy()
-        normals = _turn(self._on_device(self.data.normals[rows]), angles)
+        squares = self._squares(rows, None, generator)
+        normals = _turn(self._on_device(squares.cut(self.data.normals, rows)), angles)
         rows = torch.randint(len(self._textures), angles.shape, generator=generator).numpy()
-        shown, mask = self._synthesis.paint(normals, self._on_device(self._textures[rows]), generator=generator)
+        textures = self._on_device(squares.cut(self._textures, rows))
+        shown, mask = self._synthesis.paint(normals, textures, generator=generator)
         exact = torch.zeros(len(angles), 1, 1, 1, device=self.device)
         return TrainingBatch(shown, normals, torch.ones_like(mask), mask, exact)
 
     def _generated(
-        self, photos: NDArray[Any], masks: NDArray[Any], *, rows: NDArray[Any], angles: Tensor
+        self,
+        photos: NDArray[Any],
+        masks: NDArray[Any],
+        *,
+        rows: NDArray[Any],
+        angles: Tensor,
+        generator: torch.Generator,
     ) -> TrainingBatch:
         """Return generated photos with their labels; the target is the photo's origin where it is known."""
         origins = self._origins[rows]
-        shown = self._on_device(photos)
-        mask = torch.from_numpy(masks != 0).to(self.device, torch.float32)[:, None]
+        squares = self._squares(rows, masks, generator)
+        shown = self._on_device(squares.cut(photos, rows))
+        mask = torch.from_numpy(squares.cut(masks, rows) != 0).to(self.device, torch.float32)[:, None]
         has_origin = _column(origins >= 0, self.device)
-        target = torch.where(has_origin, self._on_device(self.data.normals[origins]), shown)
+        target = torch.where(has_origin, self._on_device(squares.cut(self.data.normals, origins)), shown)
         turned = _turn(torch.cat((shown, target, mask), dim=1), angles)
         shown, target, mask = turned[:, :3], turned[:, 3:6], (turned[:, 6:] > 0.5).float()
         known = torch.where(has_origin, torch.ones_like(mask), 1 - mask)
         return TrainingBatch(shown, target, known, mask, _column(self._weak[rows], self.device).float())
 
+    def _squares(self, rows: NDArray[Any], masks: NDArray[Any] | None, generator: torch.Generator) -> "_Squares":
+        """Return which square of each photo is learned from: one that holds a random anomalous pixel of its mask."""
+        side, crop = self.settings.image_size, self.settings.crop_size
+        if crop is None:
+            return _Squares(np.zeros((len(rows), 2), np.int64), side)
+        chances = torch.rand(3, len(rows), generator=generator).numpy()
+        corners = np.floor(chances[:2].T * (side - crop + 1)).astype(np.int64)
+        if masks is None:
+            return _Squares(corners, crop)
+        for index, row in enumerate(rows):
+            anomalous = np.argwhere(masks[row])
+            pixel = anomalous[int(chances[2, index] * len(anomalous))]
+            first, last = np.maximum(pixel - crop + 1, 0), np.minimum(pixel, side - crop)
+            corners[index] = first + np.floor(chances[:2, index] * (last - first + 1)).astype(np.int64)
+        return _Squares(corners, crop)
+
     def _on_device(self, photos: NDArray[Any]) -> ImageBatch:
         """Return uint8 (B, H, W, 3) as [0, 1] (B, 3, H, W)."""
         return torch.from_numpy(photos).to(self.device).permute(0, 3, 1, 2).contiguous().float() / 255
+
+
+@dataclass(frozen=True)
+class _Squares:
+    """One square of each photo of a batch."""
+
+    corners: NDArray[np.int64]
+    """(B, 2): top and left."""
+    side: int
+
+    def cut(self, photos: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
+        """Return the squares (B, side, side, ...) of photos (N, H, W, ...) in these rows."""
+        if photos.shape[1:3] == (self.side, self.side):
+            return photos[rows]
+        found = zip(rows, self.corners, strict=True)
+        return np.stack([photos[row, y : y + self.side, x : x + self.side] for row, (y, x) in found])
 
 
 def _turn(images: Tensor, angles: Tensor) -> Tensor:

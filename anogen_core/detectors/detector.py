@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from anogen_core.arrays import ImageBatch
@@ -24,6 +24,12 @@ class BatchSettings(Settings):
     kind: str
     image_size: Annotated[int, Field(ge=32, multiple_of=32)] = 256
     """Side in pixels of the square that every photo is resized to."""
+    # Defaults that came later are left out of what identifies a detector: those trained before are found again.
+    crop_size: Annotated[
+        Annotated[int, Field(ge=32, multiple_of=32)] | None, Field(exclude_if=lambda crop_size: crop_size is None)
+    ] = None
+    """Learn from random squares of this side of the resized photos, at an anomaly where there is one: as sharp as
+    `image_size`, as fast as `crop_size`. Detection looks at whole photos. Default: so does learning."""
     steps: PositiveInt
     """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=2)] = 16
@@ -43,10 +49,15 @@ class BatchSettings(Settings):
     """How to paint the Perlin + texture anomalies."""
     checkpoint_every: PositiveInt = 200
     """Steps between two checkpoints of the training."""
-    # The default is left out of what identifies a detector: those trained before there was a choice are found again.
     precision: Annotated[Literal["fp32", "bf16"], Field(exclude_if=lambda precision: precision == "fp32")] = "fp32"
     """Arithmetic of the networks in training. bf16 keeps weights, batch statistics, losses and predictions in fp32; it
     is faster on processors that multiply it (AMX, AVX-512 BF16, GPUs since Ampere) and slower on others."""
+
+    @model_validator(mode="after")
+    def _check_crop(self) -> Self:
+        if self.crop_size is not None and self.crop_size > self.image_size:
+            raise ValueError(f"crop_size: expected at most image_size ({self.image_size}), found {self.crop_size}")
+        return self
 
     def arithmetic(self, device: torch.device, *, learning: bool) -> AbstractContextManager[None]:
         """Return the context that networks run in: mixed precision where it is set and the detector is learning."""

@@ -125,7 +125,7 @@ class Fpn(Detector):
         """Return P(anomalous), (B, 1, H, W)."""
         with self.settings.arithmetic(images.device, learning=self.training):
             logits = self.pyramid(self.backbone(images * 2 - 1))
-        return F.interpolate(logits.float(), size=images.shape[2:], mode="bilinear", align_corners=False).sigmoid()
+        return to_map(logits, images.shape[2:])
 
     def image_scores(self, maps: Tensor) -> Tensor:
         """Return the mean of the greatest values: 100 at 256 px, in proportion to the area at other sizes."""
@@ -171,14 +171,22 @@ class _Pyramid(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return logits (B, 1, h, w) at the resolution of the finest features; these come first."""
-        above: Tensor | None = None
-        total: Tensor | None = None
-        for lateral, smooth, own in reversed(list(zip(self.lateral, self.smooth, features, strict=True))):
-            merged = lateral(own) if above is None else lateral(own) + _resized(above, own)
-            said = smooth(merged)
-            total = said if total is None else said + _resized(total, own)
-            above = merged
-        return self.head(total)
+        return self.head(self.merge(features))
+
+    def merge(self, features: list[Tensor]) -> Tensor:
+        """Return what all scales say (B, width, h, w), at the resolution of the finest."""
+        *finer, (lateral, smooth, own) = zip(self.lateral, self.smooth, features, strict=True)
+        above = lateral(own)
+        total = smooth(above)
+        for lateral, smooth, own in reversed(finer):
+            above = lateral(own) + _resized(above, own)
+            total = smooth(above) + _resized(total, own)
+        return total
+
+
+def to_map(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return P(anomalous), (B, 1, H, W), of logits (B, 1, h, w) at the resolution (H, W)."""
+    return F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False).sigmoid()
 
 
 def save_weights(detector: Fpn, target: Path) -> None:

@@ -60,15 +60,20 @@ class TrainingSet:
     def resized(self, size: int) -> "TrainingSet":
         """Return the set with square photos of this side in pixels.
 
-        Masks grow outward to whole pixels: what is outside a reduced box is certainly outside the box.
+        Boxes grow outward to whole pixels: what is outside a reduced box is certainly outside the box. Exact masks
+        keep the pixels of which they cover half, or the one they cover most, so that outlines stay where they are.
         """
         return TrainingSet(
             normals=resize_photos(self.normals, size),
             generated=None if self.generated is None else resize_photos(self.generated, size),
-            masks=None if self.masks is None else np.stack([_resize_mask(mask, size) for mask in self.masks]),
+            masks=None if self.masks is None else self._resized_masks(self.masks, size),
             origins=self.origins,
             weak=self.weak,
         )
+
+    def _resized_masks(self, masks: NDArray[Any], size: int) -> NDArray[np.bool_]:
+        weak = np.ones(len(masks), bool) if self.weak is None else self.weak
+        return np.stack([_resize_mask(mask, size, outward=box) for mask, box in zip(masks, weak, strict=True)])
 
     def digest(self) -> str:
         """Return 32 hex digits that identify all arrays."""
@@ -95,11 +100,12 @@ def resize_photos(photos: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.stack([cv2.resize(photo, (size, size), interpolation=method) for photo in photos]).astype(np.uint8)
 
 
-def _resize_mask(mask: NDArray[Any], size: int) -> NDArray[np.bool_]:
-    """Return True for every pixel that the mask touches."""
-    anomalous = (mask != 0).astype(np.float32)
+def _resize_mask(mask: NDArray[Any], size: int, *, outward: bool) -> NDArray[np.bool_]:
+    """Return True for every pixel that the mask touches, or for those that it mostly covers."""
     method = cv2.INTER_AREA if min(mask.shape) >= size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(anomalous, (size, size), interpolation=method) > 0, dtype=np.bool_)
+    covered = cv2.resize((mask != 0).astype(np.float32), (size, size), interpolation=method)
+    least = np.finfo(np.float32).tiny if outward else min(0.5, covered.max())
+    return np.asarray(covered >= least, dtype=np.bool_)
 
 
 def _check_photos(name: str, photos: NDArray[Any]) -> None:

@@ -1,23 +1,30 @@
 """Training of the weights that the feature pyramid starts from: it segments drawn defects on drawn surfaces.
 
-python -m anogen_core.pretraining.segmenter --work WORK --out DIRECTORY [--minutes N] [--steps N] [--photos DIRECTORY]
+python -m anogen_core.pretraining.segmenter --work WORK --out FILE [--minutes N] [--steps N] [--photos DIRECTORY]
+
+While it learns it also has to name the surface and the kind of defect, by two layers that are not kept: what tells one
+surface from another is what a detector needs on photos.
 """
 
 import argparse
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
-from torch import Tensor
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
 
 from anogen_core.arrays import ImageBatch
-from anogen_core.detectors.detector import TrainingBatch
-from anogen_core.detectors.fpn import Fpn, FpnSettings, save_weights
+from anogen_core.detectors.destseg_networks import fill_weights
+from anogen_core.detectors.fpn import Fpn, FpnSettings, save_weights, to_map
+from anogen_core.detectors.losses import dice_loss, focal_loss
 from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
@@ -29,16 +36,20 @@ _STRONGEST_NOISE = 0.03
 
 
 class SegmenterTraining(Settings):
-    """How the weights are trained; the defaults made those that ship."""
+    """How the weights are trained."""
 
-    steps: int = 5000
+    steps: int = 10000
     """Optimisation steps."""
-    batch_size: int = 12
+    batch_size: int = 24
     """Windows of scenes per step."""
-    size: int = 128
+    size: int = 96
     """Side in pixels that a window is shown at."""
-    smallest_window: int = 80
+    smallest_window: int = 64
     """Side of the smallest window in pixels of a scene; the largest is the scene."""
+    bundled_start: bool = False
+    """Go on from the weights that come with AnoGen instead of from random ones."""
+    naming: NonNegativeFloat = 0.3
+    """Weight of naming surface and defect, beside finding the defect."""
     flawless_share: float = 0.4
     """Share of windows that show the scene without its defect."""
     learning_rate: float = 1.5e-3
@@ -54,45 +65,99 @@ class SegmenterTrainer:
     name = "segmenter"
 
     def __init__(self, corpus: Corpus, settings: SegmenterTraining) -> None:
-        self.detector = FpnSettings(pretrained=False, steps=settings.steps).build()
-        self.detector.initialise(torch_generator(derive_seed(settings.seed, "segmenter")))
+        generator = torch_generator(derive_seed(settings.seed, "segmenter"))
+        self.detector = FpnSettings(pretrained=settings.bundled_start, steps=settings.steps).build()
+        self.detector.initialise(generator)
         self.detector.train()
         self._corpus, self._settings = corpus, settings
-        self._optimizer = torch.optim.AdamW(self.detector.parameters(), lr=settings.learning_rate, weight_decay=1e-2)
+        self._names = _Names(corpus, deepest=self.detector.backbone.channels[-1], width=self.detector.settings.width)
+        fill_weights(self._names, generator)
+        self._parameters = [*self.detector.parameters(), *self._names.parameters()]
+        self._optimizer = torch.optim.AdamW(self._parameters, lr=settings.learning_rate, weight_decay=1e-2)
 
     def train_step(self, step: int) -> Float[Tensor, ""]:
         """Take one step and return its loss."""
         settings = self._settings
         rng = numpy_generator(derive_seed(settings.seed, self.name, step))
-        images, masks = window_batch(self._corpus, rng, settings)
-        everywhere = torch.ones_like(masks)
-        batch = TrainingBatch(images, images, everywhere, masks, torch.zeros(len(images), 1, 1, 1))
-        loss = torch.stack(list(self.detector.losses(batch).values())).sum()
+        windows = window_batch(self._corpus, rng, settings)
+        features = self.detector.backbone(windows.images * 2 - 1)
+        merged = self.detector.pyramid.merge(features)
+        probability = to_map(self.detector.pyramid.head(merged), windows.masks.shape[2:])
+        loss = focal_loss(probability, windows.masks) + dice_loss(
+            probability, windows.masks, weights=torch.ones_like(windows.masks)
+        )
+        loss = loss + settings.naming * self._names.loss(features[-1], merged, windows)
         for group in self._optimizer.param_groups:
             group["lr"] = settings.learning_rate * learning_rate_factor(step, settings.steps)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.detector.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
         return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser state."""
-        return {"detector": self.detector.state_dict(), "optimizer": self._optimizer.state_dict()}
+        return {
+            "detector": self.detector.state_dict(),
+            "names": self._names.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back weights and optimiser state."""
         self.detector.load_state_dict(state["detector"])
+        self._names.load_state_dict(state["names"])
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-def window_batch(
-    corpus: Corpus, rng: np.random.Generator, settings: SegmenterTraining
-) -> tuple[ImageBatch, Float[Tensor, "B 1 H W"]]:
-    """Return random windows in [0, 1] as a camera may see them, and the masks of their defects."""
-    windows = [_window(corpus, int(rng.integers(len(corpus.masks))), rng, settings) for _ in range(settings.batch_size)]
+@dataclass(frozen=True)
+class Windows:
+    """A batch of windows as a camera may see them."""
+
+    images: ImageBatch
+    """In [0, 1]."""
+    masks: Float[Tensor, "B 1 H W"]
+    """1 where anomalous."""
+    scenes: list[int]
+    """Which scene of the corpus each one shows."""
+
+
+@final
+class _Names(nn.Module):
+    """Names the surface of a window from the deepest features, and the defect of each anomalous pixel."""
+
+    def __init__(self, corpus: Corpus, *, deepest: int, width: int) -> None:
+        super().__init__()
+        materials, defects = sorted(set(corpus.materials)), sorted({d for d in corpus.defects if d is not None})
+        self.material = nn.Conv2d(deepest, len(materials), kernel_size=1)
+        self.defect = nn.Conv2d(width, max(1, len(defects)), kernel_size=1)
+        self._materials = torch.tensor([materials.index(m) for m in corpus.materials])
+        self._defects = torch.tensor([0 if d is None else defects.index(d) for d in corpus.defects])
+
+    def loss(self, deepest: Tensor, merged: Tensor, windows: Windows) -> Float[Tensor, ""]:
+        """Return the cross-entropies of surface and defect; each window with a defect counts alike.
+
+        Args:
+            deepest: Features of the coarsest scale (B, C, h, w).
+            merged: Features of the finest (B, W, h, w).
+            windows: What they were made from.
+        """
+        said = self.material(deepest.mean(dim=(2, 3), keepdim=True)).flatten(1)
+        surface = F.cross_entropy(said, self._materials[windows.scenes])
+        masks = F.interpolate(windows.masks, size=merged.shape[2:], mode="area")
+        area = masks.sum(dim=(1, 2, 3))
+        labels = self._defects[windows.scenes][:, None, None].expand(-1, *merged.shape[2:])
+        errors = F.cross_entropy(self.defect(merged), labels, reduction="none")[:, None]
+        each = (errors * masks).sum(dim=(1, 2, 3)) / area.clamp(min=1)
+        return surface + (each * (area >= 1)).sum() / (area >= 1).sum().clamp(min=1)
+
+
+def window_batch(corpus: Corpus, rng: np.random.Generator, settings: SegmenterTraining) -> Windows:
+    """Return random windows."""
+    scenes = [int(rng.integers(len(corpus.masks))) for _ in range(settings.batch_size)]
+    windows = [_window(corpus, index, rng, settings) for index in scenes]
     images = torch.from_numpy(np.stack([image for image, _ in windows])).permute(0, 3, 1, 2).contiguous()
-    return images, torch.from_numpy(np.stack([mask for _, mask in windows]))[:, None]
+    return Windows(images, torch.from_numpy(np.stack([mask for _, mask in windows]))[:, None], scenes)
 
 
 def _window(
@@ -170,13 +235,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--steps", type=int, default=SegmenterTraining().steps)
+    parser.add_argument("--bundled-start", action="store_true", help="go on from the weights that come with AnoGen")
     parser.add_argument("--photos", type=Path)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     train_segmenter(
         given.work,
         given.out,
-        settings=SegmenterTraining(steps=given.steps),
+        settings=SegmenterTraining(steps=given.steps, bundled_start=given.bundled_start),
         corpus=CorpusSettings(photos=None if given.photos is None else str(given.photos.resolve())),
         minutes=given.minutes,
     )

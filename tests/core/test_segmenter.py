@@ -25,8 +25,10 @@ def test_windows_are_photos_and_masks(corpus: Corpus) -> None:
     """In the range of a photo, of one size; some show a defect, some the same scenes without one."""
     settings = SegmenterTraining(batch_size=40, size=64)
 
-    images, masks = window_batch(corpus, numpy_generator(0), settings)
+    windows = window_batch(corpus, numpy_generator(0), settings)
 
+    images, masks = windows.images, windows.masks
+    assert len(windows.scenes) == 40
     assert images.shape == (40, 3, 64, 64)
     assert masks.shape == (40, 1, 64, 64)
     assert 0 <= images.min() < images.max() <= 1
@@ -50,7 +52,8 @@ def test_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
 
 def test_the_weights_that_ship_find_drawn_defects(corpus: Corpus) -> None:
     """On scenes that they have not seen, far better than random weights: this is what a detector starts with."""
-    images, masks = window_batch(corpus, numpy_generator(1), SegmenterTraining(batch_size=64, flawless_share=0))
+    windows = window_batch(corpus, numpy_generator(1), SegmenterTraining(batch_size=64, flawless_share=0))
+    images, masks = windows.images, windows.masks
 
     def separation(*, pretrained: bool) -> float:
         detector: Fpn = FpnSettings(pretrained=pretrained, steps=1).build()

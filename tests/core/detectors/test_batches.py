@@ -106,16 +106,65 @@ def test_resizing_grows_masks_outward() -> None:
     assert small.normals.mean() == pytest.approx(data.normals.mean(), abs=1)
 
 
-def test_a_single_anomalous_pixel_survives_reduction() -> None:
+def test_exact_masks_keep_their_outline_when_they_shrink() -> None:
+    """A disc covers the same share of the photo at half the size, where a box grows."""
+    data = _data(size=64)
+    rows, columns = np.mgrid[:64, :64]
+    disc = (rows - 30.3) ** 2 + (columns - 33.1) ** 2 < 5.5**2
+
+    def area(*, weak: bool) -> float:
+        flags = np.full(8, weak)
+        small = TrainingSet(data.normals, data.generated, np.stack([disc] * 8), weak=flags).resized(32)
+        assert small.masks is not None
+        return float(small.masks[0].mean() / disc.mean())
+
+    assert area(weak=False) == pytest.approx(1, abs=0.15)
+    assert area(weak=True) > 1.2
+
+
+@pytest.mark.parametrize("weak", [True, False])
+def test_a_single_anomalous_pixel_survives_reduction(weak: bool) -> None:  # noqa: FBT001
     """A mask of one pixel still marks one pixel after the photo shrinks to a quarter."""
     data = _data(size=64)
     masks = np.zeros((8, 64, 64), bool)
     masks[:, 5, 5] = True
 
-    small = TrainingSet(data.normals, data.generated, masks).resized(16)
+    small = TrainingSet(data.normals, data.generated, masks, weak=np.full(8, weak)).resized(16)
 
     assert small.masks is not None
     assert small.masks.sum(axis=(1, 2)).tolist() == [1] * 8
+
+
+def test_crops_are_of_the_whole_photo_and_hold_the_anomaly() -> None:
+    """Each generated sample shows the anomaly somewhere in the square, its target the same square; all places occur."""
+    settings = {"image_size": 64, "crop_size": 32, "normal_share": 0.0, "generated_share": 1.0}
+    batch = _sampler(_data(size=64), **settings).batch(0)
+
+    assert batch.shown.shape == (64, 3, 32, 32)
+    assert batch.mask.shape == (64, 1, 32, 32)
+    changed = (batch.shown != batch.target).any(dim=1, keepdim=True)
+    assert not changed[batch.mask == 0].any()
+    areas = batch.mask.sum(dim=(1, 2, 3))
+    assert areas.min() >= 1
+    assert areas.max() == 64
+    assert len(set(batch.mask.flatten(1).argmax(dim=1).tolist())) > 20
+
+
+def test_painted_crops_come_from_all_over_the_photo() -> None:
+    """Normal photos, too, are learned from in squares: all parts of a gradient are seen."""
+    gradient = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, None, :, None], (4, 64, 64, 3)).copy()
+    batch = _sampler(TrainingSet(gradient), image_size=64, crop_size=32, normal_share=1.0).batch(0)
+
+    left = (batch.shown[:, 0, 0, 0] * 255).round()
+    assert batch.shown.shape == (64, 3, 32, 32)
+    assert left.min() < 5
+    assert left.max() > 27
+
+
+def test_a_crop_larger_than_the_photo_is_refused() -> None:
+    """With both numbers."""
+    with pytest.raises(ValueError, match=r"crop_size: expected at most image_size \(64\), found 96"):
+        DraemSettings(steps=1, image_size=64, crop_size=96)
 
 
 def test_digest_depends_on_every_array() -> None:
