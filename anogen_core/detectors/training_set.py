@@ -61,7 +61,7 @@ class TrainingSet:
         """Return the set with square photos of this side in pixels.
 
         Boxes grow outward to whole pixels: what is outside a reduced box is certainly outside the box. Exact masks
-        keep the pixels of which they cover half, or the one they cover most, so that outlines stay where they are.
+        keep their outline, and lines thinner than a pixel stay in one piece.
         """
         return TrainingSet(
             normals=resize_photos(self.normals, size),
@@ -101,11 +101,15 @@ def resize_photos(photos: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _resize_mask(mask: NDArray[Any], size: int, *, outward: bool) -> NDArray[np.bool_]:
-    """Return True for every pixel that the mask touches, or for those that it mostly covers."""
+    """Return True for every pixel that the mask touches, or for those that it covers as its outline asks for.
+
+    These are pixels covered at least half as much as the best covered one beside them: half of a pixel at the edge of a
+    wide defect, while one that is thinner than a pixel stays in one piece.
+    """
     method = cv2.INTER_AREA if min(mask.shape) >= size else cv2.INTER_LINEAR
     covered = cv2.resize((mask != 0).astype(np.float32), (size, size), interpolation=method)
-    least = np.finfo(np.float32).tiny if outward else min(0.5, covered.max())
-    return np.asarray(covered >= least, dtype=np.bool_)
+    least = 0 if outward else cv2.dilate(covered, np.ones((3, 3), np.uint8)) / 2
+    return np.asarray((covered > 0) & (covered >= least), dtype=np.bool_)
 
 
 def _check_photos(name: str, photos: NDArray[Any]) -> None:

@@ -1,5 +1,6 @@
 """Training sets and the batches drawn from them."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -120,6 +121,22 @@ def test_exact_masks_keep_their_outline_when_they_shrink() -> None:
 
     assert area(weak=False) == pytest.approx(1, abs=0.15)
     assert area(weak=True) > 1.2
+
+
+def test_a_thin_line_stays_in_one_piece_when_it_shrinks() -> None:
+    """A slanted crack of one pixel at a quarter of the size: one component from end to end, hardly wider than that."""
+    crack = np.zeros((64, 64), np.uint8)
+    cv2.line(crack, (5, 9), (58, 41), color=1, thickness=1)
+    data = _data(size=64)
+
+    small = TrainingSet(data.normals, data.generated, np.stack([crack] * 8), weak=np.zeros(8, bool)).resized(16)
+
+    assert small.masks is not None
+    parts, labels = cv2.connectedComponents(small.masks[0].astype(np.uint8), connectivity=8)
+    assert parts == 2
+    columns = np.flatnonzero(labels.any(axis=0))
+    assert (columns[0], columns[-1]) == (1, 14)
+    assert small.masks[0].sum() <= 20
 
 
 @pytest.mark.parametrize("weak", [True, False])
