@@ -90,7 +90,7 @@ class BatchSampler:
         side, crop = self.settings.image_size, self.settings.crop_size
         if crop is None:
             return _Squares(np.zeros((len(rows), 2), np.int64), side)
-        chances = torch.rand(3, len(rows), generator=generator).numpy()
+        chances = torch.rand(3, len(rows), generator=generator).double().numpy()
         corners = np.floor(chances[:2].T * (side - crop + 1)).astype(np.int64)
         if masks is None:
             return _Squares(corners, crop)
