@@ -24,7 +24,10 @@ class BatchSettings(Settings):
     kind: str
     image_size: Annotated[int, Field(ge=32, multiple_of=32)] = 256
     """Side in pixels of the square that every photo is resized to."""
-    crop_size: Annotated[int, Field(ge=32, multiple_of=32)] | None = None
+    # Defaults that came later are left out of what identifies the settings of a detector.
+    crop_size: Annotated[
+        Annotated[int, Field(ge=32, multiple_of=32)] | None, Field(exclude_if=lambda crop_size: crop_size is None)
+    ] = None
     """Learn from random squares of this side of the resized photos, at an anomaly where there is one: as sharp as
     `image_size`, as fast as `crop_size`. Detection looks at whole photos. Default: so does learning."""
     steps: PositiveInt
@@ -46,7 +49,6 @@ class BatchSettings(Settings):
     """How to paint the Perlin + texture anomalies."""
     checkpoint_every: PositiveInt = 200
     """Steps between two checkpoints of the training."""
-    # The default is left out of what identifies a detector: those trained before there was a choice are found again.
     precision: Annotated[Literal["fp32", "bf16"], Field(exclude_if=lambda precision: precision == "fp32")] = "fp32"
     """Arithmetic of the networks in training. bf16 keeps weights, batch statistics, losses and predictions in fp32; it
     is faster on processors that multiply it (AMX, AVX-512 BF16, GPUs since Ampere) and slower on others."""
