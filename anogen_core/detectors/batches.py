@@ -86,23 +86,18 @@ class BatchSampler:
         return TrainingBatch(shown, target, known, mask, _column(self._weak[rows], self.device).float())
 
     def _squares(self, rows: NDArray[Any], masks: NDArray[Any] | None, generator: torch.Generator) -> "_Squares":
-        """Return which square of each photo is learned from: one that holds a random anomalous pixel of its mask.
-
-        Squares that would reach over the border are moved to it. So borders are seen often: there networks see no
-        further, and what they see only when they look at whole photos they take for defects.
-        """
+        """Return which square of each photo is learned from: one that holds a random anomalous pixel of its mask."""
         side, crop = self.settings.image_size, self.settings.crop_size
         if crop is None:
             return _Squares(np.zeros((len(rows), 2), np.int64), side)
         chances = torch.rand(3, len(rows), generator=generator).double().numpy()
-        first = np.full((len(rows), 2), -(crop // 4))
-        last = np.full((len(rows), 2), side - crop + crop // 4)
+        first, last = np.zeros((len(rows), 2), np.int64), np.full((len(rows), 2), side - crop)
         for index, mask in enumerate([] if masks is None else masks[rows]):
             anomalous = np.argwhere(mask)
             pixel = anomalous[int(chances[2, index] * len(anomalous))]
             first[index], last[index] = np.maximum(first[index], pixel - crop + 1), np.minimum(last[index], pixel)
         corners = first + np.floor(chances[:2].T * (last - first + 1)).astype(np.int64)
-        return _Squares(corners.clip(0, side - crop), crop)
+        return _Squares(corners, crop)
 
     def _on_device(self, photos: NDArray[Any]) -> ImageBatch:
         """Return uint8 (B, H, W, 3) as [0, 1] (B, 3, H, W)."""

@@ -168,15 +168,15 @@ def test_crops_are_of_the_whole_photo_and_hold_the_anomaly() -> None:
 
 
 def test_painted_crops_come_from_all_over_the_photo() -> None:
-    """Normal photos, too, are learned from in squares: all parts of a gradient are seen, its borders often."""
+    """Normal photos, too, are learned from in squares: all parts of a gradient are seen."""
     gradient = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, None, :, None], (4, 64, 64, 3)).copy()
     batch = _sampler(TrainingSet(gradient), image_size=64, crop_size=32, normal_share=1.0).batch(0)
 
     left = (batch.shown[:, 0, 0, 0] * 255).round()
     assert batch.shown.shape == (64, 3, 32, 32)
+    assert left.min() < 5
+    assert left.max() > 27
     assert len(set(left.tolist())) > 15
-    assert 5 <= (left == 0).sum() <= 20
-    assert 5 <= (left == 32).sum() <= 20
 
 
 def test_a_crop_larger_than_the_photo_is_refused() -> None:
