@@ -52,7 +52,8 @@ def main() -> None:
 
 
 def _compare(dataset: str, images: int) -> dict[str, float]:
-    rows = [row for row in Dataset(dataset).ledger() if row.outcome is Outcome.MADE]
+    stored = Dataset(dataset)
+    rows = [row for row in stored.ledger() if row.outcome is Outcome.MADE]
     chosen = [rows[i * len(rows) // images] for i in range(min(images, len(rows)))]
     identical, changed, inside, most = 0, 0, 0, 0
     for row in chosen:
@@ -60,7 +61,7 @@ def _compare(dataset: str, images: int) -> dict[str, float]:
         difference = np.abs(again.image.astype(np.int16) - again.stored).max(axis=2)
         identical += again.identical
         changed += int((difference > 0).sum())
-        inside += int((Dataset(dataset).box_mask(row.row) > 0).sum())
+        inside += int((stored.box_mask(row.row) > 0).sum())
         most = max(most, int(difference.max()))
     return {"images": len(chosen), "identical": identical, "share": changed / inside, "most": most}
 

@@ -1,6 +1,7 @@
 """Training of the weights that the feature pyramid starts from: it segments drawn defects on drawn surfaces.
 
-python -m anogen_core.pretraining.segmenter --work WORK --out FILE [--minutes N] [--steps N] [--photos DIRECTORY]
+python -m anogen_core.pretraining.segmenter --work WORK --out FILE [--minutes N] [--steps N] [--bundled-start]
+    [--photos DIRECTORY]
 
 While it learns it also has to name the surface and the kind of defect, by two layers that are not kept: what tells one
 surface from another is what a detector needs on photos.

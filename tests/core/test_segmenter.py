@@ -9,7 +9,7 @@ import torch
 from anogen_core.detectors import FpnSettings
 from anogen_core.detectors.fpn import Fpn
 from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
-from anogen_core.pretraining.segmenter import SegmenterTraining, train_segmenter, window_batch
+from anogen_core.pretraining.segmenter import SegmenterTrainer, SegmenterTraining, train_segmenter, window_batch
 from anogen_core.seeding import numpy_generator, torch_generator
 
 UNSEEN = CorpusSettings(num_scenes=48, scene_size=160, seed=12345)
@@ -48,6 +48,20 @@ def test_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert (tmp_path / "a.safetensors").stat().st_size < 0.6 * sum(v.nbytes for v in expected.values())
+
+
+def test_training_can_go_on_from_the_weights_that_ship(corpus: Corpus) -> None:
+    """Before its first step it is the detector that ships; otherwise it is not."""
+    shipped: Fpn = FpnSettings(steps=1).build()
+    shipped.initialise(torch_generator(0))
+
+    def begun(*, bundled_start: bool) -> dict[str, torch.Tensor]:
+        settings = SMALL.model_copy(update={"bundled_start": bundled_start})
+        return SegmenterTrainer(corpus, settings).detector.state_dict()
+
+    expected = shipped.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in begun(bundled_start=True).items())
+    assert not all(torch.equal(value, expected[name]) for name, value in begun(bundled_start=False).items())
 
 
 def test_the_weights_that_ship_find_drawn_defects(corpus: Corpus) -> None:
