@@ -31,7 +31,7 @@ _PHOTO_BACKBONE_RATE = 1e-4
 _BUNDLED_WIDTH = 32
 
 BUNDLED = Path(__file__).parent / "bundled" / "fpn.safetensors"
-"""Weights of a feature pyramid of that width. With other weights raise `DETECTOR_VERSION`: they are another detector."""
+"""Weights of a feature pyramid of that width. With other weights raise `DETECTOR_VERSION`: the detector is another."""
 
 
 class FpnSettings(BatchSettings):
