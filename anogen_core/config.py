@@ -96,9 +96,7 @@ class RunConfig(Settings):
     """Which images are kept."""
     storage: StorageSettings = StorageSettings()
     """How datasets are stored."""
-    detector: DetectorSettings = FpnSettings(
-        image_size=256, crop_size=128, steps=600, batch_size=8, box_threshold=0.3, supervision="mask"
-    )
+    detector: DetectorSettings = FpnSettings()
     """The detector that is trained. The default learns on a CPU in minutes; the paper's are `kind: draem` and
     `destseg`, for a GPU."""
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -110,12 +108,16 @@ class RunConfig(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_base_model(cls, values: Any) -> Any:
-        """Take settings that name no model as those of the bundled one."""
-        model = values.get("base_model") if isinstance(values, dict) else None
-        if isinstance(model, dict) and not model.keys() & {"kind", "directory", "repo"}:
-            return {**values, "base_model": {"kind": "bundled", **model}}
-        return values
+    def _name_kinds(cls, values: Any) -> Any:
+        """Take sections that name no kind as of the default one, unless a field says that another one is meant."""
+        named = dict(values) if isinstance(values, dict) else {}
+        for section, field in cls.model_fields.items():
+            given, own = named.get(section), getattr(type(field.default), "model_fields", {})
+            if isinstance(given, dict) and "kind" in own.keys() - given.keys():
+                others = {name for member in get_args(field.annotation) for name in member.model_fields} - own.keys()
+                if not given.keys() & others:
+                    named[section] = {"kind": own["kind"].default, **given}
+        return named or values
 
     @model_validator(mode="after")
     def _check_output(self) -> "RunConfig":
@@ -205,7 +207,7 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
     """Return the settings that a run left beside its results, for results that may have been moved since.
 
     Fields that an earlier version had and this one has not are left out: results stay readable. Its images started from
-    the normal photo, its feature pyramids from random weights.
+    the normal photo, its feature pyramids from random weights, and they learned from whole photos.
 
     Raises:
         InputError: lists every field that does not validate.
@@ -220,7 +222,7 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
     if isinstance(kept.get("generation"), dict):
         kept["generation"] = {"start": "normal", **kept["generation"]}
     if isinstance(kept.get("detector"), dict) and kept["detector"].get("kind") == "fpn":
-        kept["detector"] = {"pretrained": False, **kept["detector"]}
+        kept["detector"] = {"pretrained": False, "crop_size": None, **kept["detector"]}
     return parse_config(kept, source=source)
 
 
@@ -232,6 +234,10 @@ def _explain(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return f"there is no such field{_suggest(error['loc'])}"
+    if error["type"] == "union_tag_not_found":
+        members = get_args(_follow(error["loc"])[1])
+        kinds = " or ".join(repr(member.model_fields["kind"].default) for member in members)
+        return f"expected a `kind`, {kinds} (found {error['input']!r:.60})"
     found = "" if error["type"] == "missing" else f" (found {error['input']!r:.60})"
     return f"{message}{found}"
 

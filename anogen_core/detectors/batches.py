@@ -38,25 +38,37 @@ class BatchSampler:
 
     def batch(self, step: int) -> TrainingBatch:
         """Return the samples of a step, counted from 0."""
-        settings, size = self.settings, self.settings.batch_size
+        settings, (side, size) = self.settings, self._view(step)
         generator = torch_generator(derive_seed(self.seed, "step", step))
         shares = torch.rand(3, size, 1, 1, 1, generator=generator)
         angles = math.pi / 2 * (2 * torch.rand(size, generator=generator) - 1)
         angles = torch.where(shares[0].flatten() < settings.rotate_share, angles, 0.0)
         as_normal = (shares[1] < settings.normal_share).to(self.device)
-        painted = self._painted(angles, generator)
+        painted = self._painted(side, angles, generator)
         batch = _choose(as_normal, _without_anomaly(painted), painted)
         if self.data.generated is None or self.data.masks is None:
             return replace(batch, step=step)
         rows = torch.randint(len(self.data.generated), (size,), generator=generator).numpy()
-        generated = self._generated(self.data.generated, self.data.masks, rows=rows, angles=angles, generator=generator)
+        squares = self._squares(side, rows, self.data.masks, generator)
+        generated = self._generated(self.data.generated, self.data.masks, rows=rows, squares=squares, angles=angles)
         from_generated = (shares[2] < settings.generated_share).to(self.device)
         return replace(_choose(from_generated & ~as_normal, generated, batch), step=step)
 
-    def _painted(self, angles: Tensor, generator: torch.Generator) -> TrainingBatch:
+    def _view(self, step: int) -> tuple[int, int]:
+        """Return the side of the squares that a step looks at and their number: about as many pixels in every step."""
+        settings = self.settings
+        whole, crop, size = settings.image_size, settings.crop_size, settings.batch_size
+        if crop is None or crop >= whole:
+            return whole, size
+        chance = torch.rand((), generator=torch_generator(derive_seed(self.seed, "whole", step)))
+        if chance < settings.whole_share:
+            return whole, max(2, round(size * (crop / whole) ** 2))
+        return crop, size
+
+    def _painted(self, side: int, angles: Tensor, generator: torch.Generator) -> TrainingBatch:
         """Return normal photos with Perlin + texture anomalies and exact masks."""
         rows = torch.randint(len(self.data.normals), angles.shape, generator=generator).numpy()
-        squares = self._squares(rows, None, generator)
+        squares = self._squares(side, rows, None, generator)
         normals = _turn(self._on_device(squares.cut(self.data.normals, rows)), angles)
         rows = torch.randint(len(self._textures), angles.shape, generator=generator).numpy()
         textures = self._on_device(squares.cut(self._textures, rows))
@@ -70,12 +82,11 @@ class BatchSampler:
         masks: NDArray[Any],
         *,
         rows: NDArray[Any],
+        squares: "_Squares",
         angles: Tensor,
-        generator: torch.Generator,
     ) -> TrainingBatch:
         """Return generated photos with their labels; the target is the photo's origin where it is known."""
         origins = self._origins[rows]
-        squares = self._squares(rows, masks, generator)
         shown = self._on_device(squares.cut(photos, rows))
         mask = torch.from_numpy(squares.cut(masks, rows) != 0).to(self.device, torch.float32)[:, None]
         has_origin = _column(origins >= 0, self.device)
@@ -85,10 +96,12 @@ class BatchSampler:
         known = torch.where(has_origin, torch.ones_like(mask), 1 - mask)
         return TrainingBatch(shown, target, known, mask, _column(self._weak[rows], self.device).float())
 
-    def _squares(self, rows: NDArray[Any], masks: NDArray[Any] | None, generator: torch.Generator) -> "_Squares":
+    def _squares(
+        self, crop: int, rows: NDArray[Any], masks: NDArray[Any] | None, generator: torch.Generator
+    ) -> "_Squares":
         """Return which square of each photo is learned from: one that holds a random anomalous pixel of its mask."""
-        side, crop = self.settings.image_size, self.settings.crop_size
-        if crop is None:
+        side = self.settings.image_size
+        if crop == side:
             return _Squares(np.zeros((len(rows), 2), np.int64), side)
         chances = torch.rand(3, len(rows), generator=generator).double().numpy()
         first, last = np.zeros((len(rows), 2), np.int64), np.full((len(rows), 2), side - crop)

@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from anogen_core.arrays import ImageBatch
@@ -16,20 +16,23 @@ from anogen_core.settings import Settings
 _SCORE_SIZE = 256
 _SCORE_PIXELS = 100
 Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=32, multiple_of=32)]
 
 
 class BatchSettings(Settings):
     """What the settings of every detector say: how long it learns, and from what."""
 
     kind: str
-    image_size: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    image_size: Side = 256
     """Side in pixels of the square that every photo is resized to."""
     # Defaults that came later are left out of what identifies the settings of a detector.
-    crop_size: Annotated[
-        Annotated[int, Field(ge=32, multiple_of=32)] | None, Field(exclude_if=lambda crop_size: crop_size is None)
-    ] = None
+    crop_size: Annotated[Side | None, Field(exclude_if=lambda crop_size: crop_size is None)] = None
     """Learn from random squares of this side of the resized photos, at an anomaly where there is one: as sharp as
-    `image_size`, as fast as `crop_size`. Detection looks at whole photos. Default: so does learning."""
+    `image_size`, as fast as `crop_size`. Detection looks at whole photos; so does learning without it, and where photos
+    are no larger."""
+    whole_share: Annotated[Share, Field(exclude_if=lambda share: share == 0)] = 0
+    """Share of the steps that look at whole photos where the others look at squares of them: at fewer, so that a step
+    takes the same time. They show what squares do not: large defects, and borders as detection meets them."""
     steps: PositiveInt
     """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=2)] = 16
@@ -52,12 +55,6 @@ class BatchSettings(Settings):
     precision: Annotated[Literal["fp32", "bf16"], Field(exclude_if=lambda precision: precision == "fp32")] = "fp32"
     """Arithmetic of the networks in training. bf16 keeps weights, batch statistics, losses and predictions in fp32; it
     is faster on processors that multiply it (AMX, AVX-512 BF16, GPUs since Ampere) and slower on others."""
-
-    @model_validator(mode="after")
-    def _check_crop(self) -> Self:
-        if self.crop_size is not None and self.crop_size > self.image_size:
-            raise ValueError(f"crop_size: expected at most image_size ({self.image_size}), found {self.crop_size}")
-        return self
 
     def arithmetic(self, device: torch.device, *, learning: bool) -> AbstractContextManager[None]:
         """Return the context that networks run in: mixed precision where it is set and the detector is learning."""

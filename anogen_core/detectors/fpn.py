@@ -15,14 +15,14 @@ from typing import Annotated, Literal, final
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from pydantic import Field, PositiveFloat, StrictBool, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, StrictBool, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import MobileNetV2Config, MobileNetV2Model
 
 from anogen_core.arrays import ImageBatch
 from anogen_core.detectors.destseg_networks import fill_weights
-from anogen_core.detectors.detector import BatchSettings, Detector, TrainingBatch, strongest_mean
+from anogen_core.detectors.detector import BatchSettings, Detector, Share, Side, TrainingBatch, strongest_mean
 from anogen_core.detectors.losses import dice_loss, focal_loss, supervised_pixels
 from anogen_core.errors import InputError
 
@@ -35,9 +35,20 @@ BUNDLED = Path(__file__).parent / "bundled" / "fpn.safetensors"
 
 
 class FpnSettings(BatchSettings):
-    """How to build and train the feature pyramid."""
+    """How to build and train the feature pyramid: without a word more it learns on a CPU in minutes."""
 
     kind: Literal["fpn"] = "fpn"
+    steps: PositiveInt = 600
+    """Optimiser steps; 300 are enough with a `backbone_directory`."""
+    batch_size: Annotated[int, Field(ge=2)] = 8
+    """Samples per step."""
+    crop_size: Side | None = 128
+    """Learn from random squares of this side of the resized photos, at an anomaly where there is one. Detection looks
+    at whole photos; so does learning with `null`, and where photos are no larger."""
+    supervision: Literal["box", "mask"] = "mask"
+    """What the labels of generated samples are: pixel masks, or boxes, supervised weakly inside."""
+    box_threshold: Share = 0.3
+    """P(anomalous) above which a pixel inside a box is supervised (tau)."""
     backbone_directory: str | None = None
     """Directory of a MobileNetV2 that transformers loads (config.json and model.safetensors of
     google/mobilenet_v2_1.0_224); the pyramid then starts from random weights."""

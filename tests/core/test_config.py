@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from anogen_core.config import parse_config, stored_config
-from anogen_core.diffusion import BundledModelSettings
 from anogen_core.errors import InputError
 
 
@@ -37,15 +36,40 @@ def test_results_of_an_earlier_version_stay_readable(tmp_path: Path) -> None:
         parse_config(old, source="run.yaml")
 
 
-def test_settings_of_the_bundled_model_need_not_name_it() -> None:
-    """`--set base_model.precision=bf16` is enough; a directory without its kind is still an error."""
+@pytest.mark.parametrize(
+    ("section", "given"),
+    [
+        ("base_model", {"precision": "bf16"}),
+        ("detector", {"steps": 1200}),
+        ("mask_sampler", {"reach": 0.2}),
+        ("runner", {"workers": 2}),
+    ],
+)
+def test_sections_of_the_default_kind_need_not_name_it(section: str, given: dict[str, object]) -> None:
+    """`--set detector.steps=1200` is enough, and changes nothing else."""
     values = {"output": "out", "reader": {"kind": "mvtec", "root": "photos"}}
+    default = parse_config(values, source="run.yaml")
 
-    config = parse_config({**values, "base_model": {"precision": "bf16"}}, source="run.yaml")
+    changed = parse_config({**values, section: given}, source="run.yaml")
 
-    assert config.base_model == BundledModelSettings(precision="bf16")
-    with pytest.raises(InputError, match="base_model"):
-        parse_config({**values, "base_model": {"directory": "sd15"}}, source="run.yaml")
+    wanted = {**default.model_dump(), section: {**getattr(default, section).model_dump(), **given}}
+    assert changed.model_dump() == wanted
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "kinds"),
+    [
+        ("base_model", {"directory": "sd15"}, "'bundled' or 'stable_diffusion'"),
+        ("runner", {"workers": 2, "address": "tcp://10.0.0.1:8786"}, "'threads' or 'dask'"),
+        ("reader", {"root": "photos"}, "'mvtec'"),
+    ],
+)
+def test_a_section_of_another_kind_names_it(section: str, given: dict[str, object], kinds: str) -> None:
+    """The error says which there are."""
+    values = {"output": "out", "reader": {"kind": "mvtec", "root": "photos"}, section: given}
+
+    with pytest.raises(InputError, match=rf"{section}: expected a `kind`, .*{kinds}"):
+        parse_config(values, source="run.yaml")
 
 
 @pytest.mark.parametrize(

@@ -179,10 +179,25 @@ def test_painted_crops_come_from_all_over_the_photo() -> None:
     assert len(set(left.tolist())) > 15
 
 
-def test_a_crop_larger_than_the_photo_is_refused() -> None:
-    """With both numbers."""
-    with pytest.raises(ValueError, match=r"crop_size: expected at most image_size \(64\), found 96"):
-        DraemSettings(steps=1, image_size=64, crop_size=96)
+def test_a_crop_larger_than_the_photo_is_the_photo() -> None:
+    """The same batch as without crops."""
+    crop, whole = (_sampler(_data(size=64), image_size=64, crop_size=side).batch(0) for side in (96, None))
+
+    assert torch.equal(crop.shown, whole.shown)
+    assert torch.equal(crop.mask, whole.mask)
+
+
+def test_some_steps_look_at_whole_photos() -> None:
+    """A quarter of the steps, at a quarter of the samples; which ones follows from the seed and the step."""
+    settings = {"image_size": 64, "crop_size": 32, "whole_share": 0.25, "batch_size": 16}
+    sampler, again = _sampler(_data(size=64), **settings), _sampler(_data(size=64), **settings)
+
+    batches = [sampler.batch(step) for step in range(80)]
+
+    shapes = [tuple(batch.shown.shape) for batch in batches]
+    assert set(shapes) == {(16, 3, 32, 32), (4, 3, 64, 64)}
+    assert 10 <= shapes.count((4, 3, 64, 64)) <= 30
+    assert torch.equal(again.batch(79).shown, batches[79].shown)
 
 
 def test_digest_depends_on_every_array() -> None:
