@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -55,6 +56,10 @@ class BatchSettings(Settings):
     precision: Annotated[Literal["fp32", "bf16"], Field(exclude_if=lambda precision: precision == "fp32")] = "fp32"
     """Arithmetic of the networks in training. bf16 keeps weights, batch statistics, losses and predictions in fp32; it
     is faster on processors that multiply it (AMX, AVX-512 BF16, GPUs since Ampere) and slower on others."""
+
+    def shipped_files(self) -> tuple[Path, ...]:
+        """Return which files that come with AnoGen the detector starts from: others make it another detector."""
+        return ()
 
     def arithmetic(self, device: torch.device, *, learning: bool) -> AbstractContextManager[None]:
         """Return the context that networks run in: mixed precision where it is set and the detector is learning."""

@@ -31,7 +31,7 @@ _PHOTO_BACKBONE_RATE = 1e-4
 _BUNDLED_WIDTH = 32
 
 BUNDLED = Path(__file__).parent / "bundled" / "fpn.safetensors"
-"""Weights of a feature pyramid of that width. With other weights raise `DETECTOR_VERSION`: the detector is another."""
+"""Weights of a feature pyramid of that width."""
 
 
 class FpnSettings(BatchSettings):
@@ -73,6 +73,10 @@ class FpnSettings(BatchSettings):
                 "set pretrained: false for another width"
             )
         return self
+
+    def shipped_files(self) -> tuple[Path, ...]:
+        """Return the weights that come with AnoGen, where the pyramid starts from them."""
+        return (BUNDLED,) if self.pretrained and self.backbone_directory is None else ()
 
     def build(self) -> "Fpn":
         """Return the detector these settings describe, without values."""

@@ -1,7 +1,7 @@
 """Training of the weights that the feature pyramid starts from: it segments drawn defects on drawn surfaces.
 
 python -m anogen_core.pretraining.segmenter --work WORK --out FILE [--minutes N] [--steps N] [--bundled-start]
-    [--photos DIRECTORY]
+    [--photos DIRECTORY] [--batch-size N] [--scenes N] [--device cuda]
 
 While it learns it also has to name the surface and the kind of defect, by two layers that are not kept: what tells one
 surface from another is what a detector needs on photos.
@@ -65,7 +65,8 @@ class SegmenterTrainer:
 
     name = "segmenter"
 
-    def __init__(self, corpus: Corpus, settings: SegmenterTraining) -> None:
+    def __init__(self, corpus: Corpus, settings: SegmenterTraining, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
         generator = torch_generator(derive_seed(settings.seed, "segmenter"))
         self.detector = FpnSettings(pretrained=settings.bundled_start, steps=settings.steps).build()
         self.detector.initialise(generator)
@@ -73,6 +74,9 @@ class SegmenterTrainer:
         self._corpus, self._settings = corpus, settings
         self._names = _Names(corpus, deepest=self.detector.backbone.channels[-1], width=self.detector.settings.width)
         fill_weights(self._names, generator)
+        # Drawn where every device draws the same.
+        self.detector.to(self.device)
+        self._names.to(self.device)
         self._parameters = [*self.detector.parameters(), *self._names.parameters()]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=settings.learning_rate, weight_decay=1e-2)
 
@@ -80,7 +84,7 @@ class SegmenterTrainer:
         """Take one step and return its loss."""
         settings = self._settings
         rng = numpy_generator(derive_seed(settings.seed, self.name, step))
-        windows = window_batch(self._corpus, rng, settings)
+        windows = window_batch(self._corpus, rng, settings).to(self.device)
         features = self.detector.backbone(windows.images * 2 - 1)
         merged = self.detector.pyramid.merge(features)
         probability = to_map(self.detector.pyramid.head(merged), windows.masks.shape[2:])
@@ -122,6 +126,10 @@ class Windows:
     scenes: list[int]
     """Which scene of the corpus each one shows."""
 
+    def to(self, device: torch.device) -> "Windows":
+        """Return them on a device."""
+        return Windows(self.images.to(device), self.masks.to(device), self.scenes)
+
 
 @final
 class _Names(nn.Module):
@@ -144,10 +152,10 @@ class _Names(nn.Module):
             windows: What they were made from.
         """
         said = self.material(deepest.mean(dim=(2, 3), keepdim=True)).flatten(1)
-        surface = F.cross_entropy(said, self._materials[windows.scenes])
+        surface = F.cross_entropy(said, self._materials[windows.scenes].to(said.device))
         masks = F.interpolate(windows.masks, size=merged.shape[2:], mode="area")
         area = masks.sum(dim=(1, 2, 3))
-        labels = self._defects[windows.scenes][:, None, None].expand(-1, *merged.shape[2:])
+        labels = self._defects[windows.scenes].to(said.device)[:, None, None].expand(-1, *merged.shape[2:])
         errors = F.cross_entropy(self.defect(merged), labels, reduction="none")[:, None]
         each = (errors * masks).sum(dim=(1, 2, 3)) / area.clamp(min=1)
         return surface + (each * (area >= 1)).sum() / (area >= 1).sum().clamp(min=1)
@@ -208,6 +216,7 @@ def train_segmenter(
     corpus: CorpusSettings,
     minutes: float = math.inf,
     stop_at: int | None = None,
+    device: torch.device | None = None,
 ) -> Fpn:
     """Train, resuming what `work` holds, and write the weights in half precision to `out`.
 
@@ -218,9 +227,10 @@ def train_segmenter(
         corpus: Scenes to learn from.
         minutes: It stops after this time; running again goes on.
         stop_at: It stops at this step; running again goes on.
+        device: Where to train; the CPU when None. Windows are cut on the CPU.
     """
     work.mkdir(parents=True, exist_ok=True)
-    trainer = SegmenterTrainer(render_corpus(work, corpus), settings)
+    trainer = SegmenterTrainer(render_corpus(work, corpus), settings, device)
 
     def publish(_step: int) -> None:
         save_weights(trainer.detector, out)
@@ -238,14 +248,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=SegmenterTraining().steps)
     parser.add_argument("--bundled-start", action="store_true", help="go on from the weights that come with AnoGen")
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--batch-size", type=int, default=SegmenterTraining().batch_size, help="windows per step")
+    parser.add_argument("--scenes", type=int, default=CorpusSettings().num_scenes, help="drawn to learn from")
+    parser.add_argument("--device", default="cpu", help="of PyTorch, such as cuda")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     train_segmenter(
         given.work,
         given.out,
-        settings=SegmenterTraining(steps=given.steps, bundled_start=given.bundled_start),
-        corpus=CorpusSettings(photos=None if given.photos is None else str(given.photos.resolve())),
+        settings=SegmenterTraining(steps=given.steps, batch_size=given.batch_size, bundled_start=given.bundled_start),
+        corpus=CorpusSettings(
+            num_scenes=given.scenes, photos=None if given.photos is None else str(given.photos.resolve())
+        ),
         minutes=given.minutes,
+        device=torch.device(given.device),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anogen_core.config import RunConfig, parse_config
-from anogen_core.detectors.destseg import DestsegSettings
+from anogen_core.detectors import DestsegSettings, FpnSettings, fpn
 from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
@@ -133,6 +133,25 @@ def test_weights_replaced_in_their_place_make_a_new_detector(config: RunConfig, 
 
     assert key(tmp_path / "b", b"first weights") == first
     assert key(tmp_path / "a", b"others") != first
+
+
+def test_other_weights_that_come_with_anogen_make_a_new_detector(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a feature pyramid that starts from them, and of no other."""
+    category = read_category(config, "bolt")
+
+    def keys() -> list[str]:
+        detectors = (FpnSettings(), FpnSettings(pretrained=False), DestsegSettings(steps=1))
+        changed = [config.model_copy(update={"detector": detector}) for detector in detectors]
+        return [detection.checkpoint_key(c, category, Trial(arm="perlin", seed=0), None) for c in changed]
+
+    before = keys()
+    (tmp_path / "fpn.safetensors").write_bytes(b"others")
+    monkeypatch.setattr(fpn, "BUNDLED", tmp_path / "fpn.safetensors")
+
+    assert keys()[0] != before[0]
+    assert keys()[1:] == before[1:]
 
 
 def test_nothing_left_to_train_on_is_told(config: RunConfig, dataset: DatasetRef) -> None:
