@@ -222,7 +222,7 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
     if isinstance(kept.get("generation"), dict):
         kept["generation"] = {"start": "normal", **kept["generation"]}
     if isinstance(kept.get("detector"), dict) and kept["detector"].get("kind") == "fpn":
-        kept["detector"] = {"pretrained": False, "crop_size": None, **kept["detector"]}
+        kept["detector"] = {"pretrained": False, "crop_size": None, "wide_share": 0, **kept["detector"]}
     return parse_config(kept, source=source)
 
 

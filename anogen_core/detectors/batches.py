@@ -19,6 +19,11 @@ from anogen_core.detectors.detector import TrainingBatch
 from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.seeding import derive_seed, torch_generator
 
+_FEWEST = 2
+"""Samples of a step; batch statistics need two."""
+_STRIDE = 32
+"""Sides are multiples of it, as networks halve photos five times."""
+
 
 @final
 class BatchSampler:
@@ -55,15 +60,17 @@ class BatchSampler:
         return replace(_choose(from_generated & ~as_normal, generated, batch), step=step)
 
     def _view(self, step: int) -> tuple[int, int]:
-        """Return the side of the squares that a step looks at and their number: about as many pixels in every step."""
+        """Return the side of the squares that a step looks at and their number: as many pixels as in any other step."""
         settings = self.settings
         whole, crop, size = settings.image_size, settings.crop_size, settings.batch_size
         if crop is None or crop >= whole:
             return whole, size
         chance = torch.rand((), generator=torch_generator(derive_seed(self.seed, "whole", step)))
-        if chance < settings.whole_share:
-            return whole, max(2, round(size * (crop / whole) ** 2))
-        return crop, size
+        if chance >= settings.wide_share:
+            return crop, size
+        largest = int(crop * math.sqrt(size / _FEWEST)) // _STRIDE * _STRIDE
+        side = min(whole, largest)
+        return side, max(_FEWEST, round(size * (crop / side) ** 2))
 
     def _painted(self, side: int, angles: Tensor, generator: torch.Generator) -> TrainingBatch:
         """Return normal photos with Perlin + texture anomalies and exact masks."""

@@ -31,9 +31,10 @@ class BatchSettings(Settings):
     """Learn from random squares of this side of the resized photos, at an anomaly where there is one: as sharp as
     `image_size`, as fast as `crop_size`. Detection looks at whole photos; so does learning without it, and where photos
     are no larger."""
-    whole_share: Annotated[Share, Field(exclude_if=lambda share: share == 0)] = 0
-    """Share of the steps that look at whole photos where the others look at squares of them: at fewer, so that a step
-    takes the same time. They show what squares do not: large defects, and borders as detection meets them."""
+    wide_share: Annotated[Share, Field(exclude_if=lambda share: share == 0)] = 0
+    """Share of the steps that look at larger squares, and at fewer of them, so that a step takes the same time: at
+    two of twice `crop_size` instead of eight, which are whole photos in the default detector. They show what squares do
+    not: large defects, and borders as detection meets them."""
     steps: PositiveInt
     """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=2)] = 16

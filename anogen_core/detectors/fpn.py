@@ -38,13 +38,15 @@ class FpnSettings(BatchSettings):
     """How to build and train the feature pyramid: without a word more it learns on a CPU in minutes."""
 
     kind: Literal["fpn"] = "fpn"
-    steps: PositiveInt = 600
+    steps: PositiveInt = 800
     """Optimiser steps; 300 are enough with a `backbone_directory`."""
     batch_size: Annotated[int, Field(ge=2)] = 8
     """Samples per step."""
     crop_size: Side | None = 128
     """Learn from random squares of this side of the resized photos, at an anomaly where there is one. Detection looks
     at whole photos; so does learning with `null`, and where photos are no larger."""
+    wide_share: Share = 0.25
+    """Share of the steps that look at fewer and larger squares: at two of 256 px instead of eight of 128 px."""
     supervision: Literal["box", "mask"] = "mask"
     """What the labels of generated samples are: pixel masks, or boxes, supervised weakly inside."""
     box_threshold: Share = 0.3
