@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from anogen_core.config import parse_config, stored_config
+from anogen_core.detectors import FpnSettings
 from anogen_core.errors import InputError
 
 
@@ -34,6 +35,18 @@ def test_results_of_an_earlier_version_stay_readable(tmp_path: Path) -> None:
     assert moved == current.model_copy(update={"output": "elsewhere"})
     with pytest.raises(InputError, match=r"generation\.min_change: there is no such field"):
         parse_config(old, source="run.yaml")
+
+
+def test_detectors_of_earlier_versions_stay_what_they_were(tmp_path: Path) -> None:
+    """A stored feature pyramid without later fields learned from whole photos; one with them keeps their values."""
+    values = {"output": "out", "reader": {"kind": "mvtec", "root": str(tmp_path)}}
+    old = {**values, "detector": {"kind": "fpn", "steps": 300}}
+
+    earlier = stored_config(old, output="out", source="run.json").detector
+    now = parse_config(values, source="run.yaml")
+
+    assert earlier == FpnSettings(steps=300, pretrained=False, crop_size=None, wide_share=0)
+    assert stored_config(now.model_dump(mode="json"), output="out", source="run.json") == now
 
 
 @pytest.mark.parametrize(
