@@ -17,7 +17,7 @@ from anogen_core.generation import generate, merge
 from anogen_core.records import LedgerRow, MadeInstance, Outcome, Sample, SupportSet
 from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import load_support
-from anogen_core.stages.embedding_store import read_vectors
+from anogen_core.stages.embedding_store import EmbeddingMetadata, read_vectors
 from anogen_core.stages.jobs import Source, load_job
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage import Dataset
@@ -53,7 +53,7 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
     """Return one sample made again from its photo, embedding, mask and seed.
 
     Raises:
-        InputError: there is no such request, it was never made, or its photo or base model changed since.
+        InputError: there is no such request, it was never made, or a photo or the base model changed since.
         StorageError: its embedding is no longer in the artefact store of the dataset's run.
     """
     stored = Dataset(uri)
@@ -69,8 +69,9 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
     index = row.row if row.row is not None else -1
     placed = stored.box_mask(index) > 0
     normal = load_image(_photo(row), (stored.spec.height, stored.spec.width), white_level=config.frame.white_level)
-    vectors = read_vectors(ArtifactStore(f"{output}/artifacts"), stored.spec.settings["embedding_keys"][row.defect])
-    support = _support(row, config, normal.shape[:2])
+    artifacts, key = ArtifactStore(f"{output}/artifacts"), stored.spec.settings["embedding_keys"][row.defect]
+    vectors = read_vectors(artifacts, key)
+    support = _support(row, config, normal.shape[:2], _learned_from(artifacts, key))
     jobs = [
         load_job(
             normal,
@@ -87,11 +88,20 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
     return Regenerated(image=made, stored=stored.image(index))
 
 
-def _support(row: LedgerRow, config: RunConfig, frame: tuple[int, int]) -> dict[str, tuple[Image, Mask]]:
+def _learned_from(artifacts: ArtifactStore, key: str) -> dict[str, str]:
+    """Return the digest of each support photo of the run, by its id; none for an embedding learned elsewhere."""
+    artifact = artifacts.get(key)
+    about = None if artifact is None else EmbeddingMetadata.model_validate(artifact.metadata)
+    return {} if about is None or about.imported else {photo.sample_id: photo.sha256 for photo in about.support}
+
+
+def _support(
+    row: LedgerRow, config: RunConfig, frame: tuple[int, int], digests: dict[str, str]
+) -> dict[str, tuple[Image, Mask]]:
     """Return the support photos that the defects of an image started from, by their ids.
 
     Raises:
-        InputError: the data hold one of them no longer.
+        InputError: the data hold one of them no longer, or another photo under its name.
     """
     wanted = {i.source for i in row.instances or () if i.source is not None and i.warp is not None}
     if config.start != "support":
@@ -103,6 +113,13 @@ def _support(row: LedgerRow, config: RunConfig, frame: tuple[int, int]) -> dict[
             f"reader.root: {config.reader.root} no longer holds {', '.join(sorted(missing))}, the support photo that "
             f"{row.request_id} started from. Put it back."
         )
+    for name in sorted(wanted & digests.keys()):
+        found, expected = samples[name].sha256, digests[name]
+        if found != expected:
+            raise InputError(
+                f"{samples[name].image_uri}: the support photo that {row.request_id} started from has changed "
+                f"(sha256 {found[:16]}..., expected {expected[:16]}...). Put the original file back."
+            )
     pairs = load_support(
         SupportSet(category=row.category, defect=row.defect, samples=tuple(samples[i] for i in sorted(wanted))),
         config,

@@ -1,7 +1,9 @@
 """A support defect shown at the place of a request, and what is made from such a start."""
 
 import copy
+import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,17 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.config import parse_config
+from anogen_core.config import RunConfig, parse_config
 from anogen_core.diffusion import BundledModelSettings
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
+from anogen_core.errors import InputError
 from anogen_core.generation import GenerationSettings, Job, generate
 from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
 from anogen_core.seeding import numpy_generator
-from anogen_core.stages import embedding, generation
+from anogen_core.stages import catalogue, embedding, generation
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.regeneration import regenerate
 from anogen_core.storage import Dataset
@@ -164,12 +167,8 @@ def test_jobs_with_and_without_a_start_do_not_depend_on_each_other(model: Diffus
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("start", ["support", "noise"])
-def test_a_dataset_is_labelled_by_the_outlines_its_ledger_names(
-    start: str, small_run: dict[str, object], tmp_path: Path
-) -> None:
-    """Photo and map in the ledger give the stored pixel mask again, and the image can be made again."""
-    values = copy.deepcopy(small_run) | {"output": str(tmp_path)}
+def _sealed(small_run: dict[str, object], output: Path, *, start: str) -> tuple[Dataset, RunConfig]:
+    values = copy.deepcopy(small_run) | {"output": str(output)}
     values["generation"] = {
         "images_per_defect": 2,
         "batch_size": 2,
@@ -177,14 +176,22 @@ def test_a_dataset_is_labelled_by_the_outlines_its_ledger_names(
         "sampler": {"num_inference_steps": 3},
     }
     config = parse_config(values, source="test")
-    category = read_category(config, "bolt")
-    planned, shards = generation.plan_dataset(config, "bolt", embedding.learn(category.supports, config))
+    supports = read_category(config, "bolt").supports
+    planned, shards = generation.plan_dataset(config, "bolt", embedding.learn(supports, config))
     for shard in shards:
         generation.make_shard(shard, planned, config)
-    dataset = Dataset(generation.seal_dataset(planned).uri)
+    return Dataset(generation.seal_dataset(planned).uri), config
+
+
+@pytest.mark.parametrize("start", ["support", "noise"])
+def test_a_dataset_is_labelled_by_the_outlines_its_ledger_names(
+    start: str, small_run: dict[str, object], tmp_path: Path
+) -> None:
+    """Photo and map in the ledger give the stored pixel mask again, and the image can be made again."""
+    dataset, config = _sealed(small_run, tmp_path, start=start)
     masks = {
         sample.sample_id: mask
-        for support in category.supports
+        for support in read_category(config, "bolt").supports
         for sample, (_, mask) in zip(support.samples, embedding.load_support(support, config), strict=True)
     }
 
@@ -200,3 +207,22 @@ def test_a_dataset_is_labelled_by_the_outlines_its_ledger_names(
         expected = transplant_label(stored.box_mask > 0, masks[instance.source], instance.warp)
         assert np.array_equal(stored.mask > 0, expected), index
     assert regenerate(dataset.uri, rows[0].request_id).identical
+
+
+def test_a_support_photo_that_changed_is_named(small_run: dict[str, Any], tmp_path: Path) -> None:
+    """An image that started from it is not quietly made another one."""
+    root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
+    run = {**small_run, "reader": {**small_run["reader"], "root": str(root)}}
+    dataset, config = _sealed(run, tmp_path / "out", start="support")
+    row = dataset.made()[0]
+    assert row.instances is not None
+    (photo,) = (
+        Path(s.image_uri) for s in read_category(config, "bolt").samples if s.sample_id == row.instances[0].source
+    )
+    changed = cv2.imread(str(photo), cv2.IMREAD_UNCHANGED)
+    assert changed is not None
+    cv2.imwrite(str(photo), changed // 2)
+    catalogue._read.cache_clear()  # Another process reads the photos anew.
+
+    with pytest.raises(InputError, match=rf"{photo.name}: the support photo .* has changed .*Put the original"):
+        regenerate(dataset.uri, row.request_id)
