@@ -48,12 +48,12 @@ def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset:
         "detector",
         DETECTOR_VERSION,
         _by_content(config.detector.model_dump(mode="json")),
-        [digest_files(path.parent, [path]) for path in config.detector.shipped_files()],
         trial.arm,
         [category.name, *category.frame, config.frame.model_dump(mode="json")],
         sorted(s.sha256 for s in category.normals),
         arms.identity(config, category, trial.arm, dataset),
         trial.seed,
+        *(digest_files(path.parent, [path]) for path in config.detector.shipped_files()),
     )
 
 
