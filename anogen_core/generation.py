@@ -37,7 +37,7 @@ class GenerationSettings(Settings):
     instances: tuple[PositiveInt, PositiveInt] = (1, 1)
     """Fewest and most defects of its kind that one image shows. Each is generated in a square of its own."""
     batch_size: PositiveInt = 8
-    """Requests that go through the model together; does not change the images."""
+    """Requests that go through the model together; another number moves a pixel by one grey level at most."""
     sampler: SamplerSettings = SamplerSettings()
     """How latents are denoised."""
     start: Literal["auto", "support", "normal", "noise"] = "auto"

@@ -47,6 +47,8 @@ def write_pipeline(kind: str, folder: Path) -> None:
     )
 
     wide, small = kind == "ldm", kind == "small"
+    # A GPU draws a billion random numbers in no time.
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
     unet = UNet2DConditionModel(
         sample_size=64 if kind == "sd15" else 32,
         cross_attention_dim={"ldm": 1280, "sd15": 768, "small": 128}[kind],
@@ -112,6 +114,7 @@ def write_pipeline(kind: str, folder: Path) -> None:
             feature_extractor=None,
             requires_safety_checker=False,
         )
+    torch.set_default_device("cpu")
     pipeline.save_pretrained(folder)
 
 

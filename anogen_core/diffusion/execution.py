@@ -27,8 +27,8 @@ class ModelSettings(Settings):
     bf16 is for GPUs since Ampere and CPUs that multiply it (AMX, AVX-512 BF16), fp16 for older GPUs; fp32 is the
     reference."""
     compile: bool = False
-    """Compile the noise predictor for generation (`torch.compile`, needs a C++ compiler on a CPU): minutes before the
-    first image of each process, then faster."""
+    """Compile noise predictor and decoder for generation (`torch.compile`, needs a C++ compiler on a CPU): minutes
+    before the first image of each process, then faster."""
     offload: bool = False
     """Keep the autoencoder and the noise predictor on the device in turns, the other one in main memory: for GPUs that
     cannot hold both. Slower, changes no number, and needs `runner.workers: 1` (Dask: `threads_per_worker: 1`)."""
@@ -48,6 +48,13 @@ class ModelSettings(Settings):
         return " ".join([self.describe().fingerprint, *how, *(["compiled"] if self.compile else [])])
 
 
+def compilation(device: torch.device) -> dict[str, Any]:
+    """Return the arguments of `torch.compile` for a network that always meets the same shapes."""
+    # A CPU multiplies weights that were packed for it once; the graph holds a packed copy of them.
+    options = {"freezing": True} if device.type == "cpu" else {"conv_1x1_as_mm": True}
+    return {"dynamic": False, "options": options}
+
+
 @final
 class NoisePredictor:
     """A frozen UNet that takes and gives fp32, whatever it computes in.
@@ -64,10 +71,8 @@ class NoisePredictor:
         if settings.precision != "fp32" and (settings.compile or device.type == "cuda"):
             # Tensor cores, and compiled code on a CPU, take convolutions of half precision in this order.
             self.unet = self.unet.to(memory_format=torch.channels_last)
-        # A CPU multiplies weights that were packed for it once; the graph holds a packed copy of them.
-        options: dict[str, Any] = {"freezing": True} if device.type == "cpu" else {}
-        compiled = torch.compile(self.unet, dynamic=False, options=options) if settings.compile else self.unet
-        self._static = cast("nn.Module", compiled)
+        how = compilation(device)
+        self._static = cast("nn.Module", torch.compile(self.unet, **how) if settings.compile else self.unet)
 
     def __call__(
         self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, *, static: bool

@@ -31,7 +31,7 @@ from anogen_core.settings import Settings
 INVERSION_VERSION = 3
 """Raised by hand when a change here changes the learned embedding."""
 
-ON_GPU: Final = 8
+ON_GPU: Final = 16
 """Concepts at once on a GPU unless the settings say."""
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class InversionSettings(Settings):
     min_improvement: NonNegativeFloat = 0.001
     """Relative drop of the validation loss that counts as improvement."""
     concepts_at_once: PositiveInt | None = None
-    """Defects that share each pass through the model, so that it holds this many times `batch_size` views; default: 8
+    """Defects that share each pass through the model, so that it holds this many times `batch_size` views; default: 16
     on a GPU, 1 on a CPU. An embedding depends on its company by rounding alone, and with 1 not at all."""
 
     def identity(self) -> dict[str, Any]:

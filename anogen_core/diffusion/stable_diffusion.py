@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
-from anogen_core.diffusion.execution import ModelSettings, NoisePredictor, Turns
+from anogen_core.diffusion.execution import ModelSettings, NoisePredictor, Turns, compilation
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.pipeline_files import describe_directory, find_parts
 from anogen_core.errors import InputError
@@ -76,6 +76,8 @@ class StableDiffusionModel(DiffusionModel):
         elif how.precision != "fp32":
             # What stays in fp32 multiplies as TensorFloat-32: a large text encoder would take longer than the UNet.
             torch.set_float32_matmul_precision("high")
+        if how.compile:
+            self._vae.decoder.compile(**compilation(device))
         self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"])).to(device)
         self._unet = _frozen(pipeline.unet)
         self._predictor = NoisePredictor(self._unet, how, device)

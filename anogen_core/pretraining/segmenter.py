@@ -1,7 +1,7 @@
 """Training of the weights that the feature pyramid starts from: it segments drawn defects on drawn surfaces.
 
-python -m anogen_core.pretraining.segmenter --work WORK --out FILE [--minutes N] [--steps N] [--bundled-start]
-    [--photos DIRECTORY] [--batch-size N] [--scenes N] [--device cuda]
+python -m anogen_core.pretraining.segmenter --work WORK --out FILE [--settings FILE] [--minutes N] [--photos DIRECTORY]
+    [--device cuda] [--workers N]
 
 While it learns it also has to name the surface and the kind of defect, by two layers that are not kept: what tells one
 surface from another is what a detector needs on photos.
@@ -10,6 +10,7 @@ surface from another is what a detector needs on photos.
 import argparse
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -21,12 +22,14 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from anogen_core.arrays import ImageBatch
 from anogen_core.detectors.destseg_networks import fill_weights
 from anogen_core.detectors.fpn import Fpn, FpnSettings, save_weights, to_map
 from anogen_core.detectors.losses import dice_loss, focal_loss
 from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
+from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
 from anogen_core.settings import Settings
@@ -59,19 +62,31 @@ class SegmenterTraining(Settings):
     """Seed of weights, windows and noise."""
 
 
+class SegmenterPretraining(Settings):
+    """All that decides the weights; the defaults suit one CPU core, `segmenter.yaml` made those that ship."""
+
+    training: SegmenterTraining = SegmenterTraining()
+    """Of the network."""
+    corpus: CorpusSettings = CorpusSettings()
+    """Scenes to learn from."""
+
+
 @final
 class SegmenterTrainer:
     """Trains a feature pyramid on windows of a corpus."""
 
     name = "segmenter"
 
-    def __init__(self, corpus: Corpus, settings: SegmenterTraining, device: torch.device | None = None) -> None:
+    def __init__(
+        self, corpus: Corpus, settings: SegmenterTraining, device: torch.device | None = None, *, workers: int = 0
+    ) -> None:
         self.device = device or torch.device("cpu")
         generator = torch_generator(derive_seed(settings.seed, "segmenter"))
         self.detector = FpnSettings(pretrained=settings.bundled_start, steps=settings.steps).build()
         self.detector.initialise(generator)
         self.detector.train()
-        self._corpus, self._settings = corpus, settings
+        self._batches, self._settings, self._workers = _Batches(corpus, settings), settings, workers
+        self._upcoming: Iterator[Windows] | None = None
         self._names = _Names(corpus, deepest=self.detector.backbone.channels[-1], width=self.detector.settings.width)
         fill_weights(self._names, generator)
         # Drawn where every device draws the same.
@@ -83,8 +98,7 @@ class SegmenterTrainer:
     def train_step(self, step: int) -> Float[Tensor, ""]:
         """Take one step and return its loss."""
         settings = self._settings
-        rng = numpy_generator(derive_seed(settings.seed, self.name, step))
-        windows = window_batch(self._corpus, rng, settings).to(self.device)
+        windows = self._next(step).to(self.device)
         features = self.detector.backbone(windows.images * 2 - 1)
         merged = self.detector.pyramid.merge(features)
         probability = to_map(self.detector.pyramid.head(merged), windows.masks.shape[2:])
@@ -99,6 +113,16 @@ class SegmenterTrainer:
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
         return loss.detach()
+
+    def _next(self, step: int) -> "Windows":
+        """Return the windows of a step, which follows the last one that was asked for."""
+        if self._upcoming is None:
+            coming = range(step, self._settings.steps)
+            loader = DataLoader(
+                self._batches, batch_size=None, sampler=coming, num_workers=self._workers, worker_init_fn=_alone
+            )
+            self._upcoming = iter(loader)
+        return next(self._upcoming)
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights and optimiser state."""
@@ -161,6 +185,23 @@ class _Names(nn.Module):
         return surface + (each * (area >= 1)).sum() / (area >= 1).sum().clamp(min=1)
 
 
+@final
+class _Batches(Dataset[Windows]):
+    """The windows of each step, drawn from its number: who draws them, and when, changes nothing."""
+
+    def __init__(self, corpus: Corpus, settings: SegmenterTraining) -> None:
+        self._corpus, self._settings = corpus, settings
+
+    def __getitem__(self, step: int) -> Windows:
+        rng = numpy_generator(derive_seed(self._settings.seed, SegmenterTrainer.name, step))
+        return window_batch(self._corpus, rng, self._settings)
+
+
+def _alone(_worker: int) -> None:
+    """Keep a worker to one core."""
+    cv2.setNumThreads(0)
+
+
 def window_batch(corpus: Corpus, rng: np.random.Generator, settings: SegmenterTraining) -> Windows:
     """Return random windows."""
     scenes = [int(rng.integers(len(corpus.masks))) for _ in range(settings.batch_size)]
@@ -217,6 +258,7 @@ def train_segmenter(
     minutes: float = math.inf,
     stop_at: int | None = None,
     device: torch.device | None = None,
+    workers: int = 0,
 ) -> Fpn:
     """Train, resuming what `work` holds, and write the weights in half precision to `out`.
 
@@ -227,10 +269,12 @@ def train_segmenter(
         corpus: Scenes to learn from.
         minutes: It stops after this time; running again goes on.
         stop_at: It stops at this step; running again goes on.
-        device: Where to train; the CPU when None. Windows are cut on the CPU.
+        device: Where to train; the CPU when None.
+        workers: Processes that cut windows beside the training, for a device that would wait for them; they change no
+            window.
     """
     work.mkdir(parents=True, exist_ok=True)
-    trainer = SegmenterTrainer(render_corpus(work, corpus), settings, device)
+    trainer = SegmenterTrainer(render_corpus(work, corpus), settings, device, workers=workers)
 
     def publish(_step: int) -> None:
         save_weights(trainer.detector, out)
@@ -244,24 +288,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the weights that the feature pyramid starts from.")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, help="YAML with fields of `training` and `corpus`")
+    parser.add_argument("--photos", type=Path, help="directory of normal photos that join the drawn scenes")
     parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--steps", type=int, default=SegmenterTraining().steps)
-    parser.add_argument("--bundled-start", action="store_true", help="go on from the weights that come with AnoGen")
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--batch-size", type=int, default=SegmenterTraining().batch_size, help="windows per step")
-    parser.add_argument("--scenes", type=int, default=CorpusSettings().num_scenes, help="drawn to learn from")
     parser.add_argument("--device", default="cpu", help="of PyTorch, such as cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes that cut windows; 0 cuts between the steps")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    chosen = read_settings(SegmenterPretraining, given.settings, given.photos)
     train_segmenter(
         given.work,
         given.out,
-        settings=SegmenterTraining(steps=given.steps, batch_size=given.batch_size, bundled_start=given.bundled_start),
-        corpus=CorpusSettings(
-            num_scenes=given.scenes, photos=None if given.photos is None else str(given.photos.resolve())
-        ),
+        settings=chosen.training,
+        corpus=chosen.corpus,
         minutes=given.minutes,
         device=torch.device(given.device),
+        workers=given.workers,
     )
 
 

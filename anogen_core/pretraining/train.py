@@ -6,10 +6,9 @@ import math
 from pathlib import Path
 
 import torch
-import yaml
-from pydantic import ValidationError
 
 from anogen_core.errors import InputError
+from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
 
 
@@ -47,20 +46,7 @@ def train(
     # Crops have three sizes in all: the best kernels for each are found once.
     torch.backends.cudnn.benchmark = True
     place = Place(work=work, out=out, device=torch.device(chosen), minutes=minutes, start=start)
-    return pretrain(_read_settings(settings, photos), place)
-
-
-def _read_settings(path: Path | None, photos: Path | None) -> PretrainingSettings:
-    try:
-        given = (yaml.safe_load(path.read_text(encoding="utf-8")) if path else None) or {}
-        if photos is not None:
-            given["corpus"] = {**given.get("corpus", {}), "photos": str(photos.resolve())}
-        return PretrainingSettings.model_validate(given)
-    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Expected YAML with fields of the training.") from error
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InputError(f"{path}: {wrong}.") from error
+    return pretrain(read_settings(PretrainingSettings, settings, photos), place)
 
 
 def main() -> None:

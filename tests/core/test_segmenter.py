@@ -7,9 +7,18 @@ import pytest
 import torch
 
 from anogen_core.detectors import FpnSettings
-from anogen_core.detectors.fpn import Fpn
+from anogen_core.detectors.fpn import BUNDLED, Fpn
+from anogen_core.errors import InputError
+from anogen_core.pretraining import segmenter
 from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
-from anogen_core.pretraining.segmenter import SegmenterTrainer, SegmenterTraining, train_segmenter, window_batch
+from anogen_core.pretraining.files import read_settings
+from anogen_core.pretraining.segmenter import (
+    SegmenterPretraining,
+    SegmenterTrainer,
+    SegmenterTraining,
+    train_segmenter,
+    window_batch,
+)
 from anogen_core.seeding import numpy_generator, torch_generator
 
 UNSEEN = CorpusSettings(num_scenes=48, scene_size=160, seed=12345)
@@ -48,6 +57,34 @@ def test_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert (tmp_path / "a.safetensors").stat().st_size < 0.6 * sum(v.nbytes for v in expected.values())
+
+
+def test_workers_cut_the_windows_of_their_steps(tmp_path: Path) -> None:
+    """Two of them beside the training come to the weights that it comes to alone."""
+    few = CorpusSettings(num_scenes=4, scene_size=96)
+    alone = train_segmenter(tmp_path / "a", tmp_path / "a.safetensors", settings=SMALL, corpus=few)
+    shared = train_segmenter(tmp_path / "b", tmp_path / "b.safetensors", settings=SMALL, corpus=few, workers=2)
+
+    expected = alone.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in shared.state_dict().items())
+
+
+def test_settings_that_made_the_weights_are_in_a_file() -> None:
+    """The card states them, and what the file leaves out has its default."""
+    stated = read_settings(SegmenterPretraining, Path(segmenter.__file__).parent / "segmenter.yaml", None)
+    card = (BUNDLED.parent / "README.md").read_text()
+
+    assert stated.training.naming == SegmenterTraining().naming
+    assert f"{stated.training.steps} steps of {stated.training.batch_size} windows" in card
+    assert f"{stated.corpus.num_scenes} of {stated.corpus.scene_size}x{stated.corpus.scene_size} pixels" in card
+
+
+def test_a_wrong_field_in_the_settings_is_named(tmp_path: Path) -> None:
+    """With the file, what is wrong with it, and no traceback."""
+    (tmp_path / "settings.yaml").write_text("training: {stepps: 3}\n")
+
+    with pytest.raises(InputError, match=r"settings\.yaml: training\.stepps"):
+        read_settings(SegmenterPretraining, tmp_path / "settings.yaml", None)
 
 
 def test_training_can_go_on_from_the_weights_that_ship(corpus: Corpus) -> None:

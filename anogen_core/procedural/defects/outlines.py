@@ -97,6 +97,8 @@ def bite(rng: np.random.Generator, shape: Shape, spot: Spot, *, ragged: float, s
     cv2.fillPoly(canvas, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
     signed = cv2.distanceTransform(canvas, cv2.DIST_L2, 3) - cv2.distanceTransform(255 - canvas, cv2.DIST_L2, 3)
     noise = fractal_noise(rng, shape, period=max(spot.extent / 4, 2.5), octaves=4, roughness=0.65)
+    # OpenCV calls the distance to nothing the greatest number there is.
+    signed = np.clip(signed, -sum(shape), sum(shape))
     edge = signed + np.float32(ragged * min(spot.extent * 0.1, 5)) * noise
     return np.asarray(np.clip(edge / np.float32(max(softness, 1e-3)) + 0.5, 0, 1), np.float32)
 
