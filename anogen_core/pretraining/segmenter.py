@@ -11,12 +11,10 @@ import argparse
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
@@ -24,38 +22,26 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from anogen_core.arrays import ImageBatch
 from anogen_core.detectors.destseg_networks import fill_weights
 from anogen_core.detectors.fpn import Fpn, FpnSettings, save_weights, to_map
 from anogen_core.detectors.losses import dice_loss, focal_loss
 from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
 from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
+from anogen_core.pretraining.windows import Windows, WindowSettings, window_batch
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
 from anogen_core.settings import Settings
 
-_LONGEST_BLUR = 1.2
-"""Standard deviation in pixels."""
-_STRONGEST_NOISE = 0.03
 
-
-class SegmenterTraining(Settings):
+class SegmenterTraining(WindowSettings):
     """How the weights are trained."""
 
     steps: int = 10000
     """Optimisation steps."""
-    batch_size: int = 24
-    """Windows of scenes per step."""
-    size: int = 96
-    """Side in pixels that a window is shown at."""
-    smallest_window: int = 64
-    """Side of the smallest window in pixels of a scene; the largest is the scene."""
     bundled_start: bool = False
     """Go on from the weights that come with AnoGen instead of from random ones."""
     naming: NonNegativeFloat = 0.3
     """Weight of naming surface and defect, beside finding the defect."""
-    flawless_share: float = 0.4
-    """Share of windows that show the scene without its defect."""
     learning_rate: float = 1.5e-3
     """Peak learning rate of AdamW."""
     seed: int = 0
@@ -114,7 +100,7 @@ class SegmenterTrainer:
         self._optimizer.step()
         return loss.detach()
 
-    def _next(self, step: int) -> "Windows":
+    def _next(self, step: int) -> Windows:
         """Return the windows of a step, which follows the last one that was asked for."""
         if self._upcoming is None:
             coming = range(step, self._settings.steps)
@@ -137,22 +123,6 @@ class SegmenterTrainer:
         self.detector.load_state_dict(state["detector"])
         self._names.load_state_dict(state["names"])
         self._optimizer.load_state_dict(state["optimizer"])
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A batch of windows as a camera may see them."""
-
-    images: ImageBatch
-    """In [0, 1]."""
-    masks: Float[Tensor, "B 1 H W"]
-    """1 where anomalous."""
-    scenes: list[int]
-    """Which scene of the corpus each one shows."""
-
-    def to(self, device: torch.device) -> "Windows":
-        """Return them on a device."""
-        return Windows(self.images.to(device), self.masks.to(device), self.scenes)
 
 
 @final
@@ -200,53 +170,6 @@ class _Batches(Dataset[Windows]):
 def _alone(_worker: int) -> None:
     """Keep a worker to one core."""
     cv2.setNumThreads(0)
-
-
-def window_batch(corpus: Corpus, rng: np.random.Generator, settings: SegmenterTraining) -> Windows:
-    """Return random windows."""
-    scenes = [int(rng.integers(len(corpus.masks))) for _ in range(settings.batch_size)]
-    windows = [_window(corpus, index, rng, settings) for index in scenes]
-    images = torch.from_numpy(np.stack([image for image, _ in windows])).permute(0, 3, 1, 2).contiguous()
-    return Windows(images, torch.from_numpy(np.stack([mask for _, mask in windows]))[:, None], scenes)
-
-
-def _window(
-    corpus: Corpus, index: int, rng: np.random.Generator, settings: SegmenterTraining
-) -> tuple[Float[np.ndarray, "s s 3"], Float[np.ndarray, "s s"]]:
-    flawless = rng.random() < settings.flawless_share
-    photo, mask = (corpus.flawless if flawless else corpus.images)[index], corpus.masks[index]
-    side = int(np.exp(rng.uniform(np.log(settings.smallest_window), np.log(len(mask)))))
-    top, left = rng.integers(0, len(mask) - side + 1, 2)
-    window, size = np.s_[top : top + side, left : left + side], (settings.size, settings.size)
-    image = cv2.resize(np.ascontiguousarray(photo[window]), size, interpolation=cv2.INTER_LINEAR)
-    shown = _relight(image.astype(np.float32) / 255, rng)
-    if rng.random() < 0.4:
-        shown = cv2.GaussianBlur(shown, (0, 0), float(rng.uniform(0.3, _LONGEST_BLUR)))
-    if rng.random() < 0.5:
-        shown = shown + rng.normal(0, rng.uniform(0, _STRONGEST_NOISE), shown.shape).astype(np.float32)
-    covered = np.zeros(size, np.float32)
-    if not flawless:
-        small = cv2.resize(np.ascontiguousarray(mask[window]).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        covered = (small >= 0.5).astype(np.float32)
-    turns = int(rng.integers(8))
-    return _turn(np.clip(shown, 0, 1), turns), _turn(covered, turns)
-
-
-def _relight(image: Float[np.ndarray, "s s 3"], rng: np.random.Generator) -> Float[np.ndarray, "s s 3"]:
-    """Vary colour, exposure and contrast as cameras do; some photos turn grey."""
-    if rng.random() < 0.2:
-        image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-    elif rng.random() < 0.5:
-        image = image * rng.uniform(0.6, 1.3, 3)
-    mean = image.mean()
-    image = (image - mean) * rng.uniform(0.75, 1.2) + mean + rng.uniform(-0.08, 0.08)
-    return np.clip(image, 0, 1).astype(np.float32) ** np.float32(rng.uniform(0.8, 1.25))
-
-
-def _turn(image: np.ndarray, turns: int) -> np.ndarray:
-    """Return the image after one of the eight symmetries of a square."""
-    turned = np.rot90(image, turns % 4)
-    return np.ascontiguousarray(turned[:, ::-1] if turns >= 4 else turned)
 
 
 def train_segmenter(

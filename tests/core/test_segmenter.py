@@ -17,8 +17,8 @@ from anogen_core.pretraining.segmenter import (
     SegmenterTrainer,
     SegmenterTraining,
     train_segmenter,
-    window_batch,
 )
+from anogen_core.pretraining.windows import window_batch
 from anogen_core.seeding import numpy_generator, torch_generator
 
 UNSEEN = CorpusSettings(num_scenes=48, scene_size=160, seed=12345)
