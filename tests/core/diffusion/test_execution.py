@@ -78,6 +78,18 @@ def test_a_compiled_predictor_predicts_the_same() -> None:
                 predictor(latents[:1], steps[:1], text[:1], static=True)
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_decoder_decodes_the_same(tiny_directory: Path, tiny_model: DiffusionModel) -> None:
+    """And it is the compiled one: latents of another shape would have to be compiled for."""
+    settings = StableDiffusionSettings.model_validate({"directory": str(tiny_directory), "compile": True})
+    compiled = settings.build(CPU)
+    latents = torch.randn((1, 4, 8, 8), generator=torch_generator(3))
+
+    torch.testing.assert_close(compiled.decode(latents), tiny_model.decode(latents), atol=1e-4, rtol=1e-4)
+    with torch.compiler.set_stance("fail_on_recompile"), pytest.raises(RuntimeError):
+        compiled.decode(latents.repeat(2, 1, 1, 1))
+
+
 class _Traveller(torch.nn.Module):
     """A network that says where it was last sent."""
 
