@@ -79,6 +79,8 @@ class CategoryReport:
     predictions: Sequence[PredictionExample] = ()
     ledger: Sequence[LedgerRow] = ()
     comparison: Comparison | None = None
+    source_amounts: Mapping[str, int] = field(default_factory=dict)
+    """Anomalies that an arm without an amount has of each source, where that is not a fixed number."""
     likeness: Sequence[SetLikeness] = ()
     """How alike generated and held-out real defects are."""
 

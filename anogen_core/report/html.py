@@ -161,7 +161,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         metrics=tuple(metric_rows(report.evaluations)),
         per_defect=tuple(defect_metrics(report.evaluations)),
         comparison=None if report.comparison is None else comparison_table(report.comparison),
-        sweep=sweep_of(report.comparison, report.dataset_summary["made"]) if report.comparison else None,
+        sweep=sweep_of(report.comparison, report.source_amounts) if report.comparison else None,
         predictions=tuple(_prediction(p, peaks, painter) for p in report.predictions),
         peaks=tuple(peaks.items()),
         concept_chart=line_chart(

@@ -1,6 +1,6 @@
 """How a detector's scores grow with the number of generated images, and where the gain is no longer clear."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from anogen_core.arm import PERLIN, parse_arm, whole
@@ -33,14 +33,14 @@ class Sweep:
     chart: LineChart | None
 
 
-def sweep_of(comparison: Comparison, num_images: int) -> Sweep | None:
+def sweep_of(comparison: Comparison, amounts: Mapping[str, int]) -> Sweep | None:
     """Return what more images of a source did, or None when no arm has some of another one's images.
 
     Args:
         comparison: of all arms.
-        num_images: what an arm without an amount has of its source.
+        amounts: what an arm without an amount has of its source.
     """
-    series = _series(comparison, num_images)
+    series = _series(comparison, amounts)
     if not series:
         return None
     metrics = {a.arm: a.metrics for a in comparison.arms}
@@ -56,7 +56,7 @@ def sweep_of(comparison: Comparison, num_images: int) -> Sweep | None:
     )
 
 
-def _series(comparison: Comparison, num_images: int) -> dict[str, list[tuple[int, str]]]:
+def _series(comparison: Comparison, amounts: Mapping[str, int]) -> dict[str, list[tuple[int, str]]]:
     """Return (amount, arm) of every source that has arms with amounts, ascending; Perlin noise alone is amount 0."""
     arms = [a.arm for a in comparison.arms]
     found: dict[str, list[tuple[int, str]]] = {}
@@ -64,7 +64,7 @@ def _series(comparison: Comparison, num_images: int) -> dict[str, list[tuple[int
         parts = parse_arm(arm)
         if len(parts) == 1 and parts[0].amount is not None:
             found.setdefault(whole(arm), []).append((parts[0].amount, arm))
-    ends = {PERLIN: 0} | dict.fromkeys(found, num_images)
+    ends = {**amounts, PERLIN: 0}
     series = {
         source: sorted([*steps, *((ends[arm], arm) for arm in (PERLIN, source) if arm in arms)])
         for source, steps in found.items()

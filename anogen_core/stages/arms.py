@@ -66,6 +66,12 @@ def identity(config: RunConfig, category: Category, arm: str, dataset: DatasetRe
     return parts[0] if len(parts) == 1 else parts
 
 
+def source_amounts(dataset: DatasetRef) -> dict[str, int]:
+    """Return how many anomalies each source has that has as many as a dataset has images; rejected ones are none."""
+    rejected = sum(v.decision is Decision.REJECT for v in Dataset(dataset.uri).verdicts().values())
+    return {source: dataset.num_images - (rejected if source in FROM_DATASET else 0) for source in COUNTED}
+
+
 def learns_from_images(arm: str) -> bool:
     """Return whether the images of a dataset are among the arm's data."""
     return any(part.source in FROM_DATASET for part in parse_arm(arm))
@@ -93,12 +99,10 @@ def training_set(config: RunConfig, category: Category, arm: str, dataset: Datas
 
 def _is_possible(arm: str, dataset: DatasetRef) -> bool:
     counted = [part for part in parse_arm(arm) if part.source in COUNTED]
-    if not counted:
-        return True
-    held = dataset.num_images
-    if any(part.amount for part in counted) and learns_from_images(arm):
-        held -= sum(v.decision is Decision.REJECT for v in Dataset(dataset.uri).verdicts().values())
-    return held >= max(part.amount or 1 for part in counted)
+    if any(part.amount for part in counted):
+        held = source_amounts(dataset)
+        return all(held[part.source] >= (part.amount or 1) for part in counted)
+    return not counted or dataset.num_images > 0
 
 
 def _part_identity(config: RunConfig, category: Category, part: Part, dataset: DatasetRef | None) -> Any:

@@ -26,6 +26,7 @@ from anogen_core.report import (
     to_data_uri,
 )
 from anogen_core.stages import detection
+from anogen_core.stages.arms import source_amounts
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.embedding import load_support
 from anogen_core.stages.result import CategoryResult, RunResult
@@ -100,6 +101,7 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
         defects=[_defect_report(config, category, result, defect) for defect in stored.spec.defects],
         evaluations=list(result.evaluations),
         comparison=result.comparison,
+        source_amounts=source_amounts(result.dataset),
         detector_curves={
             c.arm: [(int(s), float(v)) for s, v in _metadata(artifacts, c.uri)["curve"]] for c in _first_seeds(result)
         },

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ _ARMS = "perlin, support_only, cutpaste, cutpaste+generated, {other}, generated"
 def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: str | None, as_json: bool) -> None:
     """Do what a run has left undone with all arms and `seeds` seeds, then print the comparison of every category."""
     from anogen_core.config import load_config  # noqa: PLC0415
+    from anogen_core.stages.arms import source_amounts  # noqa: PLC0415
     from anogen_core.stages.reporting import left_out_arms  # noqa: PLC0415
     from anogen_core.stages.result import read_result  # noqa: PLC0415
 
@@ -46,12 +47,12 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
         return
     for category in result.categories:
         if category.comparison is not None:
-            sys.stdout.write(table(category.comparison, category.dataset.num_images) + "\n")
+            sys.stdout.write(table(category.comparison, source_amounts(category.dataset)) + "\n")
     sys.stdout.write(f"report: {made['report']}\n")
 
 
-def table(comparison: "Comparison", num_images: int) -> str:
-    """Return the arms, their differences from the last one, and sweeps over the amount of `num_images` images."""
+def table(comparison: "Comparison", amounts: Mapping[str, int]) -> str:
+    """Return the arms, their differences from the last one, and sweeps up to the amount that each source has."""
     from anogen_core.report.sweep import sweep_of  # noqa: PLC0415
     from anogen_core.report.tables import comparison_table  # noqa: PLC0415
 
@@ -60,7 +61,7 @@ def table(comparison: "Comparison", num_images: int) -> str:
     for columns, rows in ((shown.arms, shown.rows), (shown.pairs, shown.differences)):
         if columns:
             lines += [*_aligned([["", *columns], *([name, *values] for name, values in rows)]), ""]
-    sweep = sweep_of(comparison, num_images)
+    sweep = sweep_of(comparison, amounts)
     for swept in sweep.tables if sweep else ():
         head = [f"images of {swept.source}", *swept.columns]
         lines += [*_aligned([head, *([amount, *values] for amount, values in swept.rows)]), swept.sentence, ""]

@@ -18,7 +18,7 @@ def test_table_on_standard_output_is_aligned() -> None:
         differences=(ArmEstimates(arm="generated", against="perlin", metrics=dict.fromkeys(METRICS, gain)),),
     )  # fmt: skip
 
-    lines = table(comparison, 200).splitlines()
+    lines = table(comparison, {"generated": 200}).splitlines()
 
     assert "9 held-out photos in 8 groups, 6 defective; seeds 0, 1" in lines[0]
     column = lines[1].index("generated")

@@ -191,12 +191,14 @@ def test_amounts_are_nested_and_mixtures_hold_all_parts(config: RunConfig, datas
 def test_arms_that_ask_for_too_much_are_left_out(config: RunConfig, dataset: DatasetRef) -> None:
     """Rejected images do not count, except where CutPaste uses their places alone."""
     say(dataset, 1, Decision.REJECT)
-    asked = ("perlin", "cutpaste:4", "generated:3", "generated:4", "generated", "cutpaste:5")
+    asked = ("perlin", "cutpaste:4", "generated:3", "generated:4", "generated", "cutpaste:5", "cutpaste:4+generated:3")
     evaluation = config.evaluation.model_copy(update={"arms": asked})
 
     possible = arms.possible_arms(config.model_copy(update={"evaluation": evaluation}), dataset)
 
-    assert possible == ["perlin", "cutpaste:4", "generated:3", "generated"]
+    assert possible == ["perlin", "cutpaste:4", "generated:3", "generated", "cutpaste:4+generated:3"]
+    sources = ("generated", "generated_box", "generated_mask")
+    assert arms.source_amounts(dataset) == {"cutpaste": 4, **dict.fromkeys(sources, 3)}
 
 
 def test_turns_over_the_defects() -> None:

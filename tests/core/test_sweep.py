@@ -30,7 +30,7 @@ def test_the_smallest_amount_that_none_beats_is_named(order: int) -> None:
     """Whichever arm the run file has first."""
     scores = {"perlin": 0.2, "generated:25": 0.4, "generated:50": 0.5, "generated:100": 0.51, "generated": 0.515}
 
-    sweep = sweep_of(comparison(dict(list(scores.items())[::order])), 200)
+    sweep = sweep_of(comparison(dict(list(scores.items())[::order])), {"generated": 200})
 
     assert sweep is not None
     (table,) = sweep.tables
@@ -45,7 +45,7 @@ def test_the_smallest_amount_that_none_beats_is_named(order: int) -> None:
 
 def test_a_gain_that_goes_on_is_said() -> None:
     """The last step was still worth its images."""
-    sweep = sweep_of(comparison({"perlin": 0.2, "generated:25": 0.3, "generated": 0.4}), 50)
+    sweep = sweep_of(comparison({"perlin": 0.2, "generated:25": 0.3, "generated": 0.4}), {"generated": 50})
 
     assert sweep is not None
     assert "still rises at 50 images (+0.100 [+0.080, +0.120] over 25)" in sweep.tables[0].sentence
@@ -53,11 +53,11 @@ def test_a_gain_that_goes_on_is_said() -> None:
 
 def test_one_amount_alone_has_no_sentence_to_defend() -> None:
     """Nothing smaller or larger to compare it with."""
-    sweep = sweep_of(comparison({"generated:25": 0.3, "cutpaste": 0.2}), 50)
+    sweep = sweep_of(comparison({"generated:25": 0.3, "cutpaste": 0.2}), {"generated": 50})
 
     assert sweep is None
 
 
 def test_without_amounts_there_is_no_sweep() -> None:
     """The usual arms."""
-    assert sweep_of(comparison({"perlin": 0.2, "generated": 0.4}), 50) is None
+    assert sweep_of(comparison({"perlin": 0.2, "generated": 0.4}), {"generated": 50}) is None
