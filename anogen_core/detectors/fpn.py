@@ -28,6 +28,7 @@ from anogen_core.errors import InputError
 
 _GROUPS = 4
 _PHOTO_BACKBONE_RATE = 1e-4
+_NEWEST_BATCH = 0.02
 _BUNDLED_WIDTH = 32
 
 BUNDLED = Path(__file__).parent / "bundled" / "fpn.safetensors"
@@ -94,6 +95,9 @@ class Fpn(Detector):
         self.settings = settings
         self.backbone = _Backbone()
         self.pyramid = _Pyramid(self.backbone.channels, settings.width)
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the network by He's rule, then what there are learned weights of with these.
@@ -130,6 +134,7 @@ class Fpn(Detector):
         """Return the focal and Dice terms; weak supervision applies to both."""
         # The statistics of many photos stay: those of a small batch are worse.
         self.backbone.train(self.settings.backbone_directory is None)
+        self.backbone.weigh_newest_batch(max(_NEWEST_BATCH, 1 / (1 + batch.step)))
         probability = self.anomaly_map(batch.shown)
         weights = supervised_pixels(probability, batch.mask, self.settings.box_threshold)
         weights = torch.where(batch.weakly_labelled > 0, weights, 1.0)
@@ -140,6 +145,7 @@ class Fpn(Detector):
 
     def anomaly_map(self, images: ImageBatch) -> Tensor:
         """Return P(anomalous), (B, 1, H, W)."""
+        images = images.contiguous(memory_format=torch.channels_last)
         with self.settings.arithmetic(images.device, learning=self.training):
             logits = self.pyramid(self.backbone(images * 2 - 1))
         return to_map(logits, images.shape[2:])
@@ -163,6 +169,17 @@ class _Backbone(nn.Module):
             if layer.conv_3x3.convolution.stride[0] == 2:
                 self.channels.append(0)
             self.channels[-1] = layer.reduce_1x1.convolution.out_channels
+        self.weigh_newest_batch(_NEWEST_BATCH)
+
+    def weigh_newest_batch(self, momentum: float) -> None:
+        """Set what share the newest batch has in the statistics that detection normalises by.
+
+        Transformers' share is 0.997, TensorFlow's decay: detection then saw photos as the last batch of the training
+        happened to be.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = momentum
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the last features of each scale, 1/2 to 1/32 of the resolution, of images in [-1, 1]."""

@@ -22,7 +22,7 @@ from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.runtime import pick_device
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
-DETECTOR_VERSION = 2
+DETECTOR_VERSION = 3
 """Raised by hand when a change to a detector or its training changes its weights."""
 
 EVALUATION_VERSION = 2

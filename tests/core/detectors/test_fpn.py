@@ -1,5 +1,6 @@
 """The feature pyramid: sizes, rates, backbones, weak supervision and training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,29 @@ def test_the_backbone_is_read_from_its_directory_and_travels_with_the_detector(b
     for name, value in again.backbone.state_dict().items():
         assert torch.equal(value, expected[name]), name
     assert all(p.grad is not None for p in detector.parameters())
+
+
+def test_detection_normalises_by_what_many_batches_had_in_common(backbone: Path) -> None:
+    """Not by the last batch; a backbone that has seen photos keeps theirs."""
+    batches = [
+        replace(_batch(weak=False), shown=torch.full((2, 3, 64, 64), grey), step=i) for i, grey in enumerate((0.2, 1.0))
+    ]
+
+    def seen(detector: Fpn, batch: TrainingBatch) -> torch.Tensor:
+        detector.losses(batch)
+        return detector.state_dict()["backbone.conv_stem.first_conv.normalization.running_mean"].clone()
+
+    alone = [seen(_detector(TINY), replace(batch, step=0)) for batch in batches]
+    detector = _detector(TINY)
+    both = [seen(detector, batch) for batch in batches][-1]
+    later = seen(detector, replace(batches[0], step=1000))
+    photos = _detector(TINY.model_copy(update={"backbone_directory": str(backbone)}))
+    kept = photos.state_dict()["backbone.conv_stem.first_conv.normalization.running_mean"].clone()
+
+    assert not torch.allclose(alone[0], alone[1])
+    assert torch.allclose(both, (alone[0] + alone[1]) / 2, atol=1e-6)
+    assert torch.allclose(later, 0.98 * both + 0.02 * alone[0], atol=1e-6)
+    assert torch.equal(seen(photos, batches[0]), kept)
 
 
 def test_without_a_directory_it_starts_from_the_weights_that_come_with_anogen() -> None:
