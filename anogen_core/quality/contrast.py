@@ -82,8 +82,9 @@ def support_contrast(photo: Image, mask: Mask) -> float | None:
 
     None when the mask is empty, or covers so much of the photo that nothing tells how its surface looks without it.
 
-    What lies below it is guessed from around it. What the same guess misses at places beside the defect, where
-    nothing is wrong, is the surface's own texture and does not count.
+    What lies below it is guessed from around it. What the same guess misses at the calmest place beside the defect,
+    where nothing is wrong, is the surface's own texture and does not count; other places may lie on edges and holes of
+    the part, where any guess misses much.
 
     Args:
         photo: (H, W, 3).
@@ -93,7 +94,7 @@ def support_contrast(photo: Image, mask: Mask) -> float | None:
         return None
     raw = _missed(photo, mask)
     beside = [_missed(photo, moved) for moved in _beside(mask)]
-    texture = min(float(np.median(beside)), 0.9 * raw) if beside else 0.0
+    texture = min(*beside, 0.9 * raw) if beside else 0.0
     return float(np.sqrt(raw**2 - texture**2))
 
 

@@ -46,6 +46,19 @@ def test_a_support_photo_shows_the_contrast_without_its_normal_photo(noise: floa
     assert support_contrast(_defect(0.5, 0.5, noise), MASK) == pytest.approx(expected, rel=0.3)
 
 
+def test_holes_beside_a_defect_do_not_make_it_faint() -> None:
+    """A guess misses much where the part has edges; that is no texture that would hide the defect."""
+    plain = _defect(0.5, 0.6, 0.05)
+    drilled = plain.copy()
+    for x, y in ((20, 28), (45, 26), (70, 28), (18, 48), (45, 70)):
+        cv2.circle(drilled, (x, y), 5, (0, 0, 0), -1)
+
+    alone, beside_holes = (support_contrast(photo, MASK) for photo in (plain, drilled))
+
+    assert alone is not None
+    assert beside_holes == pytest.approx(alone, rel=0.1)
+
+
 def test_texture_alone_has_hardly_any_contrast() -> None:
     """A mask on a normal surface shows far less than one on a faint defect."""
     texture, defect = (support_contrast(photo, MASK) for photo in (_surface(0.5, 0.1), _defect(0.5, 0.6, 0.1)))
