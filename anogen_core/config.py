@@ -24,7 +24,7 @@ from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
 from anogen_core.quality.gates import QualitySettings
 from anogen_core.runner import RunnerSettings, ThreadRunnerSettings
-from anogen_core.settings import Settings, apply_override
+from anogen_core.settings import Settings, apply_override, read_yaml
 
 DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 EmbeddingKey = Annotated[str, Field(pattern=r"^embedding-[0-9a-f]{16}$")]
@@ -177,7 +177,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}). Expected a run file; `anogen init` writes one.") from error
     try:
-        values = yaml.safe_load(text)
+        values = read_yaml(text)
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not valid YAML ({' '.join(str(error).split())}). Correct the file.") from error
     if not isinstance(values, dict):

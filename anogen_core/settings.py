@@ -41,7 +41,30 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise InputError(f"--set {override}: {parent!r} holds {child!r}, expected a group of fields.")
         target = child
-    target[last] = yaml.safe_load(text)
+    target[last] = read_yaml(text)
+
+
+def read_yaml(text: str) -> Any:
+    """Return the plain values of a YAML text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or names a field twice: one of the two would be ignored.
+    """
+    return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a safe loader
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that takes no field twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the field {key.value!r} stands there twice; keep one of them", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 class Settings(BaseModel):

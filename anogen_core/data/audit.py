@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.inspection import Finding, inspect_sample
@@ -16,6 +17,10 @@ from anogen_core.data.support import SupportSettings, support_problems
 from anogen_core.records import GOOD, Sample
 
 _SHOWN_OF_A_KIND = 3
+_FEW = 0.25
+"""Share of the photos up to which odd ones are taken for a mistake."""
+_SQUEEZED = 1.5
+"""Factor between the proportions of two photos from which squeezing one into the frame of the other shows."""
 
 
 def audit(
@@ -43,6 +48,8 @@ def audit(
         problems += _inspect_groups(category, [finding.sample for finding in members])
         if frame_settings.size is None:
             problems += _inspect_sizes(category, members)
+        else:
+            problems += _inspect_proportions(category, members, frame_settings.size)
     problems += support_problems(samples, support_settings)
     return sorted(_told_once(problems), key=lambda problem: (problem.severity, problem.file, problem.what))
 
@@ -104,6 +111,20 @@ def _inspect_groups(category: str, samples: Sequence[Sample]) -> list[Problem]:
         what = f"has {without} of {len(samples)} photos without a leakage group."
         problems.append(warning(category, what, fix="Complete the table of groups."))
     return problems
+
+
+def _inspect_proportions(category: str, findings: Sequence[Finding], frame: tuple[int, int]) -> list[Problem]:
+    """Return a warning where some photos would be squeezed much more than most: turned ones, as a rule."""
+    shapes = {f.sample.image_uri: f.size[0] / f.size[1] for f in findings if f.size}
+    usual = median(shapes.values()) if shapes else 1.0
+    odd = [file for file, shape in shapes.items() if not 1 / _SQUEEZED < shape / usual < _SQUEEZED]
+    if not odd or len(odd) > _FEW * len(shapes):
+        return []
+    what = (
+        f"has other proportions than most photos of {category}, as have {len(odd) - 1} more: it would be squeezed into "
+        f"`frame.size` [{frame[0]}, {frame[1]}]."
+    )
+    return [warning(odd[0], what, fix="Turn or cut such photos (and their labels), or leave them out.")]
 
 
 def _inspect_sizes(category: str, findings: Sequence[Finding]) -> list[Problem]:

@@ -67,7 +67,8 @@ class NoisePredictor:
 
     def __init__(self, unet: Any, settings: ModelSettings, device: torch.device) -> None:
         self._dtype = _TYPES[settings.precision]
-        self.unet = unet.to(self._dtype)
+        # diffusers' own `to` gives advice on stderr that is about other ways of loading.
+        self.unet = nn.Module.to(unet, self._dtype)
         if settings.precision != "fp32" and (settings.compile or device.type == "cuda"):
             # Tensor cores, and compiled code on a CPU, take convolutions of half precision in this order.
             self.unet = self.unet.to(memory_format=torch.channels_last)

@@ -19,6 +19,8 @@ from anogen_core.settings import Settings
 
 _BENDS = 4
 """Control points of the bending along each side."""
+_LARGEST_BEND = 0.25
+"""Of an outline's thickness."""
 
 
 class TransplantSamplerSettings(Settings):
@@ -32,7 +34,8 @@ class TransplantSamplerSettings(Settings):
     flip: StrictBool = True
     """Mirror outlines at random."""
     bend: Annotated[float, Field(ge=0, le=0.3)] = 0.06
-    """Points of the outline move by about this fraction of its longer side, neighbours alike."""
+    """Points of the outline move by about this fraction of its longer side, neighbours alike, and by no more than a
+    quarter of its thickness: the defect and its label, which are moved unbent, stay inside."""
     margin: NonNegativeInt = 1
     """Pixels by which the outline is widened: room for the soft edge of the defect."""
     min_size: PositiveInt = 8
@@ -113,7 +116,8 @@ class TransplantSampler(MaskSampler):
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         scale = scale * max(1.0, settings.min_size / max(np.array(shape.shape) * scale))
         turned, matrix = _transform(shape, scale, float(rng.uniform(-1, 1)) * settings.rotation)
-        bent = _bend(turned, settings.bend * max(shape.shape) * float(scale.max()), rng)
+        most = _LARGEST_BEND * _thickness(turned)
+        bent = _bend(turned, min(settings.bend * max(shape.shape) * float(scale.max()), most), rng)
         found = _widen(bent if bent.any() else turned, settings.margin)
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
         outline = found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0
@@ -151,6 +155,11 @@ def _transform(shape: Mask, scale: np.ndarray, degrees: float) -> tuple[np.ndarr
     soft = cv2.warpAffine(shape.astype(np.float32), affine, (reach, reach))
     # Half a pixel of a thin line is still the line.
     return (soft > 0.35).astype(np.uint8), np.vstack([affine, [0, 0, 1]])
+
+
+def _thickness(shape: np.ndarray) -> float:
+    """Return the diameter of the largest disc inside an outline with space around it, in pixels."""
+    return 2 * float(cv2.distanceTransform(shape, cv2.DIST_L2, 5).max())
 
 
 def _bend(shape: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from anogen_core.errors import InputError
-from anogen_core.settings import Settings
+from anogen_core.settings import Settings, read_yaml
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -24,7 +24,7 @@ def read_settings(kind: type[SettingsT], path: Path | None, photos: Path | None)
         InputError: the file cannot be read, or a field is wrong.
     """
     try:
-        given = (yaml.safe_load(path.read_text(encoding="utf-8")) if path else None) or {}
+        given = (read_yaml(path.read_text(encoding="utf-8")) if path else None) or {}
         if photos is not None:
             given["corpus"] = {**given.get("corpus", {}), "photos": str(photos.resolve())}
         return kind.model_validate(given)

@@ -9,14 +9,24 @@ from pydantic import TypeAdapter
 from anogen_core.config import RunConfig
 from anogen_core.diffusion import BaseModelSettings
 from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.errors import InputError
 
 _LOADING = threading.Lock()
 
 
 def pick_device(config: RunConfig) -> torch.device:
-    """Return the device the run file asks for."""
+    """Return the device the run file asks for.
+
+    Raises:
+        InputError: it asks for a GPU and there is none.
+    """
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"device: cuda, but PyTorch {torch.__version__} sees no GPU. Set `device: auto`, or install a build of "
+            "PyTorch for the CUDA version of this machine."
+        )
     return torch.device(config.device)
 
 

@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import Amounts, AsJson, DatasetUri, FalseAlarms, Name, Overrides, Pool, RunFile
+from flows.cli.arguments import Amounts, AsJson, DatasetUri, FalseAlarms, Name, Overrides, Pool, RunFile, Version
 from flows.cli.embedding_commands import embeddings
 
 app = typer.Typer(
     name="anogen",
-    help="Give it three photos of a defect; get a labelled dataset and a detector trained on it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -18,6 +17,11 @@ app = typer.Typer(
 )
 
 app.add_typer(embeddings, name="embeddings")
+
+
+@app.callback()
+def options(version: Version = False) -> None:  # noqa: FBT002
+    """Give it three photos of a defect; get a labelled dataset and a detector trained on it."""
 
 
 @app.command()

@@ -37,3 +37,16 @@ Amounts = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _say_version(asked: bool) -> None:  # noqa: FBT001
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"anogen {version('anogen')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_say_version)
+]

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anogen_core.errors import AnogenError
+from anogen_core.errors import AnogenError, InputError
 from flows.cli.progress import ProgressDisplay
 from flows.local_api import LocalApi, quiet_environment
 
@@ -34,7 +34,12 @@ def execute(run_file: Path, overrides: Sequence[str]) -> dict[str, Any]:
     config = load_config(run_file, overrides)
     home = _home(config, run_file)
     os.environ.update(quiet_environment(home))
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"output: {home.parent.parent} cannot be written to ({error.strerror}). Name a directory that can be made."
+        ) from error
     api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:

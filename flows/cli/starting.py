@@ -20,6 +20,8 @@ def init(run_file: Path, root: str, *, force: bool) -> None:
     """Write a run file for the photos under `root` and print what was found."""
     from anogen_core.run_file import write_run_file  # noqa: PLC0415
 
+    if not run_file.parent.is_dir():
+        raise InputError(f"{run_file}: there is no directory {run_file.parent}. Make it, or choose another place.")
     if run_file.exists() and not force:
         raise InputError(f"{run_file}: exists already. Choose another name, or add --force to replace it.")
     found = write_run_file(run_file, Path(root))
@@ -71,9 +73,12 @@ def require_places(config: RunConfig) -> None:
 
 
 def find_problems(config: RunConfig) -> list[Problem]:
-    """Return every problem of the photos, errors first."""
+    """Return every problem of the photos, errors first; what looks wrong about support photos, where there is none."""
+    from anogen_core.stages.support_doubts import support_doubts  # noqa: PLC0415
+
     samples = config.reader.build().read()
-    return audit(samples, config.reader, config.frame, config.support)
+    problems = audit(samples, config.reader, config.frame, config.support)
+    return problems if any(p.severity == "error" for p in problems) else [*problems, *support_doubts(config)]
 
 
 def audit_or_stop(config: RunConfig, note: Callable[[str], None]) -> list[str]:

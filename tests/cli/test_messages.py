@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -40,6 +41,7 @@ def test_help_imports_neither_torch_nor_prefect() -> None:
         (["report", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["embeddings", "ls", "nowhere"], "nowhere: holds nothing"),
         (["init", "new.yaml", "--data", "nowhere"], "nowhere"),
+        (["init", "nowhere/new.yaml", "--data", "."], "there is no directory nowhere"),
         (["frobnicate"], "No such command"),
     ],
 )
@@ -55,6 +57,42 @@ def test_wrong_paths_and_commands_end_with_two(
     assert said.returncode == 2, said.stderr
     assert expected in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_an_output_that_cannot_be_is_named(anogen: Anogen, photos: Path, tmp_path: Path) -> None:
+    """A file stands where the run would write."""
+    (tmp_path / "taken").write_text("")
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(f"output: taken\nreader: {{kind: mvtec, root: {photos}}}\n")
+
+    said = anogen("run", run_file)
+
+    assert said.returncode == 2
+    assert f"output: {tmp_path / 'taken'} cannot be written to" in said.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
+def test_a_gpu_that_is_not_there_is_told(anogen: Anogen, photos: Path, tmp_path: Path) -> None:
+    """With what to do; not as an assertion of PyTorch."""
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(f"output: out\ndevice: cuda\nreader: {{kind: mvtec, root: {photos}}}\n")
+
+    said = anogen("check", run_file)
+
+    assert said.returncode == 2
+    assert "device: cuda, but PyTorch" in said.stderr
+
+
+def test_a_field_given_twice_is_named(anogen: Anogen, tmp_path: Path) -> None:
+    """YAML would take the last one and say nothing."""
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text("output: out\nseed: 1\nreader: {kind: mvtec, root: .}\nseed: 2\n")
+
+    said = anogen("check", run_file)
+
+    assert said.returncode == 2
+    assert "the field 'seed' stands there twice" in said.stderr
+    assert "line 4" in said.stderr
 
 
 def test_every_wrong_field_is_listed_at_once(anogen: Anogen, tmp_path: Path) -> None:

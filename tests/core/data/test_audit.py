@@ -183,6 +183,20 @@ def test_different_sizes_without_a_frame_are_one_error(mvtec_root: Path) -> None
     assert _audit(mvtec_root, size=(32, 32)) == []
 
 
+def test_turned_photos_that_the_frame_would_squeeze_are_told(mvtec_root: Path) -> None:
+    """One among nine; where more than a quarter is of another form, that is how the data are."""
+    folder = mvtec_root / "bottle/train/good"
+
+    def told(turned: int) -> list[str]:
+        for i in range(turned):
+            (folder / f"turned{i}.png").write_bytes(_encoded(size=(32, 48)))
+        return [p.file for p in _audit(mvtec_root, size=(32, 32)) if "other proportions" in p.what]
+
+    assert told(0) == []
+    assert told(1) == [str(folder / "turned0.png")]
+    assert told(4) == []
+
+
 @pytest.mark.parametrize(
     ("folder", "severity", "what"),
     [("train/good", "error", "no normal photos to learn"), ("test/good", "warning", "no normal photos to test")],

@@ -98,6 +98,23 @@ def test_thin_lines_stay_whole() -> None:
     assert max(mask.mean() for mask in masks) < 0.03
 
 
+def test_a_thin_scratch_and_its_label_stay_inside_the_bent_outline() -> None:
+    """The defect is moved unbent: what the outline is bent by must leave it there, however long it is."""
+    scratch = np.zeros((200, 200), np.uint8)
+    cv2.line(scratch, (30, 60), (150, 110), 1, 5)
+    sampler = TransplantSamplerSettings(rotation=180).build([scratch > 0])
+    kept = []
+    for seed in range(30):
+        placement = sampler.sample(np.ones((220, 220), bool), numpy_generator(seed))
+        assert placement.warp is not None
+        warp = np.array(placement.warp).reshape(2, 3)
+        moved = cv2.warpAffine(scratch.astype(np.float32), warp, (220, 220)) > 0.35
+        kept.append((moved & render(placement, (220, 220))).sum() / moved.sum())
+
+    assert min(kept) > 0.9
+    assert np.mean(kept) > 0.97
+
+
 def test_specks_are_enlarged_to_the_smallest_size() -> None:
     """A defect of two pixels becomes a mask that the model can paint into."""
     speck = np.zeros((64, 64), bool)

@@ -1,0 +1,62 @@
+"""What looks wrong about the support photos themselves: told before a run, as nothing made from them can be better."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from anogen_core.config import RunConfig
+from anogen_core.data.problems import Problem, warning
+from anogen_core.quality.contrast import support_contrast
+from anogen_core.records import SupportSet
+from anogen_core.stages.catalogue import Category, read_catalogue
+from anogen_core.stages.embedding import defect_name, load_support
+
+_NOTHING = 0.03
+"""Contrast below which nothing can be seen."""
+_ODD = 0.1
+"""Share of the usual contrast below which the label is more likely to be wrong than the defect to be faint."""
+_SEEN = 2.0
+"""Side in pixels of the smallest square that a detector can tell from noise."""
+
+
+def support_doubts(config: RunConfig) -> list[Problem]:
+    """Return a warning for each label that shows nothing and each defect too small for the detector.
+
+    Raises:
+        InputError: the photos have errors; `anogen_core.data.audit` lists them.
+    """
+    return [
+        problem
+        for category in read_catalogue(config)
+        for support in category.supports
+        for problem in (*_invisible(support, config), *_too_small(support, category, config))
+    ]
+
+
+def _invisible(support: SupportSet, config: RunConfig) -> Iterator[Problem]:
+    contrasts = [support_contrast(photo, mask) for photo, mask in load_support(support, config)]
+    known = [value for value in contrasts if value is not None]
+    least = max(_NOTHING, _ODD * float(np.median(known))) if known else 0.0
+    for sample, value in zip(support.samples, contrasts, strict=True):
+        if value is not None and value < least:
+            others = ", ".join(f"{v:.2f}" for v in sorted(known, reverse=True))
+            yield warning(
+                sample.mask_uri or sample.image_uri,
+                f"labels a place that looks like what surrounds it (contrast {value:.2f}; the support photos of "
+                f"{defect_name(support)} have {others}): defects made from it will hardly show.",
+                fix="Check this label, or choose other photos with `support.images`.",
+            )
+
+
+def _too_small(support: SupportSet, category: Category, config: RunConfig) -> Iterator[Problem]:
+    height, width = category.frame
+    side = config.detector.image_size
+    areas = [mask.sum() for _, mask in load_support(support, config)]
+    shown = float(np.sqrt(np.median(areas) * side**2 / (height * width)))
+    if config.evaluation.enabled and shown < _SEEN:
+        yield warning(
+            defect_name(support),
+            f"is about {shown:.1f} px large where the detector sees it (photos of {width}x{height} px at "
+            f"`detector.image_size` {side}): it cannot be found.",
+            fix="Raise `detector.image_size`, or cut the photos into tiles.",
+        )

@@ -1,0 +1,63 @@
+"""Doubtful support photos are told before a run."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from anogen_core.config import RunConfig
+from anogen_core.stages.support_doubts import support_doubts
+
+
+def _config(small_run: dict[str, object], root: Path, **detector: object) -> RunConfig:
+    settings = {**small_run, "output": "out", "reader": {"kind": "mvtec", "root": str(root)}}
+    settings["support"] = {"images": {"bolt/cut": ["000.png", "001.png", "002.png"]}, "defects": ["bolt/cut"]}
+    if detector:
+        settings["detector"] = detector
+    return RunConfig.model_validate(settings)
+
+
+def test_true_labels_raise_no_doubt(small_run: dict[str, object], photos: Path) -> None:
+    """Clear cuts under their masks."""
+    assert support_doubts(_config(small_run, photos)) == []
+
+
+def test_a_label_beside_its_defect_is_named(small_run: dict[str, object], photos: Path, tmp_path: Path) -> None:
+    """One of three masks lies on the bare surface: its file, its contrast and those of the others are told."""
+    shutil.copytree(photos / "bolt", tmp_path / "bolt")
+    file = tmp_path / "bolt" / "ground_truth" / "cut" / "001_mask.png"
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    cv2.imwrite(str(file), np.roll(mask, 32, axis=0))
+
+    (doubt,) = support_doubts(_config(small_run, tmp_path))
+
+    assert doubt.severity == "warning"
+    assert doubt.file == str(file)
+    assert "looks like what surrounds it" in doubt.what
+    assert "bolt/cut" in doubt.what
+
+
+@pytest.mark.parametrize(("side", "doubts"), [(256, 0), (32, 1)])
+def test_defects_that_shrink_to_nothing_are_told(
+    small_run: dict[str, object], tmp_path: Path, photos: Path, side: int, doubts: int
+) -> None:
+    """16x5 pixels of a photo of 256 px are one pixel at 32 px."""
+    root = tmp_path / "bolt"
+    for file in (photos / "bolt").rglob("*.png"):
+        photo = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        assert photo is not None
+        rows, columns = photo.shape[:2]
+        wide = np.pad(photo, ((0, 256 - rows), (0, 256 - columns), (0, 0))[: photo.ndim], mode="wrap")
+        if photo.ndim == 2:
+            wide[rows:], wide[:, columns:] = 0, 0
+        target = root / file.relative_to(photos / "bolt")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), wide)
+
+    found = support_doubts(_config(small_run, tmp_path, kind="fpn", image_size=side))
+
+    assert len(found) == doubts
+    assert all("`detector.image_size` 32" in doubt.what for doubt in found)
