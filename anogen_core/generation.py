@@ -32,7 +32,7 @@ _HANDS: Final = 4
 class GenerationSettings(Settings):
     """How many images are made and how."""
 
-    images_per_defect: PositiveInt = 100
+    images_per_defect: Annotated[PositiveInt, Field(le=1_000_000)] = 100
     """Planned requests for each (category, defect)."""
     instances: tuple[PositiveInt, PositiveInt] = (1, 1)
     """Fewest and most defects of its kind that one image shows. Each is generated in a square of its own."""

@@ -14,6 +14,8 @@ from anogen_core.data.problems import Problem, UnusableFileError, error, warning
 from anogen_core.records import GOOD, Sample
 
 _TWELVE_BITS = 4095
+_BURNT = 0.05
+"""Share of the values above white from which photos are taken for brighter than the settings say."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Finding:
     size: tuple[int, int] | None = None
     """(height, width) as stored; None when the photo cannot be used."""
     digest: str | None = None
-    """Of the photo's pixels: the same photo in another file format has the same one. None as for `size`."""
+    """Of the photo's pixels: the same photo in another file format has the same one. None as for `size`, and when
+    much of the photo is whiter than the settings allow."""
 
 
 def inspect_sample(sample: Sample, settings: FrameSettings) -> Finding:
@@ -44,15 +47,18 @@ def inspect_sample(sample: Sample, settings: FrameSettings) -> Finding:
     return Finding(sample, tuple(problems), size=size, digest=digest)
 
 
-def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int], str, list[Problem]]:
-    """Return a usable photo's size, the digest of its pixels and warnings about it."""
+def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int], str | None, list[Problem]]:
+    """Return a usable photo's size, the digest of its pixels where they tell it from others, and warnings about it."""
     header, problems = verify(path, max_pixels=settings.max_pixels)
     pixels = decode(path)
     if pixels.shape[:2] != header.size:
         what = f"claims {_shown(header.size)} pixels and decodes to {_shown(pixels.shape[:2])}."
         raise UnusableFileError(error(path, what, fix="Save it again as an ordinary PNG."))
     problems += _dark(path, pixels, white_level=settings.white_level)
-    return header.size, _pixel_digest(to_rgb(pixels, white_level=settings.white_level)), problems
+    burnt = _burnt(path, pixels, white_level=settings.white_level)
+    # White photos look the same as each other, which is not what is wrong with them.
+    digest = None if burnt else _pixel_digest(to_rgb(pixels, white_level=settings.white_level))
+    return header.size, digest, [*problems, *burnt]
 
 
 def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: FrameSettings) -> list[Problem]:
@@ -115,3 +121,11 @@ def _shown(size: tuple[int, ...]) -> str:
 
 def _unexpected(path: Path, failure: Exception) -> Problem:
     return error(path, f"cannot be examined ({type(failure).__name__}: {failure}).", fix="Save it again as a PNG.")
+
+
+def _burnt(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list[Problem]:
+    share = float((pixels > white_level).mean()) if pixels.dtype == np.uint16 else 0.0
+    if share <= _BURNT:
+        return []
+    what = f"has values up to {pixels.max()}: with white at {white_level}, {share:.0%} of them are white."
+    return [warning(path, what, fix=f"Raise `frame.white_level`, to {int(pixels.max())} for example.")]

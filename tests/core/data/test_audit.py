@@ -298,3 +298,17 @@ def test_every_problem_is_listed_at_once(mvtec_root: Path) -> None:
     errors = {Path(p.file).name for p in problems if p.severity == "error"}
     assert errors == {"000.png", "001.png", "002_mask.png", "003.png", "900.png", "crack"}
     assert [p.severity for p in problems] == ["error"] * 7 + ["warning"]
+
+
+def test_photos_brighter_than_white_are_told_and_are_no_duplicates(mvtec_root: Path) -> None:
+    """With white set far too low all of them are white; deleting some would not help."""
+    for i, split in enumerate(("train", "test")):
+        bright = np.random.default_rng(i).integers(20000, 60000, (32, 48), dtype=np.uint16)
+        cv2.imwrite(str(mvtec_root / "bottle" / split / "good" / "bright.png"), bright)
+
+    told = _audit(mvtec_root, white_level=4095)
+
+    assert [p.severity for p in told] == ["warning"] * 2
+    assert all("100% of them are white" in p.what for p in told)
+    assert all("Raise `frame.white_level`" in p.fix for p in told)
+    assert _audit(mvtec_root) == []
