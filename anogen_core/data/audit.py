@@ -120,9 +120,10 @@ def _inspect_proportions(category: str, findings: Sequence[Finding], frame: tupl
     odd = [file for file, shape in shapes.items() if not 1 / _SQUEEZED < shape / usual < _SQUEEZED]
     if not odd or len(odd) > _FEW * len(shapes):
         return []
+    more = f" (as have {len(odd) - 1} more)" if len(odd) > 1 else ""
     what = (
-        f"has other proportions than most photos of {category}, as have {len(odd) - 1} more: it would be squeezed into "
-        f"`frame.size` [{frame[0]}, {frame[1]}]."
+        f"has other proportions than most photos of {category}{more}: it would be squeezed into `frame.size` "
+        f"[{frame[0]}, {frame[1]}]."
     )
     return [warning(odd[0], what, fix="Turn or cut such photos (and their labels), or leave them out.")]
 

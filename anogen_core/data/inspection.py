@@ -109,6 +109,14 @@ def _dark(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list
     return [warning(path, what, fix=f"Set `frame.white_level: {_TWELVE_BITS}` if a 12 bit camera took it.")]
 
 
+def _burnt(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list[Problem]:
+    share = float((pixels > white_level).mean()) if pixels.dtype == np.uint16 else 0.0
+    if share <= _BURNT:
+        return []
+    what = f"has values up to {pixels.max()}: with white at {white_level}, {share:.0%} of them are white."
+    return [warning(path, what, fix=f"Raise `frame.white_level`, to {int(pixels.max())} for example.")]
+
+
 def _pixel_digest(rgb: Image) -> str:
     digest = hashlib.sha256(repr(rgb.shape).encode())
     digest.update(rgb.data)
@@ -121,11 +129,3 @@ def _shown(size: tuple[int, ...]) -> str:
 
 def _unexpected(path: Path, failure: Exception) -> Problem:
     return error(path, f"cannot be examined ({type(failure).__name__}: {failure}).", fix="Save it again as a PNG.")
-
-
-def _burnt(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list[Problem]:
-    share = float((pixels > white_level).mean()) if pixels.dtype == np.uint16 else 0.0
-    if share <= _BURNT:
-        return []
-    what = f"has values up to {pixels.max()}: with white at {white_level}, {share:.0%} of them are white."
-    return [warning(path, what, fix=f"Raise `frame.white_level`, to {int(pixels.max())} for example.")]

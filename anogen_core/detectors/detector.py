@@ -92,6 +92,13 @@ def strongest_mean(maps: Tensor) -> Tensor:
     return maps.flatten(1).topk(max(1, round(_SCORE_PIXELS * area)), dim=1).values.mean(dim=1)
 
 
+def order_channels_last(network: nn.Module) -> None:
+    """Keep the weights of convolutions in the order of pixels that processors multiply fastest (NHWC)."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 class Detector(nn.Module, ABC):
     """A trainable detector.
 

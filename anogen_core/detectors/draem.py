@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from anogen_core.arrays import ImageBatch
-from anogen_core.detectors.detector import BatchSettings, Detector, Share, TrainingBatch
+from anogen_core.detectors.detector import BatchSettings, Detector, Share, TrainingBatch, order_channels_last
 from anogen_core.detectors.draem_networks import DiscriminativeNetwork, ReconstructiveNetwork, initialise_weights
 from anogen_core.detectors.losses import focal_loss, ssim_loss, supervised_pixels
 
@@ -46,9 +46,7 @@ class Draem(Detector):
         self.settings = settings
         self.reconstructive = ReconstructiveNetwork(settings.reconstructive_width)
         self.discriminative = DiscriminativeNetwork(settings.discriminative_width)
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        order_channels_last(self)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the weights as the authors do."""

@@ -22,7 +22,15 @@ from transformers import MobileNetV2Config, MobileNetV2Model
 
 from anogen_core.arrays import ImageBatch
 from anogen_core.detectors.destseg_networks import fill_weights
-from anogen_core.detectors.detector import BatchSettings, Detector, Share, Side, TrainingBatch, strongest_mean
+from anogen_core.detectors.detector import (
+    BatchSettings,
+    Detector,
+    Share,
+    Side,
+    TrainingBatch,
+    order_channels_last,
+    strongest_mean,
+)
 from anogen_core.detectors.losses import dice_loss, focal_loss, supervised_pixels
 from anogen_core.errors import InputError
 
@@ -95,9 +103,7 @@ class Fpn(Detector):
         self.settings = settings
         self.backbone = _Backbone()
         self.pyramid = _Pyramid(self.backbone.channels, settings.width)
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        order_channels_last(self)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the network by He's rule, then what there are learned weights of with these.

@@ -1,14 +1,15 @@
 """What looks wrong about the support photos themselves: told before a run, as nothing made from them can be better."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.problems import Problem, warning
 from anogen_core.quality.contrast import support_contrast
 from anogen_core.records import SupportSet
-from anogen_core.stages.catalogue import Category, read_catalogue
+from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import defect_name, load_support
 
 _NOTHING = 0.03
@@ -25,16 +26,18 @@ def support_doubts(config: RunConfig) -> list[Problem]:
     Raises:
         InputError: the photos have errors; `anogen_core.data.audit` lists them.
     """
-    return [
-        problem
-        for category in read_catalogue(config)
-        for support in category.supports
-        for problem in (*_invisible(support, config), *_too_small(support, category, config))
-    ]
+    doubts: list[Problem] = []
+    for category in read_catalogue(config):
+        for support in category.supports:
+            labelled = load_support(support, config)
+            doubts += _invisible(support, labelled)
+            if config.evaluation.enabled:
+                doubts += _too_small(support, labelled, config.detector.image_size)
+    return doubts
 
 
-def _invisible(support: SupportSet, config: RunConfig) -> Iterator[Problem]:
-    contrasts = [support_contrast(photo, mask) for photo, mask in load_support(support, config)]
+def _invisible(support: SupportSet, labelled: Sequence[tuple[Image, Mask]]) -> Iterator[Problem]:
+    contrasts = [support_contrast(photo, mask) for photo, mask in labelled]
     known = [value for value in contrasts if value is not None]
     least = max(_NOTHING, _ODD * float(np.median(known))) if known else 0.0
     for sample, value in zip(support.samples, contrasts, strict=True):
@@ -48,12 +51,10 @@ def _invisible(support: SupportSet, config: RunConfig) -> Iterator[Problem]:
             )
 
 
-def _too_small(support: SupportSet, category: Category, config: RunConfig) -> Iterator[Problem]:
-    height, width = category.frame
-    side = config.detector.image_size
-    areas = [mask.sum() for _, mask in load_support(support, config)]
-    shown = float(np.sqrt(np.median(areas) * side**2 / (height * width)))
-    if config.evaluation.enabled and shown < _SEEN:
+def _too_small(support: SupportSet, labelled: Sequence[tuple[Image, Mask]], side: int) -> Iterator[Problem]:
+    height, width = labelled[0][1].shape
+    shown = float(np.sqrt(np.median([mask.mean() for _, mask in labelled]))) * side
+    if shown < _SEEN:
         yield warning(
             defect_name(support),
             f"is about {shown:.1f} px large where the detector sees it (photos of {width}x{height} px at "

@@ -95,6 +95,17 @@ def test_a_field_given_twice_is_named(anogen: Anogen, tmp_path: Path) -> None:
     assert "line 4" in said.stderr
 
 
+def test_a_placeholder_that_was_not_filled_in_is_told(anogen: Anogen, tmp_path: Path) -> None:
+    """`{{ out }}` is a mapping whose name is a mapping."""
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text("output: {{ out }}\nreader: {kind: mvtec, root: .}\n")
+
+    said = anogen("check", run_file)
+
+    assert said.returncode == 2
+    assert "is not valid YAML" in said.stderr
+
+
 def test_every_wrong_field_is_listed_at_once(anogen: Anogen, tmp_path: Path) -> None:
     """A typo, a wrong type and a missing field are told together, each with its place in the file."""
     run_file = tmp_path / "run.yaml"
