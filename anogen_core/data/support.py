@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from anogen_core.data.problems import Problem, error
 from anogen_core.errors import InputError
@@ -27,6 +27,9 @@ class SupportSettings(Settings):
     their paths, or sample ids. All that are named are used, whatever `shots` says; other defects are chosen by seed."""
     defects: tuple[str, ...] | None = None
     """Defects to learn, as `<defect>` or `<category>/<defect>`; all when left out."""
+    outline_boxes: StrictBool = True
+    """Find the outline of a defect that is labelled by a box inside that box; otherwise the whole box counts as defect,
+    with the surface around the defect in it."""
 
 
 def choose_support(samples: Sequence[Sample], settings: SupportSettings, *, seed: int) -> list[SupportSet]:

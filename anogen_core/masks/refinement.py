@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.masks.segmentation import otsu_threshold, solid_regions
 from anogen_core.quality.contrast import to_lab
 from anogen_core.settings import Settings
 
@@ -60,10 +61,9 @@ def refine_mask(
     change = np.where(box, np.linalg.norm(colours, axis=2), 0)
     inside = change[box]
     peak, floor = np.percentile(inside, 98), np.percentile(inside, 40)
-    threshold = max(settings.otsu_share * _otsu(inside), min(settings.floor_ratio * floor, 0.5 * peak))
-    found = _grow(change > threshold, change > min(settings.seed_ratio * threshold, 0.9 * peak))
-    solid = _fill(cv2.morphologyEx(found, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))))
-    refined = (solid > 0) & box if known is None else known & box
+    threshold = max(settings.otsu_share * otsu_threshold(inside), min(settings.floor_ratio * floor, 0.5 * peak))
+    solid = solid_regions(change > threshold, change > min(settings.seed_ratio * threshold, 0.9 * peak))
+    refined = (solid if known is None else known) & box
     if threshold == 0 or not refined.any():
         label = box if known is None else refined
         return RefinedMask(label, _to_bytes(label, np.where(box, 0.5, 0)))
@@ -71,30 +71,7 @@ def refine_mask(
     return RefinedMask(refined, _to_bytes(refined, ratio / (1 + ratio)))
 
 
-def _otsu(change: np.ndarray) -> float:
-    """Return the threshold that parts values into two classes with the largest variance between them."""
-    scale = 255 / max(1e-6, float(np.percentile(change, 99.5)))
-    levels = np.clip(change * scale, 0, 255).astype(np.uint8).reshape(-1, 1)
-    high = levels > cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0]
-    # Where nothing lies between the classes every threshold there is as good: the middle is meant.
-    middles = [float(levels[part].mean()) for part in (high, ~high) if part.any()]
-    return sum(middles) / len(middles) / scale
-
-
 def _to_bytes(mask: Mask, sure: np.ndarray) -> UInt8[np.ndarray, "H W"]:
     """Return a confidence from 0 to 1 in 256 levels, on its side of the middle."""
     levels = np.rint(255 * sure)
     return np.where(mask, np.maximum(levels, 128), np.minimum(levels, 127)).astype(np.uint8)
-
-
-def _grow(candidates: Mask, seeds: Mask) -> np.ndarray:
-    """Return as uint8 the connected candidates that hold a seed."""
-    _, regions = cv2.connectedComponents(candidates.astype(np.uint8), connectivity=8)
-    kept = np.setdiff1d(np.unique(regions[seeds & candidates]), [0])
-    return np.isin(regions, kept).astype(np.uint8)
-
-
-def _fill(solid: np.ndarray) -> np.ndarray:
-    """Return the regions without holes."""
-    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(solid), outlines, -1, 1, thickness=cv2.FILLED)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from anogen_core.arm import COUNTED, FROM_DATASET, Part, parse_arm
-from anogen_core.arrays import Image, Mask
+from anogen_core.arrays import Image, Mask, array_digest
 from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION, paste_defect
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
@@ -110,7 +110,8 @@ def _part_identity(config: RunConfig, category: Category, part: Part, dataset: D
     if part.source == "perlin":
         return None
     if part.source == "support_only":
-        return support
+        labels = [array_digest(mask) for s in category.supports for _, mask in load_support(s, config)]
+        return [support, labels]
     required = _require(dataset, part)
     if part.source == "cutpaste":
         return [CUT_PASTE_VERSION, required.digest, support, config.seed]

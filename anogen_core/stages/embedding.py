@@ -8,6 +8,7 @@ from anogen_core.data.frame import load_image, load_mask
 from anogen_core.diffusion.inversion import INVERSION_VERSION, Concept, LearnedEmbedding, learn_embeddings
 from anogen_core.diffusion.views import encode_views
 from anogen_core.errors import AnogenError, InputError, TrainingError
+from anogen_core.masks.box_outline import outline_boxes
 from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import BaseModelInfo, ConceptEmbedding, SupportSet
 from anogen_core.seeding import derive_seed
@@ -28,9 +29,17 @@ from anogen_core.storage.artifacts import Artifact, ArtifactStore, artifact_key
 def load_support(
     support: SupportSet, config: RunConfig, frame: tuple[int, int] | None = None
 ) -> list[tuple[Image, Mask]]:
-    """Return the support photos with their masks in the category's frame; unless given, it is read from the data."""
+    """Return the support photos with their masks in the category's frame; unless given, it is read from the data.
+
+    Where a photo is labelled by boxes the mask is the outline found inside them, unless the settings say otherwise.
+    """
     frame = frame or read_category(config, support.category).frame
-    return [(load_image(s, frame, white_level=config.frame.white_level), load_mask(s, frame)) for s in support.samples]
+    loaded = []
+    for sample in support.samples:
+        photo, mask = load_image(sample, frame, white_level=config.frame.white_level), load_mask(sample, frame)
+        boxed = sample.mask_uri is None and config.support.outline_boxes
+        loaded.append((photo, outline_boxes(photo, mask) if boxed else mask))
+    return loaded
 
 
 def embedding_key(support: SupportSet, config: RunConfig) -> str:

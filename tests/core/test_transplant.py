@@ -24,11 +24,12 @@ from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
 from anogen_core.seeding import numpy_generator
-from anogen_core.stages import catalogue, embedding, generation
+from anogen_core.stages import catalogue, embedding
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.regeneration import regenerate
 from anogen_core.storage import Dataset
 from anogen_core.transplant import transplant, transplant_label
+from tests.datasets import make_dataset
 
 STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -176,11 +177,7 @@ def _sealed(small_run: dict[str, object], output: Path, *, start: str) -> tuple[
         "sampler": {"num_inference_steps": 3},
     }
     config = parse_config(values, source="test")
-    supports = read_category(config, "bolt").supports
-    planned, shards = generation.plan_dataset(config, "bolt", embedding.learn(supports, config))
-    for shard in shards:
-        generation.make_shard(shard, planned, config)
-    return Dataset(generation.seal_dataset(planned).uri), config
+    return Dataset(make_dataset(config, "bolt").uri), config
 
 
 @pytest.mark.parametrize("start", ["support", "noise"])

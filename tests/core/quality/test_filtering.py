@@ -13,13 +13,14 @@ from anogen_core.config import RunConfig, parse_config
 from anogen_core.data.frame import read_photo
 from anogen_core.records import LedgerRow, Outcome
 from anogen_core.seeding import torch_generator
-from anogen_core.stages import embedding, generation, library
+from anogen_core.stages import embedding, library
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import artifact_name
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.evidence import doubt
 from anogen_core.storage import Dataset, verify
 from anogen_core.storage.artifacts import ArtifactStore
+from tests.datasets import make_dataset
 
 
 def _config(small_run: dict[str, object], output: Path, **changes: Any) -> RunConfig:
@@ -27,11 +28,7 @@ def _config(small_run: dict[str, object], output: Path, **changes: Any) -> RunCo
 
 
 def _make(config: RunConfig, category: str = "bolt") -> Dataset:
-    learned = embedding.learn(read_category(config, category).supports, config)
-    planned, shards = generation.plan_dataset(config, category, learned)
-    for shard in shards:
-        generation.make_shard(shard, planned, config)
-    return Dataset(generation.seal_dataset(planned).uri)
+    return Dataset(make_dataset(config, category).uri)
 
 
 def _chains(rows: list[LedgerRow]) -> list[list[LedgerRow]]:

@@ -1,0 +1,79 @@
+"""Support photos that are labelled by boxes."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from anogen_core.config import RunConfig
+from anogen_core.stages import arms
+from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.embedding import embedding_key, load_support
+from anogen_core.storage.dataset import Dataset
+from tests.datasets import make_dataset
+
+
+@pytest.fixture
+def boxed(small_run: dict[str, object], photos: Path, tmp_path: Path) -> dict[str, object]:
+    """The cut bolts as a plain folder, each cut in a box that is four pixels wider on all sides."""
+    root = tmp_path / "bolt"
+    shutil.copytree(photos / "bolt/train/good", root / "images/good")
+    shutil.copytree(photos / "bolt/test/cut", root / "images/cut")
+    rows = ["image,defect,x,y,width,height"]
+    for file in sorted((photos / "bolt/ground_truth/cut").iterdir()):
+        x, y, width, height = cv2.boundingRect(_grey(file))
+        rows.append(f"cut/{file.name[:3]}.png,cut,{x - 4},{y - 4},{width + 8},{height + 8}")
+    (root / "boxes.csv").write_text("\n".join(rows))
+    return {**small_run, "output": str(tmp_path / "out"), "reader": {"kind": "folder", "root": str(root)}}
+
+
+def _grey(file: Path) -> np.ndarray:
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    return mask
+
+
+def _config(values: dict[str, object], **support: object) -> RunConfig:
+    return RunConfig.model_validate({**values, "support": support})
+
+
+def test_the_outline_inside_a_box_is_the_label(boxed: dict[str, object], photos: Path) -> None:
+    """Within a pixel of the true mask, unless the whole box is asked for; embeddings of both have keys of their own."""
+    outlined, whole = _config(boxed), _config(boxed, outline_boxes=False)
+    (support,) = read_category(outlined, "bolt").supports
+
+    found = [mask for _, mask in load_support(support, outlined)]
+    boxes = [mask for _, mask in load_support(support, whole)]
+
+    truth = [_grey(photos / f"bolt/ground_truth/cut/{Path(s.image_uri).stem}_mask.png") > 0 for s in support.samples]
+    for outline, box, mask in zip(found, boxes, truth, strict=True):
+        assert box.sum() == (16 + 8) * (5 + 8)
+        assert not (outline & (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)).any()
+        assert (mask & ~outline).mean() < 0.1 * mask.mean()
+    assert embedding_key(support, outlined) != embedding_key(support, whole)
+
+
+def test_generated_defects_and_copies_have_the_outlines_found(boxed: dict[str, object]) -> None:
+    """Nothing of the surface beside a support defect is moved with it."""
+    config = _config(boxed)
+    category = read_category(config, "bolt")
+
+    dataset = make_dataset(config, "bolt")
+    copies = arms.training_set(config, category, "cutpaste", dataset)
+
+    largest = 1.25**2 * (16 + 4) * (5 + 4)
+    assert all(0 < (sample.mask > 0).sum() < largest for sample in Dataset(dataset.uri))
+    assert copies.masks is not None
+    assert all(0 < (mask > 0).sum() < largest for mask in copies.masks)
+
+
+def test_detectors_of_support_photos_follow_their_labels(boxed: dict[str, object]) -> None:
+    """Another label of the same photo is another training set."""
+    identities = [
+        arms.identity(config, read_category(config, "bolt"), "support_only", None)
+        for config in (_config(boxed), _config(boxed, outline_boxes=False))
+    ]
+
+    assert identities[0] != identities[1]
