@@ -40,6 +40,8 @@ class Sample(Record):
     image_uri: str
     """Where the photo is (an absolute local path)."""
     mask_uri: str | None = None
+    mask_threshold: int | None = None
+    """Least value in the mask image that means anomalous; None where the mask must hold two values."""
     boxes: tuple[Box, ...] = ()
     """Box labels in pixels of the photo as it is stored, for data without mask images."""
     sha256: str

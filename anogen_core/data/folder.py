@@ -20,17 +20,16 @@ from pydantic import Field
 from anogen_core.data.boxes import BoxLabels, read_boxes
 from anogen_core.data.groups import GroupSettings, group_of, read_groups
 from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
-from anogen_core.data.pairing import MASK_SUFFIXES, pair_masks
+from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD
-from anogen_core.settings import Settings
 
 _EVERY = 5
 
 
-class FolderReaderSettings(Settings):
+class FolderReaderSettings(MaskFileSettings):
     """A plain folder with `images` and `masks` or `boxes.csv`."""
 
     kind: Literal["folder"] = "folder"
@@ -38,8 +37,6 @@ class FolderReaderSettings(Settings):
     """Directory that holds `images`."""
     category: Annotated[str, Field(pattern=r"^[^/\n]+$")] | None = None
     """Name of what the photos show; the directory's name when left out."""
-    mask_suffixes: tuple[str, ...] = MASK_SUFFIXES
-    """What may follow a photo's stem in the file name of its mask; no suffix at all is always understood."""
     groups: GroupSettings | None = None
     """Table of leakage groups. When left out, `index.csv` in the root is used if it has such a column."""
 
@@ -83,7 +80,8 @@ class FolderReader(Reader):
             photos += [replace(p, group=group_of(p.path, directory=root, groups=groups)) for p in found]
             problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
-        return Scan(make_samples(photos, digests, split_photos(photos, digests)), problems + faults)
+        splits, threshold = split_photos(photos, digests), self._settings.mask_threshold
+        return Scan(make_samples(photos, digests, splits, mask_threshold=threshold), problems + faults)
 
     def _masks(self, folders: list[_Folder], *, root: Path) -> tuple[dict[Path, tuple[str, Path]], list[Problem]]:
         """Return the defect and mask of every photo that has a mask."""

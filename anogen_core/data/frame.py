@@ -87,7 +87,7 @@ def load_mask(sample: Sample, frame_size: tuple[int, int]) -> Mask:
     if sample.defect == GOOD:
         return np.zeros(frame_size, bool)
     if sample.mask_uri is not None:
-        return resize_mask(read_mask(Path(sample.mask_uri)), frame_size)
+        return resize_mask(read_mask(Path(sample.mask_uri), threshold=sample.mask_threshold), frame_size)
     if not sample.boxes:
         raise InputError(f"{sample.image_uri}: is defective ({sample.defect}) and has no mask or box. Add one.")
     return resize_mask(fill_boxes(sample.boxes, read_header(Path(sample.image_uri)).size), frame_size)
@@ -114,23 +114,29 @@ def to_rgb(pixels: np.ndarray[Any, Any], *, white_level: int = FULL_WHITE) -> Im
     return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
-def read_mask(path: Path) -> Mask:
+def read_mask(path: Path, *, threshold: int | None = None) -> Mask:
     """Return a mask image as stored: 0 is normal, the one other value is anomalous. Polarity is never guessed.
 
-    Of a colour mask the largest channel counts; alpha is dropped.
+    With a threshold any values are allowed, and those from it on are anomalous. Of a colour mask the largest channel
+    counts; alpha is dropped.
 
     Raises:
-        UnusableFileError: the file cannot be decoded, or holds more than one value besides 0.
+        UnusableFileError: the file cannot be decoded, or holds more than one value besides 0 and there is no threshold.
     """
     pixels = decode(path)
     if pixels.ndim == 3:
         pixels = pixels[..., :3].max(axis=2)
+    if threshold is not None:
+        return np.asarray(pixels >= threshold)
     mask: Mask = pixels > 0
     values = pixels[mask]
     if values.size and values.min() != values.max():
         count = np.unique(values).size
         what = f"is not binary: it holds {count} values besides 0."
-        fix = "Save it with 0 for normal and 255 for anomalous, as a PNG (JPEG blurs the edges of masks)."
+        fix = (
+            "Set `reader.mask_threshold` (128 for soft edges, 1 where all values but 0 are defects), or save it with 0 "
+            "for normal and 255 for anomalous, as a PNG (JPEG blurs edges)."
+        )
         raise UnusableFileError(error(path, what, fix=fix))
     return mask
 

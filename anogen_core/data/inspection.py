@@ -73,17 +73,19 @@ def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: Fram
         if size is not None and header.size != size:
             what = f"is a mask of {_shown(header.size)} for a photo of {_shown(size)} (height x width)."
             problems.append(error(path, what, fix="Save the mask in the size of its photo."))
-        return problems + _inspect_coverage(path)
+        return problems + _inspect_coverage(path, sample.mask_threshold)
     except UnusableFileError as failure:
         return [failure.problem]
     except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
         return [_unexpected(path, failure)]
 
 
-def _inspect_coverage(path: Path) -> list[Problem]:
-    share = float(read_mask(path).mean())
+def _inspect_coverage(path: Path, threshold: int | None) -> list[Problem]:
+    share = float(read_mask(path, threshold=threshold).mean())
     if share == 0:
-        return [error(path, "is an empty mask: no pixel is anomalous.", fix="Draw the defect, or remove the photo.")]
+        least = "" if threshold is None else f", none has the value {threshold} or more (`reader.mask_threshold`)"
+        what = f"is an empty mask: no pixel is anomalous{least}."
+        return [error(path, what, fix="Draw the defect, or remove the photo.")]
     if share > 0.5:
         what = "marks more than half of the photo as anomalous."
         return [warning(path, what, fix="Check that it is not inverted: 0 is normal, 255 is anomalous.")]

@@ -133,7 +133,11 @@ def _hash_file(path: Path) -> str | Problem:
 
 
 def make_samples(
-    photos: Sequence[Photo], digests: dict[Path, str], splits: dict[Path, Literal["train", "test"]]
+    photos: Sequence[Photo],
+    digests: dict[Path, str],
+    splits: dict[Path, Literal["train", "test"]],
+    *,
+    mask_threshold: int | None,
 ) -> list[Sample]:
     """Return the records of all photos that have a digest, sorted by id.
 
@@ -152,6 +156,7 @@ def make_samples(
             split=splits[photo.path],
             image_uri=str(photo.path),
             mask_uri=str(photo.mask) if photo.mask else None,
+            mask_threshold=mask_threshold if photo.mask else None,
             boxes=photo.boxes,
             sha256=digests[photo.path],
             group=photo.group,

@@ -14,15 +14,14 @@ from typing import Literal, final
 
 from anogen_core.data.groups import GroupSettings, group_of, read_groups
 from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
-from anogen_core.data.pairing import MASK_SUFFIXES, pair_masks
+from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD
-from anogen_core.settings import Settings
 
 
-class MvtecReaderSettings(Settings):
+class MvtecReaderSettings(MaskFileSettings):
     """A dataset laid out like MVTec AD; any file names, png, jpg, bmp or tif."""
 
     kind: Literal["mvtec"] = "mvtec"
@@ -30,8 +29,6 @@ class MvtecReaderSettings(Settings):
     """Directory of the categories, or the directory of one category (the one that holds `train` and `test`)."""
     categories: tuple[str, ...] | None = None
     """Categories to read; all that are found when left out."""
-    mask_suffixes: tuple[str, ...] = MASK_SUFFIXES
-    """What may follow a photo's stem in the file name of its mask; no suffix at all is always understood."""
     groups: GroupSettings | None = None
     """Table of leakage groups. When left out, `index.csv` in the category is used if it has such a column."""
 
@@ -62,7 +59,9 @@ class MvtecReader(Reader):
             problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
         splits = {photo.path: _split_of(photo.path) for photo in photos}
-        return Scan(make_samples(photos, digests, splits), problems + faults)
+        return Scan(
+            make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold), problems + faults
+        )
 
     def _categories(self, root: Path) -> tuple[list[Path], list[Problem]]:
         """Return the directories of the wanted categories and an error for each that is missing."""

@@ -3,12 +3,26 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from anogen_core.data.inventory import stem_of
 from anogen_core.data.problems import Problem, error
+from anogen_core.settings import Settings
 
 MASK_SUFFIXES = ("_mask", "-mask", "_gt", "-gt", "_label", "_seg", "_annotation", "_groundtruth", "_ground_truth")
 """What may follow a photo's stem in the name of its mask; upper and lower case are the same."""
+
+
+class MaskFileSettings(Settings):
+    """How mask images are named and what their values mean."""
+
+    mask_suffixes: tuple[str, ...] = MASK_SUFFIXES
+    """What may follow a photo's stem in the file name of its mask; no suffix at all is always understood."""
+    mask_threshold: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Values from this one on are anomalous in masks of more than two values: 1 where they number the defects, 128
+    where edges are soft. Without it such a mask is an error."""
 
 
 def pair_masks(

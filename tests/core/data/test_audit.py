@@ -119,6 +119,18 @@ def test_a_mask_that_cannot_be_used_is_an_error(mvtec_root: Path, mask: np.ndarr
     assert what in problems[0].what
 
 
+def test_a_threshold_tells_what_values_of_masks_mean(mvtec_root: Path) -> None:
+    """Soft edges are no error with it; a mask whose every value is below is empty."""
+    mask = cv2.GaussianBlur(_pixels(mvtec_root / _MASK), (0, 0), 1.0)
+    cv2.imwrite(str(mvtec_root / _MASK), mask)
+    settings = {level: MvtecReaderSettings(root=str(mvtec_root), mask_threshold=level) for level in (128, 65535)}
+
+    fine, empty = (audit(s.build().read(), s, FrameSettings(), SupportSettings()) for s in settings.values())
+
+    assert fine == []
+    assert "none has the value 65535 or more" in empty[0].what
+
+
 def test_a_jpeg_mask_is_told_to_become_a_png(mvtec_root: Path) -> None:
     """The blurred edges of JPEG are the usual reason for a mask that is not binary."""
     mask = _pixels(mvtec_root / _MASK)

@@ -154,11 +154,16 @@ def test_any_single_nonzero_value_is_anomalous(tmp_path: Path, value: int, kind:
 
 
 def test_a_mask_with_grey_edges_is_refused(tmp_path: Path) -> None:
-    """The message counts the values and says how to save masks."""
+    """The message counts the values and says how to save masks, or to say what they mean."""
     cv2.imwrite(str(tmp_path / "m.png"), np.array([[0, 100, 255]], np.uint8))
+    sample = _sample(tmp_path / "a.png", mask=tmp_path / "m.png")
 
-    with pytest.raises(InputError, match=r"not binary: it holds 2 values besides 0.*PNG"):
-        load_mask(_sample(tmp_path / "a.png", mask=tmp_path / "m.png"), (16, 16))
+    with pytest.raises(InputError, match=r"not binary: it holds 2 values besides 0.*mask_threshold.*PNG"):
+        load_mask(sample, (16, 16))
+
+    for threshold, expected in ((1, [False, True, True]), (101, [False, False, True]), (256, [False] * 3)):
+        thresholded = sample.model_copy(update={"mask_threshold": threshold})
+        assert load_mask(thresholded, (1, 3)).tolist() == [expected]
 
 
 def test_normal_photos_have_empty_masks_and_unlabelled_defects_none(tmp_path: Path) -> None:
