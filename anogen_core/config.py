@@ -207,7 +207,8 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
     """Return the settings that a run left beside its results, for results that may have been moved since.
 
     Fields that an earlier version had and this one has not are left out: results stay readable. Its images started from
-    the normal photo, its feature pyramids from random weights, and they learned from whole photos.
+    the normal photo, its feature pyramids from random weights, and they learned from whole photos; boxes of support
+    photos were not outlined.
 
     Raises:
         InputError: lists every field that does not validate.
@@ -221,6 +222,8 @@ def stored_config(values: dict[str, Any], *, output: str, source: str) -> RunCon
             holder.pop(field, None)
     if isinstance(kept.get("generation"), dict):
         kept["generation"] = {"start": "normal", **kept["generation"]}
+    if isinstance(kept.get("support"), dict):
+        kept["support"] = {"outline_boxes": False, **kept["support"]}
     if isinstance(kept.get("detector"), dict) and kept["detector"].get("kind") == "fpn":
         kept["detector"] = {"pretrained": False, "crop_size": None, "wide_share": 0, **kept["detector"]}
     return parse_config(kept, source=source)
@@ -243,9 +246,14 @@ def _explain(error: Any) -> str:
 
 
 def _suggest(location: tuple[int | str, ...]) -> str:
-    model = _follow(location[:-1])[1]
-    close = difflib.get_close_matches(str(location[-1]), list(getattr(model, "model_fields", {})), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ". `anogen init` writes all fields with their meaning"
+    fields = dict(getattr(_follow(location[:-1])[1], "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), list(fields), n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    kind = fields.pop("kind", None)
+    if kind is None:
+        return ". `anogen init` writes all fields with their meaning"
+    return f". Delete it: those of `kind: {kind.default}` are {', '.join(fields)}"
 
 
 def _follow(location: tuple[int | str, ...]) -> tuple[list[str], Any]:

@@ -23,6 +23,18 @@ def test_a_misspelt_field_is_met_with_the_one_that_was_meant(field: str, value: 
         parse_config({"output": "out", "reader": {"kind": "mvtec", "root": "photos"}, field: value}, source="run.yaml")
 
 
+def test_a_field_of_another_kind_is_met_with_those_of_the_chosen_one() -> None:
+    """Who changes the kind in a file that `anogen init` wrote learns which lines to delete."""
+    values = {
+        "output": "out",
+        "reader": {"kind": "mvtec", "root": "photos"},
+        "mask_sampler": {"kind": "box", "bend": 0},
+    }
+
+    with pytest.raises(InputError, match=r"bend: .* Delete it: those of `kind: box` are width, height, "):
+        parse_config(values, source="run.yaml")
+
+
 def test_results_of_an_earlier_version_stay_readable(tmp_path: Path) -> None:
     """A retired setting that a run stored is left out; in a run file it is an error that names it."""
     current = parse_config({"output": "out", "reader": {"kind": "mvtec", "root": str(tmp_path)}}, source="test")
@@ -40,11 +52,13 @@ def test_results_of_an_earlier_version_stay_readable(tmp_path: Path) -> None:
 def test_detectors_of_earlier_versions_stay_what_they_were(tmp_path: Path) -> None:
     """A stored feature pyramid without later fields learned from whole photos; one with them keeps their values."""
     values = {"output": "out", "reader": {"kind": "mvtec", "root": str(tmp_path)}}
-    old = {**values, "detector": {"kind": "fpn", "steps": 300}}
+    old = {**values, "detector": {"kind": "fpn", "steps": 300}, "support": {"shots": 2}}
 
-    earlier = stored_config(old, output="out", source="run.json").detector
+    stored = stored_config(old, output="out", source="run.json")
+    earlier = stored.detector
     now = parse_config(values, source="run.yaml")
 
+    assert not stored.support.outline_boxes
     assert earlier == FpnSettings(steps=300, pretrained=False, crop_size=None, wide_share=0)
     assert stored_config(now.model_dump(mode="json"), output="out", source="run.json") == now
 
