@@ -23,7 +23,7 @@ from anogen_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GENERATION_VERSION = 7
+GENERATION_VERSION = 8
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _HANDS: Final = 4
 """Threads that cut and paste: a GPU makes an image at 256 pixels in less time than pasting it takes."""

@@ -1,5 +1,7 @@
 """Decide what will be made before any model is loaded: normal photo, placement and seed of every request."""
 
+import functools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ _REDRAWS = 20
 """Places drawn until one is not taken."""
 _BACKGROUND_PHOTOS = 16
 """Normal photos that the background is learned from."""
+_FOREGROUNDS = 256
+"""Normal photos whose foreground is kept for their next request, at one bit a pixel."""
 _GAP = 4
 """Pixels between the boxes of two defects of one image."""
 
@@ -58,12 +62,10 @@ class DefectPlanner:
     contrasts: Sequence[float | None]
     """Of each support photo; None where it cannot be told."""
     settings: PlanSettings
-    load: Callable[[Sample], Image]
-    """Returns a photo in the frame."""
+    foreground: Callable[[Sample], Mask]
+    """Returns (H, W) where defects may lie on a normal photo."""
     seed: int
     """The run's seed."""
-    background: Background | None = None
-    """Of the normal photos, where it tells the product from what is around it."""
 
     @classmethod
     def learn(
@@ -80,7 +82,17 @@ class DefectPlanner:
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
         sampler = settings.mask_sampler.build([mask for _, mask in support])
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
-        return cls(category, defect, sampler, contrasts, settings, load, seed, background)
+
+        @functools.lru_cache(maxsize=_FOREGROUNDS)
+        def packed(normal: Sample) -> tuple[np.ndarray, tuple[int, ...]]:
+            region = find_region(load(normal), settings.foreground, category, defect, background)
+            return np.packbits(region), region.shape
+
+        def foreground(normal: Sample) -> Mask:
+            bits, frame = packed(normal)
+            return np.unpackbits(bits, count=math.prod(frame)).reshape(frame).view(bool)
+
+        return cls(category, defect, sampler, contrasts, settings, foreground, seed)
 
     def plan(self, normals: Sequence[Sample], *, first: int) -> list[GenerationRequest]:
         """Return the defect's requests; it walks through its own seeded permutation of the normal photos.
@@ -147,9 +159,8 @@ class DefectPlanner:
         self, request_id: str, normal: Sample, taken: Sequence[Sequence[Placement]]
     ) -> tuple[Sequence[Placement], str | None]:
         """Return the places of a request's defects, or none and why."""
-        image = self.load(normal)
+        foreground = self.foreground(normal)
         rng = self._rng("mask", request_id)
-        foreground = find_region(image, self.settings.foreground, self.category, self.defect, self.background)
         fewest, most = self.settings.instances
         wanted = int(self._rng("instances", request_id).integers(fewest, most + 1)) if most > 1 else 1
         crowded = None
@@ -159,7 +170,7 @@ class DefectPlanner:
                 if len(placements) < fewest:
                     crowded = problem
                     continue
-                mask = union_of(placements, image.shape[:2])
+                mask = union_of(placements, foreground.shape)
                 if not any(_overlap(mask, union_of(other, mask.shape)) > _SAME_PLACE for other in taken):
                     return placements, None
         except MaskPlacementError as error:

@@ -41,6 +41,21 @@ def bounding_box(mask: Mask) -> Box:
     return Box(x=x, y=y, width=int(columns[-1]) - x + 1, height=int(rows[-1]) - y + 1)
 
 
+def window_around(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a mask's bounding box and up to `margin` pixels around it.
+
+    What depends on a mask and little around it is computed there: large frames cost no more than small ones.
+
+    Raises:
+        MaskPlacementError: the mask is empty.
+    """
+    box = bounding_box(mask)
+    return (
+        slice(max(0, box.y - margin), min(mask.shape[0], box.y + box.height + margin)),
+        slice(max(0, box.x - margin), min(mask.shape[1], box.x + box.width + margin)),
+    )
+
+
 def middle_of(box: Box, frame: tuple[int, int]) -> Box:
     """Return the middle part of a box that some square of the frame can hold; most boxes are that part."""
     limit = min(frame)

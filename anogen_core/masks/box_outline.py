@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.diffusion.crop import bounding_box
+from anogen_core.diffusion.crop import bounding_box, window_around
 from anogen_core.masks.segmentation import otsu_threshold, solid_regions
 from anogen_core.quality.contrast import restore, to_lab
 
@@ -38,11 +38,10 @@ def outline_boxes(photo: Image, boxes: Mask) -> Mask:
     found = np.zeros_like(boxes)
     count, labels = cv2.connectedComponents(boxes.astype(np.uint8), connectivity=8)
     for label in range(1, count):
-        box = bounding_box(labels == label)
-        margin = _LEAST_AROUND + round(_AROUND * max(box.height, box.width))
-        rows = slice(max(0, box.y - margin), box.y + box.height + margin)
-        columns = slice(max(0, box.x - margin), box.x + box.width + margin)
-        found[rows, columns] |= _outline(photo[rows, columns], labels[rows, columns] == label, boxes[rows, columns])
+        own = labels == label
+        box = bounding_box(own)
+        window = window_around(own, _LEAST_AROUND + round(_AROUND * max(box.height, box.width)))
+        found[window] |= _outline(photo[window], own[window], boxes[window])
     return found
 
 

@@ -8,10 +8,13 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.diffusion.crop import window_around
 from anogen_core.masks.segmentation import otsu_threshold, solid_regions
 from anogen_core.quality.contrast import to_lab
 from anogen_core.settings import Settings
 
+_MARGIN: Final = 4
+"""Pixels around the box that its smoothed colours can depend on."""
 _STEEPNESS: Final = 2.0
 """Power of the ratio of change to threshold in the odds of a pixel."""
 
@@ -56,6 +59,14 @@ def refine_mask(
     """
     if not settings.enabled:
         return RefinedMask(box, _to_bytes(box, box.astype(float)))
+    window = window_around(box, _MARGIN)
+    found = _refine(normal[window], image[window], box[window], settings, None if known is None else known[window])
+    mask, confidence = np.zeros_like(box), np.zeros(box.shape, np.uint8)
+    mask[window], confidence[window] = found
+    return RefinedMask(mask, confidence)
+
+
+def _refine(normal: Image, image: Image, box: Mask, settings: RefinementSettings, known: Mask | None) -> RefinedMask:
     # Smoothed as colours, not as distances: noise averages out, what changed stays.
     colours = cv2.GaussianBlur(to_lab(image) - to_lab(normal), (0, 0), 0.5)
     change = np.where(box, np.linalg.norm(colours, axis=2), 0)

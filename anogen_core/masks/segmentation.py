@@ -18,8 +18,9 @@ def otsu_threshold(values: np.ndarray) -> float:
 
 def solid_regions(candidates: Mask, seeds: Mask) -> Mask:
     """Return the connected candidates that hold a seed (hysteresis, Canny 1986), small gaps closed and holes filled."""
-    _, labels = cv2.connectedComponents(candidates.astype(np.uint8), connectivity=8)
-    kept = np.isin(labels, np.setdiff1d(np.unique(labels[seeds & candidates]), [0])).astype(np.uint8)
-    closed = cv2.morphologyEx(kept, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    count, labels = cv2.connectedComponents(candidates.astype(np.uint8), connectivity=8)
+    kept = np.zeros(count, np.uint8)
+    kept[labels[seeds & candidates]] = 1
+    closed = cv2.morphologyEx(kept[labels], cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(np.zeros_like(closed), outlines, -1, 1, thickness=cv2.FILLED) > 0

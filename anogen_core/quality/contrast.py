@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from pydantic import Field, StrictBool
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.diffusion.crop import bounding_box
+from anogen_core.diffusion.crop import bounding_box, window_around
 from anogen_core.settings import Settings
 
 _PERCENTILE = 95
@@ -70,11 +70,9 @@ def contrast(before: Image, after: Image, mask: Mask) -> float:
 
 
 def around(mask: Mask, before: Image, after: Image) -> tuple[Image, Image, Mask]:
-    """Return both images and the mask, cut to the mask and a margin: large frames cost no more than small ones."""
-    box = bounding_box(mask)
-    rows = slice(max(0, box.y - _MARGIN), box.y + box.height + _MARGIN)
-    columns = slice(max(0, box.x - _MARGIN), box.x + box.width + _MARGIN)
-    return before[rows, columns], after[rows, columns], mask[rows, columns]
+    """Return both images and the mask, cut to the mask and a margin."""
+    window = window_around(mask, _MARGIN)
+    return before[window], after[window], mask[window]
 
 
 def support_contrast(photo: Image, mask: Mask) -> float | None:

@@ -1,40 +1,38 @@
 """A picture of filtered images, so that a reason can be seen and not only read."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from anogen_core.arrays import Image, Mask
+from anogen_core.arrays import Image
+from anogen_core.records import Outcome
 from anogen_core.report.figures import BOX_COLOUR, detail, encode_png, outline
+from anogen_core.stages.shard_work import Ending
 
 _SIDE, _TITLE, _WIDTH = 160, 36, 960
 
 
-class FilteredImage(NamedTuple):
-    """One image that did not pass the gates."""
-
-    request_id: str
-    reason: str
-    normal: Image
-    image: Image
-    mask: Mask
+def filtered_sheet(rows: Sequence[Image]) -> bytes | None:
+    """Return a PNG of the rows of filtered images; None when there are none."""
+    return encode_png(np.concatenate(rows)) if rows else None
 
 
-def filtered_sheet(filtered: Sequence[FilteredImage]) -> bytes:
-    """Return a PNG with a row for each image: photo with its mask, then normal and generated in detail, and why."""
-    return encode_png(np.concatenate([_row(one) for one in filtered]))
+def filtered_row(ending: Ending) -> Image | None:
+    """Return the row of an image that gates filtered: photo with its mask, normal and generated in detail, and why.
 
-
-def _row(one: FilteredImage) -> Image:
+    None for a request that ended otherwise.
+    """
+    if ending.outcome is not Outcome.FILTERED or ending.image is None:
+        return None
+    normal, mask = ending.jobs[0].normal, ending.mask
     row = np.full((_TITLE + _SIDE + 4, _WIDTH, 3), 255, np.uint8)
-    for line, text in enumerate((one.request_id, one.reason)):
+    for line, text in enumerate((ending.request.request_id, ending.reason or "")):
         cv2.putText(row, text[:150], (4, 13 + 16 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
     tiles = [
-        outline(one.normal, one.mask, side=_SIDE, colour=BOX_COLOUR),
-        detail(one.normal, one.mask, side=_SIDE),
-        detail(one.image, one.mask, side=_SIDE),
+        outline(normal, mask, side=_SIDE, colour=BOX_COLOUR),
+        detail(normal, mask, side=_SIDE),
+        detail(ending.image, mask, side=_SIDE),
     ]
     left = 0
     for tile in tiles:

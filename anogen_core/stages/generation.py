@@ -1,7 +1,7 @@
 """Stage 2: plan a category's dataset, make its shards, seal it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,6 @@ from anogen_core.masks.regions import region_digests
 from anogen_core.planning import PLANNING_VERSION, find_background, plan_requests, split_into_shards
 from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import (
-    BaseModelInfo,
     ConceptEmbedding,
     DatasetRef,
     GenerationRequest,
@@ -34,8 +33,13 @@ from anogen_core.settings import fingerprint
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.embedding import artifact_name, load_support
 from anogen_core.stages.evidence import doubt
-from anogen_core.stages.shard_work import Ending, ShardWork, draw_filtered
+from anogen_core.stages.filtered_sheet import filtered_row, filtered_sheet
+from anogen_core.stages.shard_work import Ending, ShardWork
 from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
+from anogen_core.storage.pixels import ShardPixels
+
+_PIXELS_AT_ONCE = 64 * 1024**2
+"""Pixels of photos that a shard in work holds at once; a pixel takes about 24 bytes with all that belongs to it."""
 
 
 class PlannedDataset(Record):
@@ -121,31 +125,32 @@ def make_shard(
     started = time.monotonic()
     spec = dataset.spec
     work = ShardWork(dataset.supports, (spec.height, spec.width), dataset.embeddings, config, dataset.background)
-    endings = work.run(shard.requests, on_image=on_image)
-    digests = {e.defect: e.digest for e in dataset.embeddings}
-    supports = {s.defect: s for s in dataset.supports}
-    labels = [_label(e, config) for e in endings]
-    samples = [label for label in labels if label is not None]
-    size = (len(samples), dataset.spec.height, dataset.spec.width)
+    pixels, rows, shown = ShardPixels((spec.height, spec.width)), [], []
+    for requests in _groups(shard.requests, spec, config):
+        for ending in work.run(requests, on_image=on_image):
+            made = _label(ending, config)
+            if made is not None:
+                box_mask, mask = (255 * m.astype(np.uint8) for m in (made.box, made.label.mask))
+                pixels.add(made.image, box_mask=box_mask, mask=mask, confidence=made.label.confidence)
+            rows.append(_row(ending, made, dataset))
+            shown.append(filtered_row(ending))
     return writer.write_shard(
         shard.index,
-        [
-            _row(
-                e,
-                label,
-                support=supports[e.request.defect],
-                embedding=digests[e.request.defect],
-                model=dataset.spec.base_model,
-            )
-            for e, label in zip(endings, labels, strict=True)
-        ],
-        np.array([sample.image for sample in samples], np.uint8).reshape(*size, 3),
-        box_masks=np.array([sample.box for sample in samples], np.uint8).reshape(size) * 255,
-        masks=np.array([sample.label.mask for sample in samples], np.uint8).reshape(size) * 255,
-        confidences=np.array([sample.label.confidence for sample in samples], np.uint8).reshape(size),
+        rows,
+        pixels,
         seconds=time.monotonic() - started,
-        filtered=draw_filtered(endings),
+        filtered=filtered_sheet([row for row in shown if row is not None]),
     )
+
+
+def _groups(
+    requests: Sequence[GenerationRequest], spec: DatasetSpec, config: RunConfig
+) -> Iterator[Sequence[GenerationRequest]]:
+    """Yield requests that are held in memory together: whole batches, fewer of large photos."""
+    batch = config.generation.batch_size
+    size = batch * max(1, _PIXELS_AT_ONCE // (spec.height * spec.width * batch))
+    for start in range(0, len(requests), size):
+        yield requests[start : start + size]
 
 
 def seal_dataset(dataset: PlannedDataset) -> DatasetRef:
@@ -165,8 +170,10 @@ def _label(ending: Ending, config: RunConfig) -> _Made | None:
     return _Made(image, ending.mask, label)
 
 
-def _row(ending: Ending, made: _Made | None, *, support: SupportSet, embedding: str, model: BaseModelInfo) -> LedgerRow:
+def _row(ending: Ending, made: _Made | None, dataset: PlannedDataset) -> LedgerRow:
     request, jobs = ending.request, ending.jobs
+    support = next(s for s in dataset.supports if s.defect == request.defect)
+    embedding = next(e for e in dataset.embeddings if e.defect == request.defect)
     first = jobs[0] if jobs else None
     places = [instance.placement for instance in request.instances[: len(jobs)]]
     return LedgerRow(
@@ -200,8 +207,8 @@ def _row(ending: Ending, made: _Made | None, *, support: SupportSet, embedding: 
         normal_id=request.normal.sample_id,
         normal_uri=request.normal.image_uri,
         normal_sha256=request.normal.sha256,
-        embedding_digest=embedding,
-        model_fingerprint=model.fingerprint,
+        embedding_digest=embedding.digest,
+        model_fingerprint=dataset.spec.base_model.fingerprint,
     )
 
 

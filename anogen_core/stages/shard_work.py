@@ -20,7 +20,6 @@ from anogen_core.records import ConceptEmbedding, GenerationRequest, Outcome, Pl
 from anogen_core.stages.embedding import artifact_name, load_support
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.evidence import doubt
-from anogen_core.stages.filtered_sheet import FilteredImage, filtered_sheet
 from anogen_core.stages.jobs import Source, load_job
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import ArtifactStore
@@ -177,13 +176,3 @@ def _source(placement: Placement, photos: Sequence[tuple[Image, Mask]], support:
         return None
     outlined = support.samples[placement.source].mask_uri is not None
     return Source(*photos[placement.source], placement.warp, outlined=outlined)
-
-
-def draw_filtered(endings: Sequence[Ending]) -> bytes | None:
-    """Return a picture of the filtered images; None when there are none."""
-    filtered = [
-        FilteredImage(e.request.request_id, e.reason or "", e.jobs[0].normal, e.image, e.mask)
-        for e in endings
-        if e.outcome is Outcome.FILTERED and e.image is not None
-    ]
-    return filtered_sheet(filtered) if filtered else None

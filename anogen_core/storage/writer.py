@@ -11,9 +11,6 @@ import uuid
 from collections.abc import Sequence
 from typing import final
 
-import numpy as np
-from jaxtyping import UInt8
-
 from anogen_core.errors import CorruptDatasetError, InputError, StorageError
 from anogen_core.records import DatasetRef, LedgerRow, Outcome, ShardReceipt
 from anogen_core.settings import canonical_json
@@ -22,8 +19,9 @@ from anogen_core.storage.commit import Commit, StoredObject, describe
 from anogen_core.storage.dataset import Dataset
 from anogen_core.storage.manifest import count_outcomes
 from anogen_core.storage.parts import Parts, require_same
+from anogen_core.storage.pixels import ShardPixels
 from anogen_core.storage.seal import seal
-from anogen_core.storage.shard import encode_chunk, index_checksum, pack_shard
+from anogen_core.storage.shard import index_checksum, pack_shard
 from anogen_core.storage.spec import DatasetSpec
 from anogen_core.storage.uri import open_store, parts_uri
 
@@ -45,7 +43,7 @@ class DatasetWriter:
         >>> writer = DatasetWriter("runs/demo/bottle.zarr", spec)
         >>> writer.create()
         >>> if writer.committed(0) is None:
-        ...     writer.write_shard(0, rows, images, box_masks=b, masks=m, confidences=c, seconds=1.0)
+        ...     writer.write_shard(0, rows, pixels, seconds=1.0)
         >>> writer.seal()
     """
 
@@ -102,11 +100,8 @@ class DatasetWriter:
         self,
         shard: int,
         rows: Sequence[LedgerRow],
-        images: UInt8[np.ndarray, "n H W 3"],
+        pixels: ShardPixels,
         *,
-        box_masks: UInt8[np.ndarray, "n H W"],
-        masks: UInt8[np.ndarray, "n H W"],
-        confidences: UInt8[np.ndarray, "n H W"],
         seconds: float,
         filtered: bytes | None = None,
     ) -> ShardReceipt:
@@ -116,21 +111,17 @@ class DatasetWriter:
             shard: Number of the shard of work.
             rows: How every request of the shard ended, in the order of the plan, replacements after what they replace;
                 `row` is null.
-            images: The made images, in the order of their rows.
-            box_masks: 0 or 255.
-            masks: 0 or 255.
-            confidences: How sure it is that a pixel shows the defect, 0 to 255.
+            pixels: The made images with their masks, in the order of their rows.
             seconds: How long the shard took to make.
             filtered: Picture (PNG) of the filtered images, where there are any.
 
         Raises:
-            ValueError: shapes, counts or values do not fit the spec.
+            ValueError: counts or rows do not fit the spec.
             StorageError: the shard could not be stored.
         """
-        arrays = {"image": images, "box_mask": box_masks, "mask": masks, "confidence": confidences}
-        self._check(shard, rows, arrays)
+        self._check(shard, rows, pixels)
         attempt = uuid.uuid4().hex[:16]
-        objects = {name: self._put_pixels(shard, attempt, name, array) for name, array in arrays.items()}
+        objects = {name: self._put_pixels(shard, attempt, name, chunks) for name, chunks in pixels.chunks.items()}
         objects[layout.LEDGER_PART] = self._put(shard, attempt, layout.LEDGER_PART, ledger.to_json(rows))
         if filtered is not None:
             objects[layout.FILTERED_PART] = self._put(shard, attempt, layout.FILTERED_PART, filtered)
@@ -177,8 +168,7 @@ class DatasetWriter:
         log.info("shard %d was stored by another writer", shard)
         return winner.receipt
 
-    def _put_pixels(self, shard: int, attempt: str, name: str, array: UInt8[np.ndarray, "n ..."]) -> StoredObject:
-        chunks = [encode_chunk(pixels, layout.PIXEL_ARRAYS[name]) for pixels in array]
+    def _put_pixels(self, shard: int, attempt: str, name: str, chunks: Sequence[bytes]) -> StoredObject:
         data = pack_shard(chunks, len(chunks))
         return self._put(shard, attempt, name, data, index_crc=index_checksum(data))
 
@@ -186,18 +176,16 @@ class DatasetWriter:
         self._parts.store.put(f"{layout.attempt_folder(shard, attempt)}/{name}", data)
         return describe(data, index_crc=index_crc)
 
-    def _check(self, shard: int, rows: Sequence[LedgerRow], arrays: dict[str, UInt8[np.ndarray, "n ..."]]) -> None:
+    def _check(self, shard: int, rows: Sequence[LedgerRow], pixels: ShardPixels) -> None:
         planned = sum(row.replaces is None for row in rows)
         if not 0 <= shard < self._spec.num_shards or planned != self._spec.requests_in(shard):
             raise ValueError(f"Shard {shard} with {planned} requests is not in the plan of {self._spec.name}.")
         made = sum(row.outcome is Outcome.MADE for row in rows)
         frame = (self._spec.height, self._spec.width)
-        for name, array in arrays.items():
-            expected = (made, *frame, 3) if name == "image" else (made, *frame)
-            if array.shape != expected or array.dtype != np.uint8:
-                raise ValueError(f"{name}: expected uint8 {expected}, got {array.dtype} {array.shape}.")
-            if name in layout.MASKS and not np.isin(array, (0, 255)).all():
-                raise ValueError(f"{name}: expected values 0 and 255 only.")
+        if len(pixels) != made or pixels.frame != frame:
+            raise ValueError(
+                f"Shard {shard}: expected pixels of {made} made images of {frame}, got {len(pixels)} of {pixels.frame}."
+            )
         unknown = {row.defect for row in rows} - set(self._spec.defects)
         if unknown or any(row.row is not None for row in rows):
             raise ValueError(

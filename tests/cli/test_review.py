@@ -15,6 +15,7 @@ import pytest
 from anogen_core.records import BaseModelInfo, LedgerRow, Outcome
 from anogen_core.storage import DatasetSpec, DatasetWriter
 from flows.cli import reading
+from tests.datasets import encode_pixels
 
 
 def test_review_serves_stores_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,5 +95,5 @@ def _dataset(root: Path) -> str:
     writer = DatasetWriter(str(root / "bolt-0001.zarr"), spec)
     writer.create()
     image = np.zeros((1, 16, 16, 3), np.uint8)
-    writer.write_shard(0, [row], image, box_masks=mask, masks=mask, confidences=mask, seconds=1.0)
+    writer.write_shard(0, [row], encode_pixels(image, box_masks=mask, masks=mask), seconds=1.0)
     return writer.seal().uri

@@ -16,6 +16,7 @@ from anogen_core.stages import arms, detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.storage import DatasetSpec, DatasetWriter
 from anogen_core.storage.verdicts import VerdictWriter
+from tests.datasets import encode_pixels
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def dataset(config: RunConfig, tmp_path: Path) -> DatasetRef:
     masks[:, 8:20, 8:12] = 255
     writer = DatasetWriter(str(tmp_path / "bolt-0001.zarr"), spec)
     writer.create()
-    writer.write_shard(0, rows, images, box_masks=box_masks, masks=masks, confidences=masks, seconds=1.0)
+    writer.write_shard(0, rows, encode_pixels(images, box_masks=box_masks, masks=masks), seconds=1.0)
     return writer.seal()
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from anogen_core.storage import DatasetWriter
+from tests.datasets import encode_pixels
 
 Making: Any = runpy.run_path(str(Path(__file__).parents[1] / "storage" / "conftest.py"))["Making"]
 
@@ -47,7 +48,7 @@ def uri(tmp_path: Path) -> str:
             )
         refined = masks.copy()
         refined[:, 2, 1] = 0
-        writer.write_shard(shard, rows, images, box_masks=masks, masks=refined, confidences=refined, seconds=1.0)
+        writer.write_shard(shard, rows, encode_pixels(images, box_masks=masks, masks=refined), seconds=1.0)
     Image.new("RGB", (24, 16)).save(tmp_path / "002.png")
     return writer.seal().uri
 

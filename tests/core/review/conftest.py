@@ -15,6 +15,7 @@ from anogen_core.records import BaseModelInfo, LedgerRow, Outcome
 from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
 from deployments.browser import NAMES, Page, find_browser
 from deployments.browser import open_page as open_page_in
+from tests.datasets import encode_pixels
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         box_masks[:, 8:20, 8:24] = 255
         masks[:, 8:20, 8:16] = 255
         images[masks > 0] = 0
-        writer.write_shard(shard, rows, images, box_masks=box_masks, masks=masks, confidences=masks, seconds=1.0)
+        writer.write_shard(shard, rows, encode_pixels(images, box_masks=box_masks, masks=masks), seconds=1.0)
     writer.seal()
     return root / "bolt-0001.zarr"
 

@@ -8,6 +8,7 @@ import pytest
 
 from anogen_core.records import BaseModelInfo, LedgerRow, Outcome, ShardReceipt
 from anogen_core.storage import DatasetSpec, DatasetWriter
+from tests.datasets import encode_pixels
 
 
 class ShardContent(NamedTuple):
@@ -94,10 +95,9 @@ class Making:
         return writer.committed(shard) or writer.write_shard(
             shard,
             content.rows,
-            content.images,
-            box_masks=content.masks,
-            masks=content.masks,
-            confidences=content.confidences,
+            encode_pixels(
+                content.images, box_masks=content.masks, masks=content.masks, confidences=content.confidences
+            ),
             seconds=1.0,
         )
 

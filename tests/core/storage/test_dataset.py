@@ -18,6 +18,7 @@ import zarr
 from anogen_core.errors import InputError, StorageError
 from anogen_core.records import LedgerRow, Outcome
 from anogen_core.storage import Dataset, DatasetWriter, open_store, verify
+from tests.datasets import encode_pixels
 
 
 @pytest.fixture
@@ -191,10 +192,9 @@ def test_of_two_writers_of_a_shard_one_wins_with_all_of_its_objects(uri: str, ma
         return DatasetWriter(uri, spec).write_shard(
             0,
             content.rows,
-            content.images,
-            box_masks=content.masks,
-            masks=content.masks,
-            confidences=content.confidences,
+            encode_pixels(
+                content.images, box_masks=content.masks, masks=content.masks, confidences=content.confidences
+            ),
             seconds=1.0,
         )
 
@@ -212,7 +212,10 @@ def test_a_writer_that_comes_after_the_seal_leaves_nothing(uri: str, making: Any
     late = making.shard(spec, 0)
 
     receipt = DatasetWriter(uri, spec).write_shard(
-        0, late.rows, late.images, box_masks=late.masks, masks=late.masks, confidences=late.confidences, seconds=1.0
+        0,
+        late.rows,
+        encode_pixels(late.images, box_masks=late.masks, masks=late.masks, confidences=late.confidences),
+        seconds=1.0,
     )
 
     assert receipt == Dataset(uri).manifest.receipts[0]
@@ -283,9 +286,7 @@ def test_the_digest_is_of_the_content_alone(location: str, making: Any) -> None:
             rows, images, masks = making.shard(spec, shard, uri=photos)
             images[0, 0, 0, 0] ^= pixel
             rows[0] = rows[0].model_copy(update={"seed": rows[0].seed + seed})
-            writer.write_shard(
-                shard, rows, images, box_masks=masks, masks=masks, confidences=masks, seconds=float(shard)
-            )
+            writer.write_shard(shard, rows, encode_pixels(images, box_masks=masks, masks=masks), seconds=float(shard))
         return writer.seal().digest
 
     first = digest("a", order=[0, 1, 2], photos="/here")
@@ -371,7 +372,7 @@ def test_a_shard_that_does_not_fit_its_spec_is_refused(tmp_path: Path, making: A
     writer = DatasetWriter(f"{tmp_path}/d.zarr", spec)
 
     with pytest.raises(ValueError, match=r"expected|not in the plan|must have"):
-        writer.write_shard(shard, rows, images, box_masks=masks, masks=masks, confidences=masks, seconds=0.0)
+        writer.write_shard(shard, rows, encode_pixels(images, box_masks=masks, masks=masks), seconds=0.0)
     assert list(open_store(tmp_path).list()) == []
 
 
