@@ -73,7 +73,7 @@ class TrainingSet:
 
     def _resized_masks(self, masks: NDArray[Any], size: int) -> NDArray[np.bool_]:
         weak = np.ones(len(masks), bool) if self.weak is None else self.weak
-        return np.stack([_resize_mask(mask, size, outward=box) for mask, box in zip(masks, weak, strict=True)])
+        return np.stack([resize_mask(mask, size, outward=box) for mask, box in zip(masks, weak, strict=True)])
 
     def digest(self) -> str:
         """Return 32 hex digits that identify all arrays."""
@@ -96,12 +96,17 @@ def resize_photos(photos: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return RGB photos (N, H, W, 3) as squares of this side: averaged when they shrink, bilinear when they grow."""
     if photos.shape[1:3] == (size, size):
         return photos
-    method = cv2.INTER_AREA if min(photos.shape[1:3]) >= size else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(photo, (size, size), interpolation=method) for photo in photos]).astype(np.uint8)
+    return np.stack([resize_photo(photo, size) for photo in photos])
 
 
-def _resize_mask(mask: NDArray[Any], size: int, *, outward: bool) -> NDArray[np.bool_]:
-    """Return True for every pixel that the mask touches, or for those that it covers as its outline asks for.
+def resize_photo(photo: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Return one RGB photo (H, W, 3) as `resize_photos` does."""
+    method = cv2.INTER_AREA if min(photo.shape[:2]) >= size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(photo, (size, size), interpolation=method), np.uint8)
+
+
+def resize_mask(mask: NDArray[Any], size: int, *, outward: bool) -> NDArray[np.bool_]:
+    """Return a mask (H, W) as a square of this side: every pixel it touches (`outward`), or what its outline asks for.
 
     These are pixels covered at least half as much as the best covered one beside them: half of a pixel at the edge of a
     wide defect, while one that is thinner than a pixel stays in one piece.

@@ -1,6 +1,6 @@
 """What the detectors of each arm learn from, and the content keys of these data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from anogen_core.arrays import Image, Mask, array_digest
 from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION, paste_defect
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
-from anogen_core.detectors.training_set import TrainingSet
+from anogen_core.detectors.training_set import TrainingSet, resize_mask, resize_photo
 from anogen_core.errors import InputError
-from anogen_core.records import DatasetRef, Decision, LedgerRow
+from anogen_core.records import DatasetRef, Decision, LedgerRow, Sample
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
@@ -32,6 +32,19 @@ class _Anomalies:
     origins: list[int]
     """Row of the normal photo that it was made from, -1 when there is none."""
     defects: list[str]
+
+    @classmethod
+    def empty(cls) -> "_Anomalies":
+        """Return none."""
+        return cls([], [], [], [], [])
+
+    def add(self, photo: Image, mask: Mask, *, side: int, weak: bool, origin: int, defect: str) -> None:
+        """Add a photo at the size at which detectors see it: many large ones do not fit into memory."""
+        self.photos.append(resize_photo(photo, side))
+        self.masks.append(resize_mask(mask, side, outward=weak))
+        self.weak.append(weak)
+        self.origins.append(origin)
+        self.defects.append(defect)
 
     def first(self, count: int) -> "_Anomalies":
         """Return `count` photos that take turns over the defects; a smaller count gives some of those of a larger."""
@@ -83,11 +96,12 @@ def training_set(config: RunConfig, category: Category, arm: str, dataset: Datas
     Raises:
         InputError: the arm needs a dataset and there is none, it holds too few images, or all were rejected in review.
     """
-    normals = np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in category.normals])
+    side = config.detector.image_size
+    normals = np.stack([resize_photo(_load(sample, config, category), side) for sample in category.normals])
     parts = [p for p in parse_arm(arm) if p.source != "perlin"]
     if not parts:
         return TrainingSet(normals=normals)
-    found = [_anomalies(config, category, part, dataset, normals) for part in parts]
+    found = [_anomalies(config, category, part, dataset) for part in parts]
     return TrainingSet(
         normals=normals,
         generated=np.stack([photo for own in found for photo in own.photos]),
@@ -95,6 +109,10 @@ def training_set(config: RunConfig, category: Category, arm: str, dataset: Datas
         origins=np.array([origin for own in found for origin in own.origins]),
         weak=np.array([weak for own in found for weak in own.weak]),
     )
+
+
+def _load(sample: Sample, config: RunConfig, category: Category) -> Image:
+    return load_image(sample, category.frame, white_level=config.frame.white_level)
 
 
 def _is_possible(arm: str, dataset: DatasetRef) -> bool:
@@ -119,29 +137,28 @@ def _part_identity(config: RunConfig, category: Category, part: Part, dataset: D
     return [required.digest, review] if review else required.digest
 
 
-def _anomalies(
-    config: RunConfig, category: Category, part: Part, dataset: DatasetRef | None, normals: np.ndarray
-) -> _Anomalies:
+def _anomalies(config: RunConfig, category: Category, part: Part, dataset: DatasetRef | None) -> _Anomalies:
     """Return the photos of one source."""
-    by_box = config.detector.supervision == "box"
+    by_box, side = config.detector.supervision == "box", config.detector.image_size
+    weak = by_box and not _has_exact_masks(category)
     if part.source == "support_only":
-        photos, masks = zip(*(pair for s in category.supports for pair in load_support(s, config)), strict=True)
-        weak = by_box and not _has_exact_masks(category)
-        defects = [s.defect for s in category.supports for _ in s.samples]
-        return _Anomalies(list(photos), list(masks), [weak] * len(photos), [-1] * len(photos), defects)
+        found = _Anomalies.empty()
+        for support in category.supports:
+            for photo, mask in load_support(support, config):
+                found.add(photo, mask, side=side, weak=weak, origin=-1, defect=support.defect)
+        return found
     stored = Dataset(_require(dataset, part).uri)
     made = stored.made()
     if not made:
         raise InputError(f"{stored.uri}: holds no image to train on. See its ledger for the reasons.")
     place = {s.sample_id: i for i, s in enumerate(category.normals)}
-    origins = [place[row.normal_id] for row in made]
     if part.source == "cutpaste":
-        photos, masks = zip(*_pasted(config, category, made, normals[origins]), strict=True)
-        weak = by_box and not _has_exact_masks(category)
-        found = _Anomalies(list(photos), list(masks), [weak] * len(made), origins, [row.defect for row in made])
+        found = _Anomalies.empty()
+        for row, (photo, mask) in zip(made, _pasted(config, category, made, place), strict=True):
+            found.add(photo, mask, side=side, weak=weak, origin=place[row.normal_id], defect=row.defect)
     else:
         boxes = part.source == "generated_box" or (part.source == "generated" and by_box)
-        found = _reviewed(stored, made, origins, by_box=boxes)
+        found = _reviewed(stored, place, by_box=boxes, side=side)
     if part.amount is None:
         return found
     if part.amount > len(found.photos):
@@ -152,40 +169,38 @@ def _anomalies(
     return found.first(part.amount)
 
 
-def _reviewed(stored: Dataset, made: list[LedgerRow], origins: list[int], *, by_box: bool) -> _Anomalies:
+def _reviewed(stored: Dataset, place: Mapping[str, int], *, by_box: bool, side: int) -> _Anomalies:
     """Return what was not rejected; what reviewers drew is the label."""
     verdicts = stored.verdicts()
     fixed = {row for row, verdict in verdicts.items() if verdict.decision is Decision.FIX}
-    judged = ((row, sample.judged(verdicts.get(row))) for row, sample in enumerate(stored))
-    kept = {row: sample for row, sample in judged if sample is not None}
-    if not kept:
+    found = _Anomalies.empty()
+    for row, made in enumerate(stored):
+        sample = made.judged(verdicts.get(row))
+        if sample is not None:
+            label = sample.box_mask if by_box and row not in fixed else sample.mask
+            origin, defect = place[sample.row.normal_id], sample.row.defect
+            found.add(sample.image, label, side=side, weak=by_box, origin=origin, defect=defect)
+    if not found.photos:
         raise InputError(f"{stored.uri}: every image was rejected in review. Accept some with `anogen review`.")
-    return _Anomalies(
-        photos=[sample.image for sample in kept.values()],
-        masks=[sample.box_mask if by_box and row not in fixed else sample.mask for row, sample in kept.items()],
-        weak=[by_box] * len(kept),
-        origins=[origins[row] for row in kept],
-        defects=[made[row].defect for row in kept],
-    )
+    return found
 
 
 def _pasted(
-    config: RunConfig, category: Category, made: list[LedgerRow], normals: np.ndarray
-) -> list[tuple[Image, Mask]]:
-    """Return one photo for each made request: a support defect of its kind, on its photo, at its place."""
+    config: RunConfig, category: Category, made: list[LedgerRow], place: Mapping[str, int]
+) -> Iterator[tuple[Image, Mask]]:
+    """Yield one photo for each made request: a support defect of its kind, on its photo, at its place."""
     support = {s.defect: load_support(s, config) for s in category.supports}
-    pasted = []
-    for row, normal in zip(made, normals, strict=True):
+    for row in made:
         if not row.boxes:
             raise InputError(f"{row.request_id}: was made without a place; the dataset's ledger is damaged.")
         rng = numpy_generator(derive_seed(config.seed, "cutpaste", category.name, row.request_id))
-        image, label = normal, np.zeros(normal.shape[:2], bool)
+        image = _load(category.normals[place[row.normal_id]], config, category)
+        label = np.zeros(image.shape[:2], bool)
         for box in row.boxes:
             photo, mask = support[row.defect][int(rng.integers(len(support[row.defect])))]
             image, where = paste_defect(image, box, photo, mask, rng=rng)
             label |= where
-        pasted.append((image, label))
-    return pasted
+        yield image, label
 
 
 def _has_exact_masks(category: Category) -> bool:

@@ -21,8 +21,9 @@ from tests.datasets import encode_pixels
 
 @pytest.fixture
 def config(photos: Path, tmp_path: Path) -> RunConfig:
+    """The photos at their own size, which is that of the detectors."""
     values = {"name": "small", "output": str(tmp_path), "reader": {"kind": "mvtec", "root": str(photos)}}
-    return parse_config(values, source="test")
+    return parse_config({**values, "detector": {"image_size": 64}}, source="test")
 
 
 @pytest.fixture
@@ -97,6 +98,19 @@ def test_the_training_set_follows_the_review(
     assert learned.origins.tolist() == [0, 2, 3]
     assert [int((mask > 0).sum()) for mask in learned.masks] == [12 * width, 20, 12 * width]
     assert learned.masks[1][40:44, 40:45].all()
+
+
+def test_photos_are_held_at_the_size_of_the_detector(config: RunConfig, dataset: DatasetRef) -> None:
+    """As the whole set would be reduced: boxes outwards, exact masks by their outlines."""
+    category = read_category(config, "bolt")
+    small = config.model_copy(update={"detector": config.detector.model_copy(update={"image_size": 32})})
+    arm = "support_only+cutpaste+generated_box+generated_mask"
+
+    whole = arms.training_set(config, category, arm, dataset).resized(32)
+    reduced = arms.training_set(small, category, arm, dataset)
+
+    assert reduced.normals.shape[1:] == (32, 32, 3)
+    assert reduced.digest() == whole.digest()
 
 
 def test_a_new_rejection_makes_a_new_detector(config: RunConfig, dataset: DatasetRef) -> None:

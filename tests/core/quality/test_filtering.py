@@ -13,7 +13,7 @@ from anogen_core.config import RunConfig, parse_config
 from anogen_core.data.frame import read_photo
 from anogen_core.records import LedgerRow, Outcome
 from anogen_core.seeding import torch_generator
-from anogen_core.stages import embedding, library
+from anogen_core.stages import embedding, generation, library
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import artifact_name
 from anogen_core.stages.embedding_store import read_vectors
@@ -21,6 +21,8 @@ from anogen_core.stages.evidence import doubt
 from anogen_core.storage import Dataset, verify
 from anogen_core.storage.artifacts import ArtifactStore
 from tests.datasets import make_dataset
+
+_STRICT = {"embedding": False, "slack": 0, "min_contrast": 0.9, "replacements": 2}
 
 
 def _config(small_run: dict[str, object], output: Path, **changes: Any) -> RunConfig:
@@ -44,8 +46,19 @@ def _chains(rows: list[LedgerRow]) -> list[list[LedgerRow]]:
 @pytest.fixture(scope="module")
 def strict(small_run: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A dataset whose gates hardly anything of an untrained model passes."""
-    quality = {"embedding": False, "slack": 0, "min_contrast": 0.9, "replacements": 2}
-    return _make(_config(small_run, tmp_path_factory.mktemp("strict"), quality=quality))
+    return _make(_config(small_run, tmp_path_factory.mktemp("strict"), quality=_STRICT))
+
+
+def test_how_many_photos_are_in_memory_at_once_changes_nothing(
+    strict: Dataset, small_run: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large photos go through a shard batch by batch, replacements too."""
+    monkeypatch.setattr(generation, "_PIXELS_AT_ONCE", 1)
+
+    one_by_one = _make(_config(small_run, tmp_path, quality=_STRICT))
+
+    assert one_by_one.spec.shard_size > small_run["generation"]["batch_size"]  # type: ignore[index]
+    assert one_by_one.ref().digest == strict.ref().digest
 
 
 def test_filtered_requests_are_replaced_up_to_the_budget(strict: Dataset) -> None:
