@@ -54,7 +54,7 @@ def main() -> None:
 
 def _draw(root: Path, width: int, height: int, normals: int) -> None:
     rng = np.random.default_rng(0)
-    for part, count in (("train/good", normals), ("test/good", 1), ("test/scratch", 3), ("ground_truth/scratch", 0)):
+    for part, count in (("ground_truth/scratch", 0), ("train/good", normals), ("test/good", 1), ("test/scratch", 3)):
         (root / part).mkdir(parents=True)
         for number in range(count):
             plate = _plate(rng, width, height)

@@ -6,13 +6,12 @@ from collections import Counter
 import torch
 
 from anogen_core.config import RunConfig
+from anogen_core.data.frame import load_image
 from anogen_core.records import GenerationRequest, Record
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.generation import plan_category
 from anogen_core.stages.runtime import base_model
-
-_COMPRESSION = 1.56
-"""Typical ratio of the image codec (blosc zstd) on photos."""
+from anogen_core.storage.shard import IMAGE_LEVEL, encode_chunk
 
 
 class DefectForecast(Record):
@@ -76,11 +75,12 @@ class Forecast(Record):
 
 
 def forecast(config: RunConfig) -> Forecast:
-    """Return the plan of a run, with times from one measured step of the base model."""
+    """Return the plan of a run; a step of the base model, and reading and storing a photo, are measured for it."""
     catalogue = read_catalogue(config)
     categories = [_category(config, category) for category in catalogue]
     defects_made = sum(d.instances for c in categories for d in c.defects)
-    pixels = sum((d.planned - d.blocked) * c.frame[0] * c.frame[1] for c in categories for d in c.defects)
+    images = [sum(d.planned - d.blocked for d in category.defects) for category in categories]
+    handled = [_handle(config, category) for category in catalogue]
     forward = _seconds_per_forward(config)
     steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
     stated = config.generation.sampler.guidance_scale
@@ -89,9 +89,10 @@ def forecast(config: RunConfig) -> Forecast:
     return Forecast(
         categories=categories,
         # Guidance takes a second forward; a training step costs about three.
-        generation_seconds=defects_made * (1 if guided == 1 else 2) * steps * share * forward,
+        generation_seconds=defects_made * (1 if guided == 1 else 2) * steps * share * forward
+        + sum(count * seconds for count, (seconds, _) in zip(images, handled, strict=True)),
         inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
-        storage_mb=pixels * 3 / _COMPRESSION / 1e6,
+        storage_mb=sum(count * size for count, (_, size) in zip(images, handled, strict=True)) / 1e6,
     )
 
 
@@ -125,6 +126,14 @@ def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) 
         instances=sum(len(r.instances) for r in requests),
         reasons=dict(reasons),
     )
+
+
+def _handle(config: RunConfig, category: Category) -> tuple[float, int]:
+    """Return the seconds that reading and encoding a photo of a category takes, and its bytes as stored."""
+    started = time.perf_counter()
+    photo = load_image(category.normals[0], category.frame, white_level=config.frame.white_level)
+    size = len(encode_chunk(photo, IMAGE_LEVEL))
+    return time.perf_counter() - started, size
 
 
 def _seconds_per_forward(config: RunConfig) -> float:
