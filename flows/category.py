@@ -16,6 +16,7 @@ from anogen_core.stages.result import CategoryResult
 from flows.collect import Elsewhere, collect, fresh
 from flows.runners import on_device
 from flows.story import show_category
+from tasks import progress
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
 from tasks.generation import generate_shard, measure_dataset, plan_dataset, seal_dataset
@@ -80,6 +81,9 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
         Bar(f"{category}: generate").move(100)
         return sealed
     say("Generating %d images of %s in %d shards: %s", planned.spec.num_requests, category, len(shards), planned.uri)
+    if not isinstance(config.runner, DaskRunnerSettings):  # whose workers' progress is not heard here
+        for shard in shards:
+            progress.update(f"{category}: generate", str(shard.index), 0, len(shard.requests))
     make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
     with on_device(config.runner):
         futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))

@@ -34,8 +34,10 @@ def plan_dataset(
 def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> dict[str, Any]:
     """Make and store one shard; returns at once when its receipt exists (a ShardReceipt as plain JSON)."""
     page.say_where(config)
-    tick = progress.counter(f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests))
-    return generation.make_shard(shard, dataset, config, on_image=tick).model_dump(mode="json")
+    stage, unit, total = f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests)
+    receipt = generation.make_shard(shard, dataset, config, on_image=progress.counter(stage, unit, total))
+    progress.update(stage, unit, total, total)  # blocked requests, and a shard that was found, take no steps
+    return receipt.model_dump(mode="json")
 
 
 @task(

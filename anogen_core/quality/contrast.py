@@ -33,9 +33,9 @@ class ContrastSettings(Settings):
 
     match: StrictBool = True
     """Show each defect with the contrast of a support photo of its kind; otherwise as the model made it."""
-    spread: Annotated[float, Field(ge=1, le=4)] = 1.5
-    """Contrasts are those of the support photos times a factor between 1 and spread: a defect that is fainter than any
-    that a person found teaches a detector to alarm at nothing."""
+    spread: Annotated[float, Field(ge=1, le=4)] = 1.0
+    """Contrasts are those of the support photos times a factor between 1 and spread, which makes defects stronger than
+    on any photo; never fainter ones, which would teach a detector to alarm at nothing."""
     max_gain: Annotated[float, Field(ge=1, le=4)] = 2.0
     """A defect that came out fainter is amplified by at most this factor."""
 

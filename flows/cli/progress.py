@@ -85,7 +85,7 @@ class ProgressDisplay:
 
     def _line(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if done < total and now - self._last_line.get(stage, 0.0) < _LINE_EVERY:
+        if done == 0 or (done < total and now - self._last_line.get(stage, 0.0) < _LINE_EVERY):
             return
         self._last_line[stage] = now
         shown = f"{done / 1e6:.1f}/{total / 1e6:.1f} MB" if self._in_bytes else f"{done}/{total}"

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -82,6 +83,18 @@ def test_dataset_reads_with_zarr_and_numpy_alone(finished: tuple[Path, "subproce
             assert np.array_equal(image[mask == 0], normal[mask == 0])
             assert set(np.unique(mask)) == {0, 255}
             assert mask[y : y + h, x : x + w].sum() == mask.sum()
+
+
+def test_progress_counts_all_images_from_the_beginning(
+    finished: tuple[Path, "subprocess.CompletedProcess[str]"],
+) -> None:
+    """Not those of the shards in work alone."""
+    _, said = finished
+
+    counts = re.findall(r"(bolt|felt): generate (\d+)/(\d+)", said.stderr)
+
+    assert {name: int(done) for name, done, _ in counts} == {"bolt": 10, "felt": 10}
+    assert {total for _, _, total in counts} == {"10"}
 
 
 def test_second_run_finds_everything_finished(
