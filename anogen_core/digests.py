@@ -16,6 +16,12 @@ def digest_files(directory: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def digest_file(file: Path) -> str:
+    """Return the sha256, in hex, of one file; read once as long as it does not change."""
+    status = file.stat()
+    return _digest(file, status.st_size, status.st_mtime_ns).hex()
+
+
 @functools.lru_cache(maxsize=8192)
 def _digest(file: Path, size: int, modified: int) -> bytes:
     del size, modified

@@ -50,9 +50,10 @@ def _outline(photo: Image, box: Mask, labelled: Mask) -> Mask:
     scale = min(1.0, _SIDE / max(photo.shape[:2]))
     small = _reduced(photo, scale)
     within, around = (_reduced(255 * mask.astype(np.uint8), scale) > 0 for mask in (box, ~labelled))
-    if around.sum() < _LEAST_AROUND**2:
+    beside = around & ~within
+    if beside.sum() < _LEAST_AROUND**2:
         return box
-    measures = [_unexpected(small, within), _unlike(small, around & ~within)]
+    measures = [_unexpected(small, within), _unlike(small, beside)]
     scales = [max(float(np.percentile(measure[within], _CLEAREST)), 1e-6) for measure in measures]
     score = np.mean([np.minimum(m / s, 1) for m, s in zip(measures, scales, strict=True)], axis=0)
     threshold = _SHARE * otsu_threshold(score[within])

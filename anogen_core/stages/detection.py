@@ -10,7 +10,7 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training import train_detector
-from anogen_core.digests import digest_files
+from anogen_core.digests import digest_file, digest_files
 from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
@@ -120,7 +120,8 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
     category = read_category(config, checkpoint.category)
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     kept, excluded = category.evaluated
-    key = artifact_key("evaluation", EVALUATION_VERSION, checkpoint.digest, sorted(s.sha256 for s in kept))
+    labelled = sorted((_labelled(sample) for sample in kept), key=str)
+    key = artifact_key("evaluation", EVALUATION_VERSION, checkpoint.digest, labelled)
     artifact = artifacts.get(key)
     if artifact is not None:
         return Evaluation.model_validate(artifact.metadata["evaluation"])
@@ -139,6 +140,13 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
     metadata = {"kind": "evaluation", "evaluation": evaluation.model_dump(mode="json")}
     artifacts.put(key, {_PREDICTIONS: predictions.to_bytes()}, metadata)
     return evaluation
+
+
+def _labelled(sample: Sample) -> list[Any]:
+    """Return plain values that change whenever a photo, or what is said of it, does."""
+    boxes = [box.as_list() for box in sample.boxes]
+    mask = None if sample.mask_uri is None else [digest_file(Path(sample.mask_uri)), sample.mask_threshold]
+    return [sample.sha256, sample.defect, sample.group, mask, boxes]
 
 
 def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:

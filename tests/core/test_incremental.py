@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -210,3 +212,23 @@ def _images(done: Done, defect: str) -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     done = run(parse_config(json.loads(sys.argv[1]), source="test"))
     sys.stdout.write(done.dataset.digest)
+
+
+def test_a_corrected_label_is_evaluated_anew(
+    configure: Configure, first: Done, small_run: dict[str, Any], tmp_path: Path
+) -> None:
+    """The detector stays, and what was said of it with the wrong mask is not found again."""
+    root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
+    config = configure(reader={"kind": "mvtec", "root": str(root)})
+    trial, detector = Trial(arm="perlin", seed=config.seed), first.checkpoints["perlin"]
+    before = detection.evaluate(trial, detector, config)
+    label = next(s.mask_uri for s in read_category(config, "bolt").evaluated[0] if s.mask_uri is not None)
+    mask = cv2.imread(label, cv2.IMREAD_GRAYSCALE)
+    assert mask is not None
+    cv2.imwrite(label, np.rot90(mask, 2))
+
+    after = detection.evaluate(trial, detector, config)
+
+    assert after.predictions != before.predictions
+    assert after.pixel_ap != before.pixel_ap
+    assert detection.evaluate(trial, detector, config) == after
