@@ -25,7 +25,7 @@ class Source:
     warp: Sequence[float]
     """Row-major 2x3 affine map from pixels (x, y) of the photo to where they go."""
     outlined: bool
-    """Whether a person outlined it; its mask is a box otherwise."""
+    """Whether its mask is an outline, a person's or one found inside their box; it is the whole box otherwise."""
 
 
 def load_job(

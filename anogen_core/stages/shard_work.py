@@ -131,7 +131,7 @@ class ShardWork:
                 self.config,
                 seed=instance.seed,
                 contrast=instance.contrast,
-                source=_source(instance.placement, support, self._supports[request.defect]),
+                source=self._source(instance.placement, support, self._supports[request.defect]),
             )
             for instance in request.instances
         )
@@ -170,9 +170,8 @@ class ShardWork:
     def _load(self, sample: Sample) -> Image:
         return load_image(sample, self.frame, white_level=self.config.frame.white_level)
 
-
-def _source(placement: Placement, photos: Sequence[tuple[Image, Mask]], support: SupportSet) -> Source | None:
-    if placement.source is None or placement.warp is None:
-        return None
-    outlined = support.samples[placement.source].mask_uri is not None
-    return Source(*photos[placement.source], placement.warp, outlined=outlined)
+    def _source(self, placement: Placement, photos: Sequence[tuple[Image, Mask]], support: SupportSet) -> Source | None:
+        if placement.source is None or placement.warp is None:
+            return None
+        outlined = self.config.support.outline_boxes or support.samples[placement.source].mask_uri is not None
+        return Source(*photos[placement.source], placement.warp, outlined=outlined)

@@ -12,6 +12,7 @@ from anogen_core.stages import arms
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import embedding_key, load_support
 from anogen_core.storage.dataset import Dataset
+from anogen_core.transplant import transplant_label
 from tests.datasets import make_dataset
 
 
@@ -63,8 +64,16 @@ def test_generated_defects_and_copies_have_the_outlines_found(boxed: dict[str, o
     dataset = make_dataset(config, "bolt")
     copies = arms.training_set(config, category, "cutpaste", dataset)
 
+    (support,) = category.supports
+    found = {s.sample_id: mask for s, (_, mask) in zip(support.samples, load_support(support, config), strict=True)}
     largest = 1.25**2 * (16 + 4) * (5 + 4)
-    assert all(0 < (sample.mask > 0).sum() < largest for sample in Dataset(dataset.uri))
+    for sample in Dataset(dataset.uri):
+        assert sample.row.instances is not None
+        (made,) = sample.row.instances
+        assert made.warp is not None
+        moved = transplant_label(sample.box_mask > 0, found[str(made.source)], made.warp)
+        assert np.array_equal(sample.mask > 0, moved)
+        assert 0 < moved.sum() < largest
     assert copies.masks is not None
     assert all(0 < (mask > 0).sum() < largest for mask in copies.masks)
 
