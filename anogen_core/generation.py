@@ -79,7 +79,7 @@ class Job:
     start: Image | None = None
     """(H, W, 3): the normal photo as the defect's denoising starts from it, equal outside the mask; noise when None."""
     label: Mask | None = None
-    """(H, W), True where a person's outline of the support defect came to; None where no such outline is known."""
+    """(H, W), True where the outline of the support defect came to; None where no such outline is known."""
 
     @property
     def detailed(self) -> Image:

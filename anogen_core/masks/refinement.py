@@ -46,8 +46,8 @@ def refine_mask(
 ) -> RefinedMask:
     """Return which pixels inside the box show the defect, and how sure that is.
 
-    A person's outline is the better label (docs/results.md): where the defect was painted into one that somebody drew
-    on a support photo (`known`), the mask is that. Elsewhere it is found:
+    An outline is the better label (docs/results.md): where the defect was painted into that of a support defect, drawn
+    by a person or found in their box (`known`), the mask is that. Elsewhere it is found:
 
     The change is measured as colours differ to the eye (CIE 1976 L*a*b*). Its threshold (Otsu, 1979) adapts to the
     image, so a faint stain and a black hole are both found; regions are grown from certain pixels (hysteresis, Canny

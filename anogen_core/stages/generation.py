@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anogen_core.arrays import Image, Mask
+from anogen_core.arrays import Image, Mask, array_digest
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import bounding_box
@@ -232,6 +232,8 @@ def _spec(
         "shard_size": config.storage.shard_size,
         "frame": [height, width, config.frame.model_dump(mode="json")],
         "normals": sorted(s.sha256 for s in category.normals),
+        # An embedding that the run file names does not change with the labels that decide places and masks.
+        "labels": [array_digest(mask) for s in category.supports for _, mask in load_support(s, config)],
         "embeddings": sorted([e.defect, e.digest] for e in embeddings),
         "base_model": config.base_model.identity,
     }

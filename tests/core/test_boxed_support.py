@@ -10,7 +10,8 @@ import pytest
 from anogen_core.config import RunConfig
 from anogen_core.stages import arms
 from anogen_core.stages.catalogue import read_category
-from anogen_core.stages.embedding import embedding_key, load_support
+from anogen_core.stages.embedding import embedding_key, learn, load_support
+from anogen_core.stages.generation import plan_dataset
 from anogen_core.storage.dataset import Dataset
 from anogen_core.transplant import transplant_label
 from tests.datasets import make_dataset
@@ -76,6 +77,17 @@ def test_generated_defects_and_copies_have_the_outlines_found(boxed: dict[str, o
         assert 0 < moved.sum() < largest
     assert copies.masks is not None
     assert all(0 < (mask > 0).sum() < largest for mask in copies.masks)
+
+
+def test_other_labels_make_another_dataset_of_the_same_embedding(boxed: dict[str, object]) -> None:
+    """An imported embedding stays what it is; places and masks follow the labels."""
+    learned = learn(read_category(_config(boxed), "bolt").supports, _config(boxed))
+
+    outlined, whole = (
+        plan_dataset(c, "bolt", learned)[0] for c in (_config(boxed), _config(boxed, outline_boxes=False))
+    )
+
+    assert outlined.spec.name != whole.spec.name
 
 
 def test_detectors_of_support_photos_follow_their_labels(boxed: dict[str, object]) -> None:
