@@ -58,6 +58,8 @@ class DefectReport:
     steps: int
     """Steps of training."""
     num_vectors: int
+    outlined: bool = False
+    """Whether the mask of some support photo was found inside its labelled box."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,6 @@ class ReportContent:
 
     title: str
     created: datetime
-    command: str
     run_seed: int
     config_yaml: str
     versions: Mapping[str, str]

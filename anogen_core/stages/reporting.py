@@ -42,7 +42,6 @@ def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str
     content = ReportContent(
         title=config.name,
         created=datetime.now(UTC),
-        command="anogen run",
         run_seed=config.seed,
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         versions=_versions(),
@@ -124,6 +123,7 @@ def _defect_report(config: RunConfig, category: Category, result: CategoryResult
         embedding_digest=embedding.digest,
         steps=metadata["steps"],
         num_vectors=embedding.num_vectors,
+        outlined=config.support.outline_boxes and any(s.mask_uri is None for s in support.samples),
     )
 
 

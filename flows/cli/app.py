@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import Amounts, AsJson, DatasetUri, FalseAlarms, Name, Overrides, Pool, RunFile, Version
+from flows.cli.arguments import (
+    Amounts,
+    AsJson,
+    DatasetUri,
+    FalseAlarms,
+    Name,
+    Output,
+    Overrides,
+    Pool,
+    RunFile,
+    Version,
+)
 from flows.cli.embedding_commands import embeddings
 
 app = typer.Typer(
@@ -99,7 +110,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output of a finished run.", show_default=False)],
+    output: Output,
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Photos, or directories of them.", show_default=False)
     ],
@@ -123,7 +134,7 @@ def predict(
 
 @app.command()
 def onnx(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Output of a finished run.", show_default=False)],
+    output: Output,
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write.", show_default=False)],
     category: Annotated[str | None, typer.Option(help="Needed when the run has several.", show_default=False)] = None,
     arm: Annotated[
@@ -267,17 +278,12 @@ def pull(
 
 @app.command()
 def report(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATASET|RUN.yaml", help="A dataset of a finished run, or its run file.", show_default=False
-        ),
-    ],
+    output: Output,
 ) -> None:
     """Write the report of a finished run again: one self-contained HTML file."""
     from flows.cli import reading  # noqa: PLC0415
 
-    reading.report(source)
+    reading.report(output)
 
 
 @app.command()

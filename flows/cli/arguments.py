@@ -29,6 +29,14 @@ FalseAlarms = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+Output = Annotated[
+    str,
+    typer.Argument(
+        metavar="OUTPUT", help="Output of a run; its run file or a dataset in it will do.", show_default=False
+    ),
+]
+"""`output_of` turns it into the output."""
+
 Amounts = Annotated[
     str | None,
     typer.Option(
@@ -50,3 +58,20 @@ def _say_version(asked: bool) -> None:  # noqa: FBT001
 Version = Annotated[
     bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_say_version)
 ]
+
+
+def output_of(source: str) -> str:
+    """Return the output that a run file or a dataset belongs to; anything else is an output.
+
+    Raises:
+        InputError: the run file cannot be read.
+    """
+    from anogen_core.config import load_config  # noqa: PLC0415
+
+    if source.endswith((".yaml", ".yml")):
+        return load_config(Path(source)).output
+    output = source.rstrip("/")
+    if output.endswith(".zarr"):
+        # <output>/datasets/<name>.zarr
+        return output.rsplit("/", 2)[0] if "/" in output else ".."
+    return output

@@ -5,18 +5,15 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.arguments import AsJson, RunFile
+from flows.cli.arguments import AsJson, Output, RunFile
 
 embeddings = typer.Typer(
     help="The defect library: learned defects, in and out of a run's output.", no_args_is_help=True
 )
-Library = Annotated[
-    str, typer.Argument(metavar="OUT|RUN.yaml", help="A run's output, or its run file.", show_default=False)
-]
 
 
 @embeddings.command("ls")
-def list_embeddings(source: Library, as_json: AsJson = False) -> None:  # noqa: FBT002
+def list_embeddings(source: Output, as_json: AsJson = False) -> None:  # noqa: FBT002
     """List the learned and imported defects of a run's output."""
     from flows.cli import library  # noqa: PLC0415
 
@@ -25,7 +22,7 @@ def list_embeddings(source: Library, as_json: AsJson = False) -> None:  # noqa: 
 
 @embeddings.command("export")
 def export_embedding(
-    source: Library,
+    source: Output,
     name: Annotated[str, typer.Argument(metavar="CATEGORY/DEFECT|KEY", help="As `ls` shows it.", show_default=False)],
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],
 ) -> None:

@@ -6,22 +6,23 @@ from pathlib import Path
 
 from anogen_core.config import load_config
 from anogen_core.stages.library import export_embedding, import_embedding, list_embeddings
+from flows.cli.arguments import output_of
 
 
 def show(source: str, *, as_json: bool) -> None:
     """Print every embedding of a run's output."""
-    entries = list_embeddings(_output(source))
+    entries = list_embeddings(output_of(source))
     if as_json:
         sys.stdout.write(json.dumps([e.model_dump(mode="json") for e in entries], indent=1) + "\n")
         return
     sys.stdout.write("".join(f"{entry.describe()}\n" for entry in entries))
     if not entries:
-        sys.stderr.write(f"{_output(source)}: holds no embeddings; `anogen run` learns them.\n")
+        sys.stderr.write(f"{output_of(source)}: holds no embeddings; `anogen run` learns them.\n")
 
 
 def export(source: str, name: str, dest: Path) -> None:
     """Write one embedding and print where it is."""
-    sys.stdout.write(f"{export_embedding(_output(source), name, dest)}\n")
+    sys.stdout.write(f"{export_embedding(output_of(source), name, dest)}\n")
 
 
 def add(run_file: Path, file: Path, defect: str | None, token: str | None, licence: str | None) -> None:
@@ -30,7 +31,3 @@ def add(run_file: Path, file: Path, defect: str | None, token: str | None, licen
     entry = import_embedding(config, file, name=defect, token=token, licence=licence)
     sys.stderr.write(f"To generate with it, write into {run_file}:\n")
     sys.stdout.write(f"embeddings: {{{entry.about.category}/{entry.about.defect}: {entry.key}}}\n")
-
-
-def _output(source: str) -> str:
-    return load_config(Path(source)).output if source.endswith((".yaml", ".yml")) else source.rstrip("/")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.cli.arguments import output_of
+
 if TYPE_CHECKING:
     from anogen_core.stages.prediction import Calibration
 
@@ -26,7 +28,7 @@ def predict(
     from anogen_core.stages.prediction import load_inspector  # noqa: PLC0415
     from anogen_core.storage.local import explained  # noqa: PLC0415
 
-    inspector = load_inspector(output, category=category, arm=arm, false_alarms=false_alarms)
+    inspector = load_inspector(output_of(output), category=category, arm=arm, false_alarms=false_alarms)
     sys.stderr.write(f"{_explain(inspector.calibration)}\n")
     paths, failed, answers = _photos(images), 0, []
     for path in paths:
@@ -45,7 +47,9 @@ def predict(
             picture = heat_overlay(photo, level, peak=said.threshold, side=max(photo.shape[:2]))
             with explained(heat):
                 heat.mkdir(parents=True, exist_ok=True)
-                (heat / _file_name(path, paths)).write_bytes(encode_png(picture))
+                file = heat / _file_name(path, paths)
+                file.write_bytes(encode_png(picture))
+            answers[-1]["heat_map"] = str(file)
     if as_json:
         calibration = inspector.calibration.model_dump(mode="json")
         about = {"category": inspector.category, "arm": inspector.arm, "calibration": calibration}
@@ -58,7 +62,7 @@ def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None
     from anogen_core.stages.prediction import deploy_onnx, load_inspector  # noqa: PLC0415
     from anogen_core.storage.local import explained  # noqa: PLC0415
 
-    inspector = load_inspector(output, category=category, arm=arm, false_alarms=false_alarms)
+    inspector = load_inspector(output_of(output), category=category, arm=arm, false_alarms=false_alarms)
     data, difference, count = deploy_onnx(inspector)
     with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,9 +87,13 @@ def _photos(given: Sequence[Path]) -> list[Path]:
 
 
 def _file_name(path: Path, among: Sequence[Path]) -> str:
-    """Return the name of a heat map: the photo's, with its place in the list where names repeat."""
+    """Return the name of a heat map: the photo's, with its directory and place in the list where names repeat."""
     same = [p for p in among if p.stem == path.stem]
-    return f"{path.stem}.png" if len(same) == 1 else f"{path.stem}-{same.index(path)}.png"
+    if len(same) == 1:
+        return f"{path.stem}.png"
+    alike = [p for p in same if p.parent.name == path.parent.name]
+    place = "" if len(alike) == 1 else f"-{alike.index(path)}"
+    return f"{path.parent.name}-{path.stem}{place}.png"
 
 
 def _explain(calibration: "Calibration") -> str:

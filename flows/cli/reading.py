@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from flows.cli.arguments import output_of
 from flows.cli.progress import ProgressDisplay
 
 _SAID = {"accept": "accepted", "reject": "rejected", "fix": "fixed"}
@@ -120,15 +121,11 @@ def pull(
 
 def report(source: str) -> None:
     """Write the report of a finished run and print where it is."""
-    from anogen_core.config import load_config, stored_config  # noqa: PLC0415
+    from anogen_core.config import stored_config  # noqa: PLC0415
     from anogen_core.stages.reporting import write_report  # noqa: PLC0415
     from anogen_core.stages.result import read_result  # noqa: PLC0415
 
-    if source.rstrip("/").endswith(".zarr"):
-        # <output>/datasets/<name>.zarr
-        output = source.rstrip("/").rsplit("/", 2)[0] if "/" in source else ".."
-    else:
-        output = load_config(Path(source)).output
+    output = output_of(source)
     result = read_result(output)
     config = stored_config(result.settings, output=output, source=f"{output}/run.json")
     sys.stdout.write(f"report: {write_report(config, result)}\n")

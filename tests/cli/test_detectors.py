@@ -100,7 +100,8 @@ def test_a_finished_run_predicts_new_photos(
     assert 0 <= answer["calibration"]["generated_misses"] <= 1
     assert answer["calibration"]["real_misses"] == pytest.approx(float((bad < threshold).mean()))
     heat = sorted((tmp_path / "heat").glob("*.png"))
-    assert len(heat) == len(answer["predictions"])
+    assert [str(file) for file in heat] == sorted(p["heat_map"] for p in answer["predictions"])
+    assert all(Path(p["heat_map"]).name.startswith(Path(p["image"]).parent.name) for p in answer["predictions"])
     photo = next((photos / "felt" / "test").rglob("*.png"))
     assert cv2.imread(str(heat[0])).shape == cv2.imread(str(photo)).shape  # type: ignore[union-attr]
 

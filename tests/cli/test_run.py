@@ -64,6 +64,20 @@ def test_run_ends_with_the_datasets_and_the_report(finished: tuple[Path, "subpro
     assert not list((base / "out" / "datasets").glob("*.parts"))
 
 
+def test_the_report_is_written_again_from_whatever_names_the_run(
+    finished: tuple[Path, "subprocess.CompletedProcess[str]"], anogen: Anogen
+) -> None:
+    """Its output, a dataset in it and its run file all lead to the same report."""
+    base = finished[0]
+    file = base / "out" / "report.html"
+
+    for source in (base / "out", f"{_datasets(base)[0]}/", base / "run.yaml"):
+        file.unlink()
+        said = anogen("report", source)
+        assert said.stdout == f"report: {file}\n", said.stderr
+        assert file.is_file()
+
+
 def test_dataset_reads_with_zarr_and_numpy_alone(finished: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     """By the format's description alone: the totals reconcile and every background is byte-equal to its photo."""
     import cv2

@@ -117,7 +117,7 @@ def category(name: str = "tile", **changes: object) -> CategoryReport:
 
 def content(*categories: CategoryReport, title: str = "Tiles") -> ReportContent:
     return ReportContent(
-        title=title, created=dt.datetime(2025, 1, 2, 3, 4, tzinfo=dt.UTC), command="anogen run tiles.yaml",
+        title=title, created=dt.datetime(2025, 1, 2, 3, 4, tzinfo=dt.UTC),
         run_seed=7, config_yaml="seed: 7\nname: tiles\n", versions={"torch": "9.9.9"},
         base_model={"name": "small", "fingerprint": "fp123", "licence": "Apache-2.0"},
         categories=categories or (category(),),
@@ -173,7 +173,7 @@ def test_names_from_folders_are_harmless() -> None:
         ledger=[row(0, Outcome.FAILED, evil, evil)],
         evaluations=[evaluation("perlin", BASE_ARM).model_copy(update={"excluded_ids": (evil,), "detector": evil})],
     )
-    run = replace(content(report, title=evil), config_yaml=evil, command=evil, warnings=[evil], versions={evil: evil})
+    run = replace(content(report, title=evil), config_yaml=evil, warnings=[evil], versions={evil: evil})
 
     page = Page(render_report(run))
 
@@ -188,11 +188,11 @@ def test_page_is_a_function_of_its_content(html: str) -> None:
 
 
 def test_page_states_what_ran(html: str) -> None:
-    """Date, command, seed, settings, versions, model, digests, timings and warnings are on the page."""
+    """Date, seed, settings, versions, model, digests, timings and warnings are on the page."""
     text = Page(html).text
 
     for fact in (
-        "02 January 2025, 03:04 UTC", "anogen run tiles.yaml", "seed 7", "name: tiles",
+        "02 January 2025, 03:04 UTC", "seed 7", "name: tiles",
         "torch 9.9.9", "fp123", "Apache-2.0",
         "d1" * 32, "f1" * 8, "ab" * 32, "1 min 01 s", "1 h 02 min", "a photo is small", "tile/test/scratch/000",
     ):  # fmt: skip
