@@ -38,20 +38,30 @@ class TrainedDetector:
     def predict(self, photos: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return one score per photo (N,) and anomaly maps (N, H, W) in [0, 1], at the size of the photos.
 
-        Scores come from the maps at the detector's size; a greater score is more anomalous.
+        Args:
+            photos: uint8 RGB (N, H, W, 3).
+        """
+        scores, coarse = self.predict_coarse(photos)
+        maps = np.empty(photos.shape[:3], np.float32)
+        for row, anomaly_map in enumerate(coarse):
+            maps[row] = cv2.resize(anomaly_map, maps.shape[:0:-1], interpolation=cv2.INTER_LINEAR)
+        return scores, maps
+
+    def predict_coarse(self, photos: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return one score per photo (N,) and anomaly maps (N, S, S) in [0, 1], at the detector's own size.
+
+        A greater score is more anomalous.
 
         Args:
             photos: uint8 RGB (N, H, W, 3).
         """
         if photos.ndim != 4 or photos.shape[3] != 3 or photos.dtype != np.uint8:
             raise InputError(f"predict takes uint8 RGB photos (N, H, W, 3); found {photos.dtype} {photos.shape}.")
-        scores = np.empty(len(photos), np.float32)
-        maps = np.empty(photos.shape[:3], np.float32)
+        side = self.settings.image_size
+        scores, maps = np.empty(len(photos), np.float32), np.empty((len(photos), side, side), np.float32)
         for start in range(0, len(photos), _PREDICTION_BATCH):
             rows = slice(start, start + _PREDICTION_BATCH)
-            scores[rows], small = self._predict_batch(photos[rows])
-            for row, anomaly_map in enumerate(small, start):
-                maps[row] = cv2.resize(anomaly_map, maps.shape[:0:-1], interpolation=cv2.INTER_LINEAR)
+            scores[rows], maps[rows] = self._predict_batch(photos[rows])
         return scores, maps
 
     def to_bytes(self) -> bytes:

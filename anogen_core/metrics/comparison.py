@@ -110,8 +110,8 @@ def _measure(predictions: Predictions, weights: Float64[np.ndarray, "R N"]) -> F
     """Return every metric of every replicate, NaN where it is not defined."""
     histograms = np.stack(
         [
-            coarsen(count_pixels(level, mask), _COARSE_LEVELS)
-            for level, mask in zip(predictions.level, predictions.mask, strict=True)
+            coarsen(count_pixels(predictions.map_of(row), predictions.mask_of(row)), _COARSE_LEVELS)
+            for row in range(len(predictions.score))
         ]
     )
     values = []

@@ -2,11 +2,13 @@
 
 import io
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, UInt16
+from jaxtyping import Bool, UInt8, UInt16
 from numpy.typing import NDArray
 
 from anogen_core.errors import CorruptDatasetError
@@ -27,6 +29,9 @@ METRICS = (
 class Predictions:
     """Scores and maps of N photos. Stored as one compressed NumPy archive without pickles.
 
+    Maps have the detector's size and masks that of the photos, eight pixels in a byte: what is in memory does not grow
+    with the photos. Both meet at the size of the photos, one photo at a time.
+
     Example:
         `Predictions.from_bytes(path.read_bytes()).metrics()["pixel_ap"]`
     """
@@ -39,15 +44,31 @@ class Predictions:
     """(N,): photos of one group may show the same part, so they are never told apart in a bootstrap."""
     score: NDArray[np.float32]
     """(N,). A greater score is more anomalous."""
-    level: UInt16[np.ndarray, "N H W"]
-    """Anomaly maps in the levels of `histograms.py`."""
-    mask: Bool[np.ndarray, "N H W"]
-    """True where the photo is labelled anomalous."""
+    level: UInt16[np.ndarray, "N h w"]
+    """Anomaly maps at the detector's size, in the levels of `histograms.py`."""
+    mask_bits: UInt8[np.ndarray, "N B"]
+    """`pack_masks` of where the photos are labelled anomalous."""
+    frame: NDArray[np.int64]
+    """(2,): height and width of the masks."""
 
     @property
     def defective(self) -> NDArray[np.bool_]:
         """Return (N,), True for photos that are not good."""
         return np.asarray(self.defect != GOOD)
+
+    def map_of(self, row: int) -> UInt16[np.ndarray, "H W"]:
+        """Return the levels of one photo at its size; between the detector's pixels the log-odds are linear."""
+        height, width = self.frame.tolist()
+        own = self.level[row]
+        if own.shape == (height, width):
+            return own
+        larger = cv2.resize(own.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.rint(larger).astype(np.uint16)
+
+    def mask_of(self, row: int) -> Bool[np.ndarray, "H W"]:
+        """Return the mask of one photo, True where it is labelled anomalous."""
+        height, width = self.frame.tolist()
+        return np.unpackbits(self.mask_bits[row], count=height * width).reshape(height, width).astype(bool)
 
     def metrics(self) -> dict[str, float | None]:
         """Return every metric by name; None where only one class is present."""
@@ -81,9 +102,14 @@ class Predictions:
 
     def _metrics(self, chosen: NDArray[np.bool_]) -> dict[str, float | None]:
         counts = np.zeros((len(Row), LEVELS))
-        for row in np.flatnonzero(chosen):
-            counts += count_pixels(self.level[row], self.mask[row])
+        for row in np.flatnonzero(chosen).tolist():
+            counts += count_pixels(self.map_of(row), self.mask_of(row))
         return named(evaluate_scores(self.score[chosen], self.defective[chosen]), pixel_metrics(counts))
+
+
+def pack_masks(masks: Iterable[Bool[np.ndarray, "H W"]]) -> UInt8[np.ndarray, "N B"]:
+    """Return masks of one size with eight pixels in a byte; each is let go before the next is asked for."""
+    return np.stack([np.packbits(mask) for mask in masks])
 
 
 def named(images: ScoreMetrics, pixels: PixelMetrics) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from anogen_core.digests import digest_file, digest_files
 from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
-from anogen_core.metrics.predictions import Predictions
+from anogen_core.metrics.predictions import Predictions, pack_masks
 from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Sample
 from anogen_core.seeding import derive_seed
 from anogen_core.stages import arms
@@ -25,7 +25,7 @@ from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 DETECTOR_VERSION = 3
 """Raised by hand when a change to a detector or its training changes its weights."""
 
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 """Raised by hand when a change to predictions, metrics or intervals changes their numbers."""
 
 _WEIGHTS = "detector.safetensors"
@@ -212,10 +212,10 @@ def _photos(samples: Sequence[Sample], config: RunConfig, category: Category) ->
 def _predict_all(
     detector: TrainedDetector, samples: Sequence[Sample], config: RunConfig, category: Category
 ) -> Predictions:
-    """Return what the detector says about the photos; only one batch of them is in memory as numbers of 32 bit."""
+    """Return what the detector says about the photos; one batch of them is in memory at a time."""
     scores, levels = [], []
     for start in range(0, len(samples), _BATCH):
-        batch_scores, maps = detector.predict(_photos(samples[start : start + _BATCH], config, category))
+        batch_scores, maps = detector.predict_coarse(_photos(samples[start : start + _BATCH], config, category))
         scores.append(batch_scores)
         levels.append(to_levels(maps))
     return Predictions(
@@ -224,5 +224,6 @@ def _predict_all(
         group=np.array([s.group or s.sha256 for s in samples]),
         score=np.concatenate(scores),
         level=np.concatenate(levels),
-        mask=np.stack([load_mask(s, category.frame) for s in samples]),
+        mask_bits=pack_masks(load_mask(s, category.frame) for s in samples),
+        frame=np.array(category.frame),
     )

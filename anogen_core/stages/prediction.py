@@ -237,10 +237,10 @@ def _scores(detector: TrainedDetector, photos: Iterator[Image]) -> NDArray[np.fl
     for photo in photos:
         batch.append(photo)
         if len(batch) == _BATCH:
-            scores += detector.predict(np.stack(batch))[0].tolist()
+            scores += detector.predict_coarse(np.stack(batch))[0].tolist()
             batch = []
     if batch:
-        scores += detector.predict(np.stack(batch))[0].tolist()
+        scores += detector.predict_coarse(np.stack(batch))[0].tolist()
     return np.array(scores, np.float32)
 
 

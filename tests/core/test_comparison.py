@@ -1,14 +1,18 @@
 """Arms side by side: stored predictions give every number again, and intervals mean what they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 from sklearn.metrics import average_precision_score
 
 from anogen_core.errors import CorruptDatasetError, InputError
 from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
-from anogen_core.metrics.predictions import METRICS, Predictions
+from anogen_core.metrics.predictions import METRICS, Predictions, pack_masks
 from anogen_core.report.tables import comparison_table
 from anogen_core.report.verdict import ALL_METRICS
 
@@ -28,10 +32,17 @@ def predictions(seed: int, *, skill: float = 0.2, copies: int = 1, photos: int =
         group=np.array(names),
         score=levels.max(axis=(1, 2)).astype(np.float32),
         level=levels,
-        mask=mask,
+        mask_bits=pack_masks(mask),
+        frame=np.array(mask.shape[1:]),
     )
-    rows = np.repeat(np.arange(photos), copies)
-    return Predictions(**{name: getattr(whole, name)[rows] for name in Predictions.__slots__})
+    return choose(whole, np.repeat(np.arange(photos), copies))
+
+
+def choose(whole: Predictions, rows: NDArray[np.int64]) -> Predictions:
+    """Return the predictions of some photos."""
+    return Predictions(
+        **{name: getattr(whole, name)[rows] for name in Predictions.__slots__ if name != "frame"}, frame=whole.frame
+    )
 
 
 def compare(arms: dict[str, list[Predictions]], *, replicates: int = 100) -> Comparison:
@@ -55,10 +66,28 @@ def test_stored_predictions_give_every_number_again() -> None:
     assert again.metrics_per_defect().keys() == {"crack", "dent"}
     assert again.to_bytes() == said.to_bytes()
     assert said.metrics()["pixel_ap"] == pytest.approx(
-        average_precision_score(said.mask.ravel(), said.level.ravel()), abs=1e-9
+        average_precision_score(np.stack([said.mask_of(i) for i in range(24)]).ravel(), said.level.ravel()), abs=1e-9
     )
     with pytest.raises(CorruptDatasetError, match="not predictions"):
         Predictions.from_bytes(said.to_bytes()[:-30])
+
+
+def test_photos_are_measured_at_their_own_size() -> None:
+    """A map of the detector's size meets the labels at the photo's: what it says between pixels is interpolated."""
+    whole = predictions(1)
+    large = np.zeros((24, 30, 50), bool)
+    large[::2, 7:15, 12:33] = True
+    said = replace(whole, mask_bits=pack_masks(large), frame=np.array(large.shape[1:]))
+
+    assert all(np.array_equal(said.mask_of(i), large[i]) for i in range(24))
+    rows, columns = (np.clip((np.arange(n) + 0.5) * 12 / n - 0.5, 0, 11) for n in (30, 50))
+    straight = [
+        map_coordinates(level.astype(float), np.meshgrid(rows, columns, indexing="ij"), order=1) for level in said.level
+    ]
+    maps = np.stack([said.map_of(i) for i in range(24)])
+    assert np.abs(maps - np.stack(straight)).max() < 1
+    assert said.metrics()["pixel_ap"] == pytest.approx(average_precision_score(large.ravel(), maps.ravel()), abs=1e-9)
+    assert Predictions.from_bytes(said.to_bytes()).metrics() == said.metrics()
 
 
 def test_every_metric_has_a_field_and_a_name() -> None:
@@ -133,8 +162,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(InputError, match="no evaluated detector"):
         compare({})
     good = predictions(0)
-    rows = good.defect == "good"
-    alone = Predictions(**{name: getattr(good, name)[rows] for name in Predictions.__slots__})
+    alone = choose(good, np.flatnonzero(good.defect == "good"))
     assert set(compare({"perlin": [alone]}).arms[0].metrics.values()) == {None}
 
 
