@@ -15,6 +15,7 @@ from anogen_core.arrays import Conditioning, Image, Latents, Mask
 from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
+from anogen_core.errors import InputError
 from anogen_core.masks.refinement import RefinementSettings
 from anogen_core.quality.contrast import ContrastSettings, contrast, gain
 from anogen_core.records import Box
@@ -23,7 +24,7 @@ from anogen_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GENERATION_VERSION = 8
+GENERATION_VERSION = 9
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _HANDS: Final = 4
 """Threads that cut and paste: a GPU makes an image at 256 pixels in less time than pasting it takes."""
@@ -153,6 +154,11 @@ def _generate_batch(
     if settings.keep_detail:
         decoded = decoded + detailed.to(decoded.device) - model.decode(begun)
     squares: np.ndarray = ((decoded + 1) * 127.5).cpu().permute(0, 2, 3, 1).numpy()
+    if not np.isfinite(squares).all():
+        raise InputError(
+            f"base_model: {model.info.name} paints values that are no finite numbers. Expected weights and a noise "
+            "schedule that belong together; in half precision try `base_model.precision: fp32`."
+        )
     return squares
 
 

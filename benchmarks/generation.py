@@ -232,7 +232,7 @@ def _print_stages(way: str, folder: Path, device: torch.device, given: argparse.
     """Print the seconds that the parts of the model take of one batch, each waited for, and what is left."""
     model: Any = _model(way, folder, device, given)
     spent: dict[str, list[float]] = {}
-    for name in ("condition", "encode", "predict_noise", "decode"):
+    for name in ("condition", "encode", "predict", "decode"):
         setattr(model, name, _watched(getattr(model, name), spent.setdefault(name, []), device))
     make, size = make_images(way, folder, device, given, model=model), max(given.batch)
     make(size, size)

@@ -33,7 +33,7 @@ class Device:
         self._seconds = seconds_per_step
         self._lock = threading.Lock()
 
-    def predict_noise(self, _model: object, latents: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+    def predict(self, _model: object, latents: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
         """Take the time of one step of a batch."""
         with self._lock:
             time.sleep(self._seconds)
@@ -83,7 +83,7 @@ def _install(config: RunConfig, seconds_per_image: float) -> Device:
     def decode(model: Any, latents: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.interpolate(latents[:, :3], scale_factor=float(model.factor)).clamp(-1, 1)
 
-    for name, replacement in {"predict_noise": device.predict_noise, "encode": encode, "decode": decode}.items():
+    for name, replacement in {"predict": device.predict, "encode": encode, "decode": decode}.items():
         setattr(StableDiffusionModel, name, lambda self, *a, _do=replacement, **k: _do(self, *a, **k))
     return device
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import torch
 
@@ -97,7 +97,7 @@ class DiffusionModel(ABC):
         """
 
     @abstractmethod
-    def predict_noise(
+    def predict(
         self,
         latents: Latents,
         timestep: torch.Tensor,
@@ -106,7 +106,27 @@ class DiffusionModel(ABC):
         *,
         static: bool = False,
     ) -> Latents:
-        """Return epsilon_theta(z_t, t, c) in the dtype of the latents; `surroundings` as that method gives them.
+        """Return what the network says of z_t, in the dtype of the latents; `surroundings` as that method gives them.
 
-        `static` promises that all such calls have the same shapes and need no gradient: a compiled model is then used.
+        What it says is the scheduler's `prediction_type`. `static` promises that all such calls have the same shapes
+        and need no gradient: a compiled model is then used.
         """
+
+    @final
+    def predict_noise(
+        self,
+        latents: Latents,
+        timestep: torch.Tensor,
+        conditioning: Conditioning,
+        surroundings: Surroundings | None = None,
+    ) -> Latents:
+        """Return epsilon_theta(z_t, t, c), whatever the network was trained to predict."""
+        said = self.predict(latents, timestep, conditioning, surroundings)
+        kind = self.scheduler_config["prediction_type"]
+        if kind == "epsilon":
+            return said
+        alpha_bar = self.alpha_bar.to(latents.device)[timestep].reshape(-1, 1, 1, 1)
+        if kind == "sample":
+            return (latents - alpha_bar.sqrt() * said) / (1 - alpha_bar).sqrt()
+        # v-prediction (Salimans & Ho 2022): epsilon = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t
+        return alpha_bar.sqrt() * said + (1 - alpha_bar).sqrt() * latents

@@ -1,6 +1,7 @@
 """The files of a diffusers text-to-image pipeline: whether all are there, and one fingerprint of their content."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ _PARTS: Final = {
     "scheduler": (("scheduler",), (("scheduler_config.json",),)),
 }
 _LIBRARIES: Final = {"diffusers", "transformers", "stable_diffusion", "latent_diffusion"}
+_CONFIG: Final = "config.json"
+_PREDICTED: Final = {"epsilon", "v_prediction", "sample"}
 _COPY: Final = "Copy a pipeline there (`save_pretrained`), or use `base_model: {kind: bundled}`."
 
 
@@ -59,6 +62,7 @@ def find_parts(directory: Path, *, field: str = "base_model.directory", remedy: 
     missing = list(_missing(directory, parts))
     if missing:
         raise InputError(f"{field}: {directory} lacks {', '.join(missing)}. {remedy}")
+    _require_supported(directory, parts, field)
     return parts
 
 
@@ -76,7 +80,9 @@ def describe_directory(
         InputError: the directory does not hold a complete diffusers pipeline.
     """
     find_parts(directory, field=field, remedy=remedy)
-    files = (p for p in directory.rglob("*") if p.suffix in _FINGERPRINTED and p.is_file())
+    # Folders may be links into a store that several pipelines share; loading follows them too.
+    found = (Path(parent, name) for parent, _, names in os.walk(directory, followlinks=True) for name in names)
+    files = (path for path in found if path.suffix in _FINGERPRINTED and path.is_file())
     return BaseModelInfo(name=name or directory.name, fingerprint=digest_files(directory, files)[:16], licence=licence)
 
 
@@ -85,6 +91,30 @@ def _missing(directory: Path, parts: dict[str, str]) -> Iterator[str]:
         for patterns in _PARTS[role][1]:
             if not any(p.is_file() for pattern in patterns for p in (directory / folder).glob(pattern)):
                 yield f"{folder}/{' or '.join(patterns)}"
+
+
+def _require_supported(directory: Path, parts: dict[str, str], field: str) -> None:
+    """Raise InputError for a UNet that takes other inputs, or predicts something else, than the sampler knows."""
+    configs = {}
+    for role, file in (("autoencoder", _CONFIG), ("noise predictor", _CONFIG), ("scheduler", "scheduler_config.json")):
+        path = directory / parts[role] / file
+        try:
+            configs[role] = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{field}: {path} is damaged ({error}). Copy it there again.") from error
+    latent = configs["autoencoder"].get("latent_channels", 4)
+    taken = configs["noise predictor"].get("in_channels", 4)
+    if taken not in {latent, 2 * latent + 1}:
+        raise InputError(
+            f"{field}: the UNet of {directory} takes {taken} channels; expected {latent} (text to image) or "
+            f"{2 * latent + 1} (inpainting) with its autoencoder of {latent}. Use another pipeline."
+        )
+    predicted = configs["scheduler"].get("prediction_type", "epsilon")
+    if predicted not in _PREDICTED:
+        raise InputError(
+            f"{field}: {directory}/{parts['scheduler']} names the prediction_type {predicted!r}; expected one of: "
+            f"{', '.join(sorted(_PREDICTED))}."
+        )
 
 
 def _layout() -> str:

@@ -3,6 +3,9 @@
     z_T ~ N(0, I);  for t = T..1:   z_t <- m * z_t + (1 - m) * q(E(N), t);   z_{t-1} <- step(z_t, eps_hat)
     eps_hat = eps(z_t, t, "") + s * (eps(z_t, t, c(v)) - eps(z_t, t, ""))
 
+A network that predicts the velocity or the sample is guided in what it predicts, which is the same: at a given z_t each
+is an affine function of the others. The scheduler takes it as it is, so that a schedule may end in noise alone.
+
 The background q(E(N), t) uses the request's own noise at every t, so its path is the one the sampler would take to
 E(N).
 """
@@ -71,12 +74,12 @@ def sample_blended(
         for timestep in timesteps:
             noised = scheduler.add_noise(background, noise, timestep.reshape(1))
             latents = mask * latents + (1 - mask) * noised
-            predicted = _guided_noise(model, latents, timestep, text, around, scale=scale)
+            predicted = _guided(model, latents, timestep, text, around, scale=scale)
             latents = scheduler.step(predicted, timestep, latents).prev_sample
     return mask * latents + (1 - mask) * background
 
 
-def _guided_noise(
+def _guided(
     model: DiffusionModel,
     latents: Latents,
     timestep: torch.Tensor,
@@ -90,10 +93,10 @@ def _guided_noise(
         count = len(latents)
         steps = timestep.reshape(1).expand(count).to(latents.device)
         around = None if around is None else around[count:]
-        return model.predict_noise(latents, steps, text[count:], around, static=True)
+        return model.predict(latents, steps, text[count:], around, static=True)
     doubled = torch.cat([latents, latents])
     steps = timestep.reshape(1).expand(len(doubled)).to(latents.device)
-    without, with_concept = model.predict_noise(doubled, steps, text, around, static=True).chunk(2)
+    without, with_concept = model.predict(doubled, steps, text, around, static=True).chunk(2)
     return without + scale * (with_concept - without)
 
 
@@ -102,8 +105,8 @@ def _scheduler(model: DiffusionModel, settings: SamplerSettings, *, from_photo: 
     from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler  # noqa: PLC0415 - slow
 
     classes = {"ddim": DDIMScheduler, "dpm_solver": DPMSolverMultistepScheduler, "unipc": UniPCMultistepScheduler}
-    # The model wrapper always predicts epsilon, whatever the network was trained to predict.
-    scheduler = classes[settings.kind].from_config({**model.scheduler_config, "prediction_type": "epsilon"})
+    # Schedulers that never clip do not store that they do not, and DDIM's default is to clip latents at 1.
+    scheduler = classes[settings.kind].from_config({"clip_sample": False, **model.scheduler_config})
     wanted, share = settings.schedule(from_photo=from_photo)
     scheduler.set_timesteps(wanted)
     steps = len(scheduler.timesteps)

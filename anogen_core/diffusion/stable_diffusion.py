@@ -1,10 +1,8 @@
 """Base models that diffusers' text-to-image pipelines hold: Stable Diffusion 1 and 2, its inpainting UNets, and LDM."""
 
 import functools
-import pickle
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -15,6 +13,7 @@ from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Su
 from anogen_core.diffusion.execution import ModelSettings, NoisePredictor, Turns, compilation
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.pipeline_files import describe_directory, find_parts
+from anogen_core.diffusion.pipeline_loading import load_pipeline
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
 
@@ -63,7 +62,8 @@ class StableDiffusionModel(DiffusionModel):
     ) -> None:
         self._info = describe_directory(directory, licence=licence, name=name)
         self._device = device
-        pipeline, parts = _load(directory), find_parts(directory)
+        parts = find_parts(directory)
+        pipeline = load_pipeline(directory, parts)
         self._prompt_ids = functools.lru_cache(maxsize=256)(self._find_prompt_ids)
         self._conditioning = threading.Lock()
         self._edits = type(pipeline).__name__ == "StableDiffusionInstructPix2PixPipeline"
@@ -184,15 +184,14 @@ class StableDiffusionModel(DiffusionModel):
         edits photos (`StableDiffusionInstructPix2PixPipeline`): that sees all of the photo, unscaled. None when the
         UNet takes nothing but noisy latents.
         """
-        channels = int(self._vae.config.latent_channels)
-        if self._unet.config.in_channels != 2 * channels + 1:
+        if self._unet.config.in_channels == self._vae.config.latent_channels:
             return None
         if self._edits:
             return torch.cat([mask.to(self._device), self.encode(images) / self._vae.config.scaling_factor], dim=1)
         outside = nn.functional.interpolate(mask, scale_factor=self.factor) < 0.5
         return torch.cat([mask.to(self._device), self.encode(images * outside.to(images))], dim=1)
 
-    def predict_noise(
+    def predict(
         self,
         latents: Latents,
         timestep: torch.Tensor,
@@ -201,15 +200,10 @@ class StableDiffusionModel(DiffusionModel):
         *,
         static: bool = False,
     ) -> Latents:
-        """Return epsilon_theta(z_t, t, c)."""
+        """Return what the UNet says of z_t: noise, velocity or sample."""
         shown = latents if surroundings is None else torch.cat([latents, surroundings], dim=1)
         with self._turns.of(self._unet):
-            output = self._predictor(shown, timestep, conditioning, static=static)
-        if self._scheduler.config.prediction_type == "epsilon":
-            return output
-        # v-prediction (Salimans & Ho 2022): epsilon = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t
-        alpha_bar = self.alpha_bar.to(latents.device)[timestep].reshape(-1, 1, 1, 1)
-        return alpha_bar.sqrt() * output + (1 - alpha_bar).sqrt() * latents
+            return self._predictor(shown, timestep, conditioning, static=static)
 
     def _encode_text(self, ids: torch.Tensor) -> Conditioning:
         output: Conditioning = self._text_encoder(ids)[0]
@@ -233,40 +227,6 @@ class StableDiffusionModel(DiffusionModel):
         hole = [self._ids("a")[0]] * per_concept if "{}" in prompt else []
         ids = [*[first, *left, *hole, *right][: length - 1], last]
         return ids + [tokenizer.pad_token_id] * (length - len(ids)), 1 + len(left)
-
-
-def _load(directory: Path) -> Any:
-    from diffusers import DiffusionPipeline  # noqa: PLC0415 - seconds to import
-
-    try:
-        with _quiet_libraries():
-            return DiffusionPipeline.from_pretrained(
-                str(directory), local_files_only=True, dtype=torch.float32, low_cpu_mem_usage=False
-            )
-    except (OSError, ValueError, ImportError, RuntimeError, pickle.UnpicklingError) as error:
-        raise InputError(
-            f"base_model: the pipeline in {directory} does not load ({error}). Expected a complete diffusers "
-            "text-to-image pipeline; copy the missing files there."
-        ) from error
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep the loading bars and advice of diffusers and transformers off the user's terminal."""
-    from diffusers.utils import logging as diffusers_logging  # noqa: PLC0415
-    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
-
-    libraries = (diffusers_logging, transformers_logging)
-    levels = [library.get_verbosity() for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level in zip(libraries, levels, strict=True):
-            library.set_verbosity(level)
-            library.enable_progress_bar()
 
 
 def _frozen(module: Any) -> Any:

@@ -14,6 +14,7 @@ from anogen_core.diffusion import BundledModelSettings
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
+from anogen_core.errors import InputError
 from anogen_core.generation import GenerationSettings, Job, generate
 
 SETTINGS = GenerationSettings(batch_size=2, sampler=SamplerSettings(num_inference_steps=2))
@@ -92,14 +93,14 @@ def test_short_memory_halves_the_batch(
     """Every job is still made, each once, as in batches of that size; one image that does not fit is an error."""
     jobs = [_job(model, seed) for seed in range(5)]
     expected = generate(jobs, model, SETTINGS.model_copy(update={"batch_size": 2}))
-    limit, predict, told = 2, model.predict_noise, list[int]()
+    limit, predict, told = 2, model.predict, list[int]()
 
     def with_little_memory(latents: torch.Tensor, *rest: Any, static: bool) -> torch.Tensor:
         if len(latents) > limit:
             raise torch.OutOfMemoryError
         return predict(latents, *rest, static=static)
 
-    monkeypatch.setattr(model, "predict_noise", with_little_memory)
+    monkeypatch.setattr(model, "predict", with_little_memory)
     eight = SETTINGS.model_copy(update={"batch_size": 8})
     images = generate(jobs, model, eight, on_job=lambda job: told.append(job.seed))
 
@@ -124,3 +125,12 @@ def test_another_class_of_processor_makes_the_same_image(model: DiffusionModel, 
     difference = np.abs(np.load(tmp_path / "images.npy").astype(np.int16) - here)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 1e-3
+
+
+def test_values_that_are_not_finite_are_an_error(model: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As half precision gives where an autoencoder overflows: no image is painted with them."""
+    decode = model.decode
+    monkeypatch.setattr(model, "decode", lambda latents: decode(latents) * float("nan"))
+
+    with pytest.raises(InputError, match=r"base_model: .* no finite numbers.*precision: fp32"):
+        generate([_job(model, 0)], model, SETTINGS)

@@ -6,12 +6,12 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from anogen_core.diffusion import HubModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.model import DiffusionModel
@@ -33,14 +33,20 @@ def ldm(ldm_directory: Path) -> DiffusionModel:
     return StableDiffusionSettings(directory=str(ldm_directory)).build(CPU)
 
 
-def _sampled(model: DiffusionModel, noise: torch.Tensor, prompts: list[str]) -> torch.Tensor:
+def _sampled(
+    model: DiffusionModel,
+    noise: torch.Tensor,
+    prompts: list[str],
+    *,
+    kind: Literal["ddim", "dpm_solver", "unipc"] = "ddim",
+) -> torch.Tensor:
     return sample_blended(
         model,
         torch.zeros_like(noise),
         torch.ones(len(noise), 1, *noise.shape[2:]),
         noise=noise,
         conditioning=(model.condition([""] * len(noise)), model.condition(prompts)),
-        settings=SamplerSettings(num_inference_steps=5, guidance_scale=4.0),
+        settings=SamplerSettings(kind=kind, num_inference_steps=5, guidance_scale=4.0),
     )
 
 
@@ -90,23 +96,142 @@ def test_ldm_encodes_and_decodes(ldm: DiffusionModel) -> None:
     assert ldm.surroundings(images, torch.ones(2, 1, 16, 16)) is None
 
 
-def test_v_prediction_equals_its_own_pipeline(tiny_directory: Path, tmp_path: Path) -> None:
-    """A network that predicts v (Stable Diffusion 2) gives the latents of diffusers' pipeline."""
-    from diffusers import StableDiffusionPipeline
+ZERO_SNR = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
-    shutil.copytree(tiny_directory, tmp_path / "v")
-    file = tmp_path / "v" / "scheduler" / "scheduler_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "prediction_type": "v_prediction"}))
-    pipeline = StableDiffusionPipeline.from_pretrained(str(tmp_path / "v"), local_files_only=True)
+
+@pytest.mark.parametrize("kind", ["ddim", "dpm_solver", "unipc"])
+@pytest.mark.parametrize("schedule", [{"prediction_type": "v_prediction"}, ZERO_SNR, {"prediction_type": "sample"}])
+def test_what_a_network_predicts_equals_its_own_pipeline(
+    schedule: dict[str, Any], kind: Literal["ddim", "dpm_solver", "unipc"], tiny_directory: Path, tmp_path: Path
+) -> None:
+    """Velocities (Stable Diffusion 2), also on a schedule that ends in noise alone, and samples."""
+    import diffusers
+
+    classes = {"ddim": "DDIM", "dpm_solver": "DPMSolverMultistep", "unipc": "UniPCMultistep"}
+    _change(tiny_directory, tmp_path / "v", "scheduler/scheduler_config.json", schedule)
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(str(tmp_path / "v"), local_files_only=True)
+    pipeline.scheduler = getattr(diffusers, f"{classes[kind]}Scheduler").from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     noise, prompts = torch.randn((2, 4, 16, 16), generator=torch_generator(3)), ["a photo of a scratch"] * 2
     expected = pipeline(
         prompts, latents=noise.clone(), num_inference_steps=5, guidance_scale=4.0, output_type="latent"
     ).images
 
-    ours = _sampled(StableDiffusionSettings(directory=str(tmp_path / "v")).build(CPU), noise, prompts)
+    model = StableDiffusionSettings(directory=str(tmp_path / "v")).build(CPU)
+    ours = _sampled(model, noise, prompts, kind=kind)
+
+    assert ours.isfinite().all()
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+    predicted = model.predict_noise(noise, torch.tensor([500, 500]), model.condition(prompts))
+    said = model.predict(noise, torch.tensor([500, 500]), model.condition(prompts))
+    clean = (noise - (1 - model.alpha_bar[500]).sqrt() * predicted) / model.alpha_bar[500].sqrt()
+    velocity = model.alpha_bar[500].sqrt() * predicted - (1 - model.alpha_bar[500]).sqrt() * clean
+    expected_kind = clean if schedule["prediction_type"] == "sample" else velocity
+    torch.testing.assert_close(said, expected_kind, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("saved", ["EulerDiscreteScheduler", "PNDMScheduler"])
+def test_latents_are_not_clipped_unless_the_pipeline_says_so(saved: str, tiny_directory: Path, tmp_path: Path) -> None:
+    """Schedulers that never clip store nothing of it, and DDIM's own default would clip latents at 1."""
+    import diffusers
+
+    _change(tiny_directory, tmp_path / "saved", "model_index.json", {"scheduler": ["diffusers", saved]})
+    (tmp_path / "saved" / "scheduler" / "scheduler_config.json").unlink()
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    getattr(diffusers, saved)(**betas).save_pretrained(tmp_path / "saved" / "scheduler")
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(str(tmp_path / "saved"), local_files_only=True)
+    pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    pipeline.set_progress_bar_config(disable=True)
+    noise, prompts = torch.randn((2, 4, 16, 16), generator=torch_generator(3)), ["a photo of a scratch"] * 2
+    expected = pipeline(
+        prompts, latents=noise.clone(), num_inference_steps=5, guidance_scale=4.0, output_type="latent"
+    ).images
+
+    ours = _sampled(StableDiffusionSettings(directory=str(tmp_path / "saved")).build(CPU), noise, prompts)
 
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+    assert ours.abs().max() > 1
+
+
+def _change(source: Path, copy: Path, file: str, values: dict[str, Any]) -> None:
+    """Copy a pipeline and change values of one of its JSON files."""
+    shutil.copytree(source, copy)
+    path = copy / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "expected"),
+    [
+        ("unet/config.json", {"in_channels": 8}, "takes 8 channels; expected 4 .* or 9"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "'flow'; expected one of: epsilon, sample"),
+    ],
+)
+def test_networks_of_another_kind_are_refused(
+    file: str, values: dict[str, Any], expected: str, tiny_directory: Path, tmp_path: Path
+) -> None:
+    """One that edits by 8 channels, or predicts a flow, is named before anything is loaded."""
+    _change(tiny_directory, tmp_path / "other", file, values)
+
+    with pytest.raises(InputError, match=expected):
+        StableDiffusionSettings(directory=str(tmp_path / "other")).describe()
+
+
+@pytest.mark.parametrize(
+    ("part", "keep", "expected"),
+    [
+        ("unet", 0.5, r"unet: its weights lack \d+ of UNet2DConditionModel's tensors: conv_in"),
+        ("vae", 0.0, "vae: its weights lack"),
+        ("text_encoder", 0.9, "text_encoder: its weights lack"),
+        ("text_encoder", None, "does not load"),
+    ],
+)
+def test_weights_that_lack_values_are_refused(
+    part: str, keep: float | None, expected: str, tiny_directory: Path, tmp_path: Path
+) -> None:
+    """The libraries would fill in random numbers; a file that was cut off is told alike."""
+    shutil.copytree(tiny_directory, tmp_path / "half")
+    (file,) = (tmp_path / "half" / part).glob("*.safetensors")
+    if keep is None:
+        file.write_bytes(file.read_bytes()[:1000])
+    else:
+        weights = load_file(file)
+        names = sorted(weights)[-int(keep * len(weights)) :] if keep else []
+        save_file({name: weights[name] for name in names} or {"other": torch.zeros(3)}, file, metadata={"format": "pt"})
+
+    with pytest.raises(InputError, match=expected):
+        StableDiffusionSettings(directory=str(tmp_path / "half")).build(CPU)
+
+
+def test_weights_of_a_variant_alone_are_loaded(
+    tiny_directory: Path, tiny_model: DiffusionModel, tmp_path: Path
+) -> None:
+    """A folder that holds `*.fp16.safetensors` and no others needs no setting."""
+    shutil.copytree(tiny_directory, tmp_path / "fp16")
+    for weights in (tmp_path / "fp16").rglob("*.safetensors"):
+        weights.rename(weights.with_name(f"{weights.stem}.fp16.safetensors"))
+    noise = torch.randn((1, 4, 16, 16), generator=torch_generator(3))
+
+    ours = _sampled(StableDiffusionSettings(directory=str(tmp_path / "fp16")).build(CPU), noise, ["defect"])
+
+    assert torch.equal(ours, _sampled(tiny_model, noise, ["defect"]))
+
+
+def test_folders_that_are_links_are_fingerprinted(tiny_directory: Path, tmp_path: Path) -> None:
+    """Other weights behind a link have another fingerprint; the same ones that of the pipeline itself."""
+    shutil.copytree(tiny_directory / "unet", tmp_path / "unet")
+    (tmp_path / "linked").mkdir()
+    for path in tiny_directory.iterdir():
+        target = tmp_path / "unet" if path.name == "unet" else path
+        (tmp_path / "linked" / path.name).symlink_to(target)
+    settings = StableDiffusionSettings(directory=str(tmp_path / "linked"))
+    before = settings.describe().fingerprint
+    assert before == StableDiffusionSettings(directory=str(tiny_directory)).describe().fingerprint
+
+    file = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(file).items()}, file, metadata={"format": "pt"})
+
+    assert settings.describe().fingerprint != before
 
 
 @pytest.fixture

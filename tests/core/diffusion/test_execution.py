@@ -18,7 +18,7 @@ def _predict(model: DiffusionModel, *, static: bool) -> tuple[torch.Tensor, torc
     """Return a prediction and the gradient of its mean square with respect to a concept's embedding."""
     latents = torch.randn((2, 4, 16, 16), generator=torch_generator(1))
     vectors = torch.randn((2, 1, 24), generator=torch_generator(2)).requires_grad_()
-    predicted = model.predict_noise(
+    predicted = model.predict(
         latents, torch.tensor([10, 700]), model.condition(["a photo of a {}"] * 2, vectors), static=static
     )
     predicted.square().mean().backward()  # type: ignore[no-untyped-call]

@@ -179,13 +179,13 @@ def test_fewer_steps_are_run_from_a_photo(
     """By default 60 % of 20 from a photo, and the paper's 50 from noise."""
     noise, seen = _noise(), []
     texts = (tiny_model.condition([""] * 2), tiny_model.condition(["scratch"] * 2))
-    predict = tiny_model.predict_noise
+    predict = tiny_model.predict
 
     def counted(*given: torch.Tensor | None, static: bool) -> torch.Tensor:
         seen.append(given[1])
         return predict(*given, static=static)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tiny_model, "predict_noise", counted)
+    monkeypatch.setattr(tiny_model, "predict", counted)
 
     sample_blended(
         tiny_model, noise, torch.ones(2, 1, 16, 16), noise=noise, conditioning=texts, settings=SamplerSettings(),

@@ -1,0 +1,99 @@
+"""Load a diffusers pipeline from its files, whole or not at all."""
+
+import importlib
+import json
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+
+from anogen_core.errors import InputError
+
+_WITH_WEIGHTS: Final = ("autoencoder", "text encoder", "noise predictor")
+_MODULES: Final = {"latent_diffusion": "diffusers.pipelines.latent_diffusion"}
+"""Where a library of model_index.json is no module of that name."""
+_VARIANT: Final = re.compile(r"model\.(\w+)(-\d+-of-\d+)?\.(safetensors|bin)")
+_SHOWN: Final = 3
+
+
+def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
+    """Return the pipeline, in fp32.
+
+    Args:
+        directory: Holds `model_index.json`.
+        parts: The folder of each part, by role, as `find_parts` gives them.
+
+    Raises:
+        InputError: a file is damaged, or the network has values that its files do not hold.
+    """
+    from diffusers import DiffusionPipeline  # noqa: PLC0415 - seconds to import
+
+    index = json.loads((directory / "model_index.json").read_text(encoding="utf-8"))
+    try:
+        with _quiet_libraries():
+            loaded = {parts[role]: _load_part(directory / parts[role], *index[parts[role]]) for role in _WITH_WEIGHTS}
+            return DiffusionPipeline.from_pretrained(str(directory), local_files_only=True, **loaded)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        ImportError,
+        RuntimeError,
+        SafetensorError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise InputError(
+            f"base_model: the pipeline in {directory} does not load ({error}). Expected a complete diffusers "
+            "text-to-image pipeline; copy its files there again."
+        ) from error
+
+
+def _load_part(folder: Path, library: str, name: str) -> Any:
+    """Return one network; the libraries would fill what its files lack with random numbers."""
+    found = getattr(importlib.import_module(_MODULES.get(library, library)), name)
+    network, report = found.from_pretrained(
+        str(folder),
+        local_files_only=True,
+        variant=_variant(folder),
+        use_safetensors=any(folder.glob("*.safetensors")),
+        torch_dtype=torch.float32,
+        low_cpu_mem_usage=False,
+        output_loading_info=True,
+    )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise ValueError(f"{folder.name}: its weights lack {len(missing)} of {name}'s tensors: {shown}")
+    return network
+
+
+def _variant(folder: Path) -> str | None:
+    """Return the variant of the weights, such as fp16, where a folder holds no others."""
+    files = [path.name for path in folder.iterdir() if path.suffix in {".safetensors", ".bin"}]
+    variants = [match[1] for name in files if (match := _VARIANT.search(name))]
+    return min(variants) if len(variants) == len(files) else None
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep the loading bars and advice of diffusers and transformers off the user's terminal."""
+    from diffusers.utils import logging as diffusers_logging  # noqa: PLC0415
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, level in zip(libraries, levels, strict=True):
+            library.set_verbosity(level)
+            library.enable_progress_bar()
