@@ -11,14 +11,14 @@ content hashes, is a test photo; identical photos and photos of one leakage grou
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, final
 
 from pydantic import Field
 
 from anogen_core.data.boxes import BoxLabels, read_boxes
-from anogen_core.data.groups import GroupSettings, group_of, read_groups
+from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
@@ -72,13 +72,14 @@ class FolderReader(Reader):
         problems += faults
         every = [photo for folder in folders for photo in folder.photos]
         labels = read_boxes(root / "boxes.csv", photos=every, directory=root / "images")
-        groups, faults = read_groups(root, self._settings.groups)
-        problems += labels.problems + faults
-        photos = []
+        problems += labels.problems
+        photos: list[Photo] = []
         for folder in folders:
             found, faults = _label(folder, masks=masks, labels=labels, category=self._settings.category or root.name)
-            photos += [replace(p, group=group_of(p.path, directory=root, groups=groups)) for p in found]
+            photos += found
             problems += faults
+        photos, faults = group_photos(photos, self._settings.groups, directory=root)
+        problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
         splits, threshold = split_photos(photos, digests), self._settings.mask_threshold
         return Scan(make_samples(photos, digests, splits, mask_threshold=threshold), problems + faults)

@@ -1,21 +1,18 @@
 """What is wrong with one photo and its labels: everything in them is decoded once."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from anogen_core.arrays import Image
+from anogen_core.data.copies import BURNT, burnt_share, pixel_digest
 from anogen_core.data.files import decode, verify
-from anogen_core.data.frame import FrameSettings, read_mask, to_rgb
+from anogen_core.data.frame import FrameSettings, read_mask
 from anogen_core.data.problems import Problem, UnusableFileError, error, warning
 from anogen_core.records import GOOD, Sample
 
 _TWELVE_BITS = 4095
-_BURNT = 0.05
-"""Share of the values above white from which photos are taken for brighter than the settings say."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,7 @@ class Finding:
     size: tuple[int, int] | None = None
     """(height, width) as stored; None when the photo cannot be used."""
     digest: str | None = None
-    """Of the photo's pixels: the same photo in another file format has the same one. None as for `size`, and when
-    much of the photo is whiter than the settings allow."""
+    """Of the photo's pixels: the same photo in another file format has the same one. None as for `size`."""
 
 
 def inspect_sample(sample: Sample, settings: FrameSettings) -> Finding:
@@ -47,18 +43,16 @@ def inspect_sample(sample: Sample, settings: FrameSettings) -> Finding:
     return Finding(sample, tuple(problems), size=size, digest=digest)
 
 
-def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int], str | None, list[Problem]]:
-    """Return a usable photo's size, the digest of its pixels where they tell it from others, and warnings about it."""
+def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int], str, list[Problem]]:
+    """Return a usable photo's size, the digest of its pixels, and warnings about it."""
     header, problems = verify(path, max_pixels=settings.max_pixels)
     pixels = decode(path)
     if pixels.shape[:2] != header.size:
         what = f"claims {_shown(header.size)} pixels and decodes to {_shown(pixels.shape[:2])}."
         raise UnusableFileError(error(path, what, fix="Save it again as an ordinary PNG."))
     problems += _dark(path, pixels, white_level=settings.white_level)
-    burnt = _burnt(path, pixels, white_level=settings.white_level)
-    # White photos look the same as each other, which is not what is wrong with them.
-    digest = None if burnt else _pixel_digest(to_rgb(pixels, white_level=settings.white_level))
-    return header.size, digest, [*problems, *burnt]
+    problems += _burnt(path, pixels, white_level=settings.white_level)
+    return header.size, pixel_digest(pixels, white_level=settings.white_level), problems
 
 
 def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: FrameSettings) -> list[Problem]:
@@ -112,17 +106,11 @@ def _dark(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list
 
 
 def _burnt(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list[Problem]:
-    share = float((pixels > white_level).mean()) if pixels.dtype == np.uint16 else 0.0
-    if share <= _BURNT:
+    share = burnt_share(pixels, white_level=white_level)
+    if share <= BURNT:
         return []
     what = f"has values up to {pixels.max()}: with white at {white_level}, {share:.0%} of them are white."
     return [warning(path, what, fix=f"Raise `frame.white_level`, to {int(pixels.max())} for example.")]
-
-
-def _pixel_digest(rgb: Image) -> str:
-    digest = hashlib.sha256(repr(rgb.shape).encode())
-    digest.update(rgb.data)
-    return digest.hexdigest()
 
 
 def _shown(size: tuple[int, ...]) -> str:

@@ -8,11 +8,10 @@
 The root may also be one category itself; its name is then the directory's name.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, final
 
-from anogen_core.data.groups import GroupSettings, group_of, read_groups
+from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
@@ -83,11 +82,10 @@ class MvtecReader(Reader):
         own = list_directory(directory, root=root)
         if own.outside:
             return [], own.problems
-        groups, problems = read_groups(directory, self._settings.groups)
         train = list_directory(directory / "train", root=root)
         test = list_directory(directory / "test", root=root)
         truth = list_directory(directory / "ground_truth", root=root)
-        problems += train.problems + test.problems + truth.problems + _strays(directory, train.directories)
+        problems = train.problems + test.problems + truth.problems + _strays(directory, train.directories)
         for loose in train.images + test.images + truth.images:
             problems.append(warning(loose, "is not read: it lies in no folder of a class.", fix="Move or remove it."))
         problems += _orphans(truth.directories, tested=test.directories)
@@ -95,15 +93,14 @@ class MvtecReader(Reader):
         photos: list[Photo] = []
         for folder in folders:
             found, faults = self._read_folder(folder, category=directory, root=root)
-            photos += [
-                replace(photo, group=group_of(photo.path, directory=directory, groups=groups)) for photo in found
-            ]
+            photos += found
             problems += faults
         if not photos:
             problems.append(
                 error(directory, "holds no photo.", fix="Add photos or leave it out by `reader.categories`.")
             )
-        return photos, problems
+        photos, faults = group_photos(photos, self._settings.groups, directory=directory)
+        return photos, problems + faults
 
     def _read_folder(self, folder: Path, *, category: Path, root: Path) -> tuple[list[Photo], list[Problem]]:
         listing = list_directory(folder, root=root)

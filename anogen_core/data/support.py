@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool
 
+from anogen_core.data.copies import copies_of
+from anogen_core.data.frame import FrameSettings
 from anogen_core.data.problems import Problem, error
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Sample, SupportSet
@@ -70,20 +72,31 @@ def support_problems(samples: Sequence[Sample], settings: SupportSettings) -> li
     return problems
 
 
-def held_out(samples: Sequence[Sample], supports: Sequence[SupportSet]) -> tuple[list[Sample], list[Sample]]:
+def held_out(
+    samples: Sequence[Sample], supports: Sequence[SupportSet], settings: FrameSettings
+) -> tuple[list[Sample], list[Sample]]:
     """Return the test samples to evaluate on, and those left out because they are or show what was learned from.
 
-    Left out is every photo with the content of a support photo, and every photo of a support photo's leakage group.
+    Left out is every copy of a support photo, whatever its file, every photo of the leakage group of a support photo
+    or of a copy, and so on: their copies, and the groups of these.
+
+    Raises:
+        UnusableFileError: a photo cannot be read, or is another than when the data was read.
     """
-    learned = [sample for support in supports for sample in support.samples]
-    digests = {sample.sha256 for sample in learned}
-    groups = {(sample.category, sample.group) for sample in learned if sample.group is not None}
-    kept: list[Sample] = []
-    excluded: list[Sample] = []
-    for sample in (sample for sample in samples if sample.split == "test"):
-        leaks = sample.sha256 in digests or (sample.category, sample.group) in groups
-        (excluded if leaks else kept).append(sample)
-    return kept, excluded
+    tests = [sample for sample in samples if sample.split == "test"]
+    found = [sample for support in supports for sample in support.samples]
+    left_out: set[str] = set()
+    while True:
+        copies = {sample.sample_id for sample in copies_of(found, among=tests, settings=settings)}
+        groups = {(sample.category, sample.group) for sample in found if sample.group is not None}
+        more = [s for s in tests if s.sample_id in copies or (s.category, s.group) in groups]
+        more = [sample for sample in more if sample.sample_id not in left_out]
+        if not more:
+            break
+        found += more
+        left_out.update(sample.sample_id for sample in more)
+    kept = [sample for sample in tests if sample.sample_id not in left_out]
+    return kept, [sample for sample in tests if sample.sample_id in left_out]
 
 
 def _candidates(samples: Sequence[Sample]) -> dict[_Key, list[Sample]]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import frame_size_of
+from anogen_core.data.frame import FrameSettings, frame_size_of
 from anogen_core.data.support import choose_support, held_out
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Record, Sample, SupportSet
@@ -19,6 +19,7 @@ class Category(Record):
     name: str
     frame: tuple[int, int]
     """(height, width) of every photo after framing."""
+    frame_settings: FrameSettings
     samples: tuple[Sample, ...]
     supports: tuple[SupportSet, ...]
 
@@ -29,8 +30,12 @@ class Category(Record):
 
     @property
     def evaluated(self) -> tuple[list[Sample], list[Sample]]:
-        """Return the held-out test photos, and those left out because of the support sets."""
-        return held_out(list(self.samples), list(self.supports))
+        """Return the held-out test photos, and those left out because of the support sets.
+
+        Raises:
+            UnusableFileError: a photo cannot be read, or is another than when the data was read.
+        """
+        return held_out(self.samples, self.supports, self.frame_settings)
 
 
 def read_catalogue(config: RunConfig) -> tuple[Category, ...]:
@@ -82,7 +87,7 @@ def _read(settings: str) -> tuple[Category, ...]:
         if not chosen:
             continue
         frame = frame_size_of(list(own), config.frame)
-        categories.append(Category(name=name, frame=frame, samples=own, supports=chosen))
+        categories.append(Category(name=name, frame=frame, frame_settings=config.frame, samples=own, supports=chosen))
     if not categories:
         raise InputError(
             f"reader.root: {config.reader.root} has no category with a defect to learn. "

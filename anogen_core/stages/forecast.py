@@ -41,7 +41,7 @@ class CategoryForecast(Record):
     evaluated: int
     """Test photos that detectors are evaluated on."""
     excluded: int
-    """Test photos left out: support photos and their leakage groups."""
+    """Test photos left out: support photos, copies of them, and their leakage groups."""
     defects: list[DefectForecast]
 
 

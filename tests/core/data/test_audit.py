@@ -324,3 +324,15 @@ def test_photos_brighter_than_white_are_told_and_are_no_duplicates(mvtec_root: P
     assert all("100% of them are white" in p.what for p in told)
     assert all("Raise `frame.white_level`" in p.fix for p in told)
     assert _audit(mvtec_root) == []
+
+
+def test_copies_of_photos_brighter_than_white_are_told(mvtec_root: Path) -> None:
+    """Such photos are compared as they are stored."""
+    bright = np.random.default_rng(0).integers(20000, 60000, (32, 48), dtype=np.uint16)
+    for name in ("bright.png", "bright.tif"):
+        cv2.imwrite(str(mvtec_root / "bottle/train/good" / name), bright)
+
+    told = [p for p in _audit(mvtec_root, white_level=4095) if "is the same photo" in p.what]
+
+    assert len(told) == 1
+    assert "bright" in told[0].what

@@ -190,6 +190,95 @@ def test_leakage_groups_come_from_the_index(mvtec_root: Path) -> None:
     assert named["bottle/test/crack/000"] is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test/crack/003.png",
+        "./test/crack/003.png",
+        "test\\crack\\003.png",
+        "bottle/test/crack/003.png",
+        "{root}/bottle/test/crack/003.png",
+        "test/crack/003",
+        "003.png",
+        "003",
+        "TEST/crack/003.PNG",
+        "Bottle/Test/Crack/003",
+    ],
+)
+@pytest.mark.parametrize("chosen", [GroupSettings(), None])
+def test_a_group_table_may_name_photos_in_many_ways(mvtec_root: Path, name: str, chosen: GroupSettings | None) -> None:
+    """Paths from the category, the root or `/` and names of one photo, with or without ending, in any case."""
+    table = f"image,group\n{name.format(root=mvtec_root)},7\n"
+    (mvtec_root / "bottle/index.csv").write_text(table)
+
+    scan = MvtecReaderSettings(root=str(mvtec_root), groups=chosen).build().scan()
+
+    assert {s.sample_id: s.group for s in scan.samples if s.group} == {"bottle/test/crack/003": "7"}
+    assert scan.problems == []
+
+
+def test_rows_of_a_group_table_that_name_no_photo_are_told_once(mvtec_root: Path) -> None:
+    """A warning counts them and shows the first; a table that was chosen and names no photo at all is an error."""
+    table = mvtec_root / "bottle/index.csv"
+    table.write_text("image,group\ntest/crack/000.png,7\nold/000.png,7\n009.png,8\ntest/crack/001.png,\n")
+    chosen = MvtecReaderSettings(root=str(mvtec_root), groups=GroupSettings())
+    some = MvtecReaderSettings(root=str(mvtec_root)).build().scan().problems
+    assert some == chosen.build().scan().problems
+
+    table.write_text("image,group\nold/000.png,7\n")
+    none = MvtecReaderSettings(root=str(mvtec_root)).build().scan().problems
+    wrong = chosen.build().scan().problems
+
+    assert [p.severity for p in some + none + wrong] == ["warning", "warning", "error"]
+    assert "has 2 of 3 rows" in some[0].what
+    assert "'old/000.png' in line 3" in some[0].what
+    assert "train/good/000.png" in some[0].fix
+    assert "1 of 1 rows" in none[0].what
+    assert "'old/000.png' in line 2" in wrong[0].what
+
+
+def test_a_row_that_names_several_photos_groups_them_all(mvtec_root: Path) -> None:
+    """Protection comes first, with a warning; a row that names one of them alone comes before."""
+    (mvtec_root / "bottle/index.csv").write_text("image,group\n000,7\ntest/good/000.png,8\n")
+
+    scan = MvtecReaderSettings(root=str(mvtec_root)).build().scan()
+
+    groups = {s.sample_id: s.group for s in scan.samples if s.group}
+    assert groups == {"bottle/train/good/000": "7", "bottle/test/crack/000": "7", "bottle/test/good/000": "8"}
+    assert [p.severity for p in scan.problems] == ["warning"]
+    assert "'000' in line 2 first (3 photos)" in scan.problems[0].what
+
+
+def test_rows_that_contradict_each_other_are_an_error(mvtec_root: Path) -> None:
+    """One error for the table names both rows of the first such photo and counts the others."""
+    rows = ["image,group", "test/crack/000.png,A", "test/crack/000.PNG,B", "003.png,A", "test/crack/003.png,B"]
+    (mvtec_root / "bottle/index.csv").write_text("\n".join([*rows, "test/crack/001.png,A", "test/crack/001.png,A"]))
+
+    problems = MvtecReaderSettings(root=str(mvtec_root)).build().scan().problems
+
+    assert [p.severity for p in problems] == ["error"]
+    assert problems[0].file.endswith("index.csv:3")
+    assert "test/crack/000.png the leakage group 'B', and 'A' in line 2" in problems[0].what
+    assert "1 more photo" in problems[0].what
+
+
+@pytest.mark.parametrize("heading", ["image,tile_group,lot_group", "picture,tile_group"])
+def test_an_index_whose_group_columns_are_not_clear_is_warned_about(mvtec_root: Path, heading: str) -> None:
+    """The columns are named, and the setting that chooses."""
+    (mvtec_root / "bottle/index.csv").write_text(f"{heading}\ntest/crack/000.png,A,X\n")
+    chosen = GroupSettings(image_column=heading.partition(",")[0], group_column="tile_group")
+
+    unasked = MvtecReaderSettings(root=str(mvtec_root)).build().scan()
+    asked = MvtecReaderSettings(root=str(mvtec_root), groups=chosen).build().scan()
+
+    assert [p.severity for p in unasked.problems] == ["warning"]
+    assert "tile_group" in unasked.problems[0].what
+    assert "`reader.groups: {file: index.csv" in unasked.problems[0].fix
+    assert {s.group for s in unasked.samples} == {None}
+    assert {s.group for s in asked.samples} == {None, "A"}
+    assert asked.problems == []
+
+
 @pytest.mark.parametrize("file", ["absent.csv", "../../secret.csv"])
 def test_a_wrong_group_table_is_an_error(mvtec_root: Path, file: str) -> None:
     """A table that is missing or lies outside is named."""

@@ -28,7 +28,7 @@ def test_magnetic_tile_is_read_split_and_clean() -> None:
     reader, support = _settings("magnetic_tile")
     samples = reader.build().read()
 
-    kept, excluded = held_out(samples, choose_support(samples, support, seed=0))
+    kept, excluded = held_out(samples, choose_support(samples, support, seed=0), FrameSettings())
 
     assert audit(samples, reader, FrameSettings(size=(256, 256)), support) == []
     assert Counter(s.defect for s in kept) == {"good": 247, "blowhole": 97, "break": 67, "crack": 31}

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anogen_core.data.frame import FrameSettings
 from anogen_core.data.support import SupportSettings, choose_support, held_out
+from anogen_core.digests import digest_file
 from anogen_core.errors import InputError
 from anogen_core.records import Sample
 
@@ -126,34 +130,100 @@ def test_a_name_that_fits_two_photos_is_an_error() -> None:
         choose_support([*photos, twin], SupportSettings(images={"crack": ("p00",)}), seed=0)
 
 
-def test_support_images_never_reach_evaluation() -> None:
+def _stored(photos: list[Sample], folder: Path) -> list[Sample]:
+    """Return the samples with a small photo of its own for each, written into a folder."""
+    stored = []
+    for i, photo in enumerate(photos):
+        path = folder / f"{photo.sample_id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stored.append(_store(photo, path, np.random.default_rng(i).integers(0, 256, (16, 24, 3), dtype=np.uint8)))
+    return stored
+
+
+def _store(photo: Sample, path: Path, pixels: np.ndarray, *, compression: int = 1) -> Sample:
+    options = [cv2.IMWRITE_PNG_COMPRESSION, compression] if path.suffix == ".png" else []
+    assert cv2.imwrite(str(path), pixels, options)
+    return photo.model_copy(update={"image_uri": str(path), "sha256": digest_file(path)})
+
+
+def test_support_images_never_reach_evaluation(tmp_path: Path) -> None:
     """A copy of a support photo under another name is left out too; train photos are in neither list."""
-    photos = _photos() + _photos(defect="good")
+    photos = _stored(_photos() + _photos(defect="good"), tmp_path)
     supports = choose_support(photos, SupportSettings(), seed=5)
     learned = supports[0].samples
     copy = learned[0].model_copy(update={"sample_id": "tile/test/hole/copy", "defect": "hole"})
     train = photos[-1].model_copy(update={"split": "train", "sample_id": "tile/train/good/x"})
 
-    kept, excluded = held_out([*photos, copy, train], supports)
+    kept, excluded = held_out([*photos, copy, train], supports, FrameSettings())
 
     assert set(excluded) == {*learned, copy}
     assert len(kept) == 9
     assert not {s.sha256 for s in kept} & {s.sha256 for s in learned}
 
 
-def test_leakage_groups_of_support_photos_never_reach_evaluation() -> None:
+@pytest.mark.parametrize("name", ["again.png", "copy.bmp", "copy.tif", "grey.png", "deep.png"])
+def test_support_images_in_another_file_never_reach_evaluation(tmp_path: Path, name: str) -> None:
+    """Other compression, another format, one channel for three and 16 bits for 8 do not make it another photo."""
+    photos = _stored(_photos(), tmp_path)
+    grey = np.repeat(np.random.default_rng(99).integers(0, 256, (16, 24, 1), dtype=np.uint8), 3, axis=2)
+    photos[0] = _store(photos[0], tmp_path / "support.png", grey)
+    supports = choose_support(photos, SupportSettings(images={"crack": ("support.png",)}), seed=0)
+    others: dict[str, np.ndarray] = {"grey.png": grey[..., 0], "deep.png": grey.astype(np.uint16) * 257}
+    copy = photos[0].model_copy(update={"sample_id": "tile/test/good/copy", "defect": "good"})
+    copy = _store(copy, tmp_path / name, others.get(name, grey), compression=9)
+
+    kept, excluded = held_out([*photos, copy], supports, FrameSettings())
+
+    assert copy.sha256 != photos[0].sha256
+    assert excluded == [photos[0], copy]
+    assert kept == photos[1:]
+
+
+def test_only_photos_of_a_support_photos_size_are_decoded(tmp_path: Path) -> None:
+    """A photo of another size is told apart by its header; one that is as large and cannot be decoded is an error."""
+    photos = _stored(_photos(), tmp_path)
+    supports = choose_support(photos[:5], SupportSettings(), seed=0)
+    broken = tmp_path / "broken.png"
+
+    def truncated(height: int) -> list[Sample]:
+        noise = np.random.default_rng(7).integers(0, 256, (height, 24, 3), dtype=np.uint8)
+        _store(photos[5], broken, noise)
+        broken.write_bytes(broken.read_bytes()[:60])
+        return [*photos[:5], photos[5].model_copy(update={"image_uri": str(broken), "sha256": digest_file(broken)})]
+
+    kept, _ = held_out(truncated(20), supports, FrameSettings())
+
+    assert len(kept) == 3
+    with pytest.raises(InputError, match=r"broken\.png"):
+        held_out(truncated(16), supports, FrameSettings())
+
+
+def test_leakage_groups_of_support_photos_never_reach_evaluation(tmp_path: Path) -> None:
     """Every photo of a support photo's part is left out, of that category alone."""
-    photos = _photos(count=12, groups=6)
-    others = _photos("cap", "good", count=12, groups=6)
-    supports = choose_support(photos, SupportSettings(), seed=1)
+    photos = _stored(_photos(count=12, groups=6) + _photos("cap", "good", count=12, groups=6), tmp_path)
+    supports = choose_support(photos[:12], SupportSettings(), seed=1)
     learned = {sample.group for sample in supports[0].samples}
 
-    kept, excluded = held_out(photos + others, supports)
+    kept, excluded = held_out(photos, supports, FrameSettings())
 
     assert len(excluded) == 6
     assert all(sample.group in learned for sample in excluded)
     assert not {s.group for s in kept if s.category == "tile"} & learned
     assert sum(s.category == "cap" for s in kept) == 12
+
+
+def test_the_group_of_a_copy_is_that_of_the_support_photo(tmp_path: Path) -> None:
+    """A copy's group is left out though the support photo has none; so is a copy of a photo of that group."""
+    photos = _stored(_photos(), tmp_path)
+    supports = choose_support(photos, SupportSettings(images={"crack": ("p00",)}), seed=0)
+    copy = photos[0].model_copy(update={"sample_id": "tile/test/crack/copy", "group": "A"})
+    photos[3] = photos[3].model_copy(update={"group": "A"})
+    third = photos[3].model_copy(update={"sample_id": "tile/test/good/third", "group": None})
+
+    kept, excluded = held_out([*photos, copy, third], supports, FrameSettings())
+
+    assert excluded == [photos[0], photos[3], copy, third]
+    assert kept == [photos[1], photos[2], photos[4], photos[5]]
 
 
 def test_image_paths_are_not_opened() -> None:
