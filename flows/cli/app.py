@@ -7,7 +7,9 @@ import typer
 
 from flows.cli.arguments import (
     Amounts,
+    Arm,
     AsJson,
+    Category,
     DatasetUri,
     FalseAlarms,
     Name,
@@ -114,10 +116,8 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Photos, or directories of them.", show_default=False)
     ],
-    category: Annotated[str | None, typer.Option(help="Needed when the run has several.", show_default=False)] = None,
-    arm: Annotated[
-        str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
-    ] = None,
+    category: Category = None,
+    arm: Arm = None,
     false_alarms: FalseAlarms = None,
     heat: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a heat map of every photo there.")] = None,
     as_json: AsJson = False,  # noqa: FBT002
@@ -136,10 +136,8 @@ def predict(
 def onnx(
     output: Output,
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Where to write.", show_default=False)],
-    category: Annotated[str | None, typer.Option(help="Needed when the run has several.", show_default=False)] = None,
-    arm: Annotated[
-        str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
-    ] = None,
+    category: Category = None,
+    arm: Arm = None,
     false_alarms: FalseAlarms = None,
 ) -> None:
     """Write a detector that a run trained as ONNX, with its threshold, checked against PyTorch on the run's images."""
@@ -277,9 +275,7 @@ def pull(
 
 
 @app.command()
-def report(
-    output: Output,
-) -> None:
+def report(output: Output) -> None:
     """Write the report of a finished run again: one self-contained HTML file."""
     from flows.cli import reading  # noqa: PLC0415
 

@@ -27,6 +27,10 @@ FalseAlarms = Annotated[
         show_default=False,
     ),
 ]
+Category = Annotated[str | None, typer.Option(help="Needed when the run has several.", show_default=False)]
+Arm = Annotated[
+    str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 Output = Annotated[
