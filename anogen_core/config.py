@@ -38,7 +38,7 @@ class StorageSettings(Settings):
 
 
 class PhotoSettings(Settings):
-    """What the cards of datasets say of the real photos."""
+    """What datasets and learned defects say of the real photos."""
 
     licence: str | None = None
     """Licence of the photos, in your words, e.g. CC BY-NC-SA 4.0; a non-commercial one is said loudly."""
@@ -74,7 +74,7 @@ class RunConfig(Settings):
     reader: ReaderSettings
     """Which photos, in which layout."""
     photos: PhotoSettings = PhotoSettings()
-    """What the cards of datasets say of the real photos."""
+    """What datasets and learned defects say of the real photos."""
     frame: FrameSettings = FrameSettings()
     """The common size of the photos of a category."""
     support: SupportSettings = SupportSettings()

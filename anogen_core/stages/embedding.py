@@ -24,6 +24,7 @@ from anogen_core.stages.embedding_store import (
 from anogen_core.stages.evidence import evidence_key, weigh_embedding
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import Artifact, ArtifactStore, artifact_key
+from anogen_core.storage.card import NOT_STATED
 
 
 def load_support(
@@ -198,6 +199,7 @@ def _about(support: SupportSet, config: RunConfig, base: BaseModelInfo, learned:
         defect=support.defect,
         num_vectors=len(learned.vectors),
         base_model=base,
+        licence=config.photos.licence or NOT_STATED,
         support=tuple(SupportPhoto(sample_id=s.sample_id, sha256=s.sha256) for s in support.samples),
         inversion_version=INVERSION_VERSION,
         settings=config.inversion.identity(),

@@ -1,10 +1,10 @@
 """Embeddings in a run's artefact store: vectors, what is known about them, and which of them a run file names."""
 
-import json
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -12,6 +12,7 @@ from anogen_core.config import RunConfig
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo, Record
 from anogen_core.storage.artifacts import Artifact, ArtifactStore
+from anogen_core.storage.card import NOT_STATED
 
 TENSORS: Final = "embedding.safetensors"
 PREVIEW: Final = "preview.png"
@@ -24,6 +25,14 @@ class SupportPhoto(Record):
     sha256: str
 
 
+class SourceFile(Record):
+    """The file that an embedding was imported from."""
+
+    name: str
+    """With the folder it lay in: some tools give the files of all embeddings one name."""
+    sha256: str
+
+
 class EmbeddingMetadata(Record):
     """What is known about an embedding beside its vectors, in the store and in an exported `embedding.json`."""
 
@@ -33,8 +42,12 @@ class EmbeddingMetadata(Record):
     num_vectors: int
     base_model: BaseModelInfo
     """For a file that does not say: the base model it was imported for."""
-    licence: str = "not stated"
-    """Licence of the embedding, where its maker states it."""
+    licence: str = NOT_STATED
+    """Of the photos it was learned from, as the run file states it, or as stated on import."""
+    created_at: AwareDatetime | None = None
+    """When it was stored in this output (UTC); None in the stores of earlier versions."""
+    source: SourceFile | None = None
+    """The file it was first imported from; None for one that was learned here."""
     support: tuple[SupportPhoto, ...] = ()
     """Empty when the file did not say."""
     inversion_version: int | None = None
@@ -45,6 +58,14 @@ class EmbeddingMetadata(Record):
     steps: int = 0
     best_step: int = 0
     validation_loss: tuple[tuple[int, float], ...] = ()
+
+    def state_licences(self, own: str | None, base_model: str | None) -> "EmbeddingMetadata":
+        """Return it with the licences that are stated; one that is not (None or `not stated`) stays what it was."""
+        model = self.base_model
+        if base_model not in (None, NOT_STATED):
+            model = model.model_copy(update={"licence": base_model})
+        licence = self.licence if own in (None, NOT_STATED) else own
+        return self.model_copy(update={"licence": licence, "base_model": model})
 
 
 def name_model(model: BaseModelInfo) -> str:
@@ -65,10 +86,10 @@ def store_embedding(
     *,
     preview: bytes | None = None,
 ) -> Artifact:
-    """Store the (V, D) vectors of one defect with what is known about them."""
-    metadata = about.model_dump(mode="json")
+    """Store the (V, D) vectors of one defect with what is known about them and the time."""
+    metadata = about.model_copy(update={"created_at": datetime.now(UTC)}).model_dump(mode="json")
     tensors = save_tensors({"vectors": vectors.contiguous()}, metadata={"concept": f"{about.category}/{about.defect}"})
-    files = {TENSORS: tensors, "embedding.json": json.dumps(metadata, indent=1).encode()}
+    files = {TENSORS: tensors}
     if preview is not None:
         files[PREVIEW] = preview
     return artifacts.put(key, files, metadata)

@@ -1,8 +1,8 @@
-"""The defect library: the embeddings in a run's artefact store, and their way out of it and into it."""
+"""The way of embeddings out of a run's artefact store and into it."""
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,20 +17,23 @@ from anogen_core.errors import InputError, StorageError
 from anogen_core.records import BaseModelInfo, Box, Record
 from anogen_core.stages.embedding_store import (
     PREVIEW,
-    TENSORS,
     EmbeddingMetadata,
+    SourceFile,
     explain_mismatch,
     name_model,
     read_vectors,
     store_embedding,
 )
-from anogen_core.stages.result import read_result
+from anogen_core.stages.library_entries import LibraryEntry, find_embedding
+from anogen_core.stages.result import find_result
 from anogen_core.stages.runtime import base_model
-from anogen_core.storage import Dataset, open_store
-from anogen_core.storage.artifacts import Artifact, ArtifactStore, artifact_key
+from anogen_core.storage import Dataset
+from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
 _PREVIEW_IMAGES: Final = 4
 _PREVIEW_SIDE: Final = 128
+_NOT_CONTENT: Final[dict[str, Any]] = {"created_at": True, "source": True, "licence": True, "base_model": {"licence"}}
+"""What does not tell one imported embedding from another."""
 
 log = logging.getLogger(__name__)
 
@@ -49,55 +52,20 @@ class ExportedEmbedding(Record):
     about: EmbeddingMetadata
 
 
-class LibraryEntry(Record):
-    """One embedding of a run's artefact store."""
-
-    key: str
-    digest: str
-    """sha256 of the stored vectors' file."""
-    width: int
-    about: EmbeddingMetadata
-
-    def describe(self) -> str:
-        """Return the entry in two lines."""
-        about = self.about
-        origin = "imported" if about.imported else f"learned in {about.best_step} steps"
-        return (
-            f"{self.key}  {about.category}/{about.defect}: {about.num_vectors} x {self.width}, {origin}, "
-            f"{len(about.support)} support photo(s), licence {about.licence}\n"
-            f"  for {name_model(about.base_model)}, licence {about.base_model.licence}"
-        )
-
-
-def list_embeddings(output: str) -> list[LibraryEntry]:
-    """Return every embedding of a run's output, by category, defect and key.
-
-    Raises:
-        InputError: there is nothing at all at that place.
-    """
-    if next(iter(open_store(output).list()), None) is None:
-        raise InputError(f"{output}: holds nothing; expected a run's output. `anogen run RUN.yaml` makes one.")
-    artifacts = ArtifactStore(f"{output}/artifacts")
-    found = (artifacts.get(key) for key in artifacts.keys("embedding"))
-    entries = [_entry(artifacts, artifact) for artifact in found if artifact is not None]
-    return sorted(entries, key=lambda e: (e.about.category, e.about.defect, e.key))
-
-
-def export_embedding(output: str, name: str, directory: Path) -> Path:
+def export_embedding(output: str, entry: LibraryEntry, directory: Path) -> Path:
     """Write one embedding as `learned_embeds.safetensors` and `embedding.json`, and a preview where images were made.
 
     Args:
         output: Where the run's results are.
-        name: `<category>/<defect>`, or the key that `anogen embeddings ls` shows.
+        entry: One of its embeddings.
         directory: Where to write; made if missing.
 
     Returns:
         The safetensors file.
 
     Raises:
-        InputError: there is no such embedding, there are several, or the directory cannot be written.
+        InputError: the directory cannot be written.
     """
-    entry = _find(output, name)
     artifacts = ArtifactStore(f"{output}/artifacts")
     vectors = read_vectors(artifacts, entry.key)
     token = f"<{entry.about.category}-{entry.about.defect}>"
@@ -128,7 +96,7 @@ def import_embedding(
         path: An exported directory, `learned_embeds.safetensors` or `.bin`, or the paper's `embeddings.pt`.
         name: `<category>/<defect>`; needed unless the file comes from `anogen embeddings export`.
         token: Which concept of a file with several.
-        licence: Of the embedding, where the file does not say.
+        licence: Of the embedding; takes the place of the one that the file, or an earlier import of it, states.
 
     Raises:
         InputError: the file is no embedding, was changed, or belongs to another base model; both are named.
@@ -148,30 +116,17 @@ def import_embedding(
     about = _describe(file, exported, name, wanted, len(vectors), licence)
     preview = file.parent / PREVIEW
     artifacts = ArtifactStore(f"{config.output}/artifacts")
-    key = artifact_key("embedding", "import", vectors.tolist(), about.model_dump(mode="json"))
-    picture = preview.read_bytes() if exported is not None and preview.is_file() else None
-    return _entry(artifacts, artifacts.get(key) or store_embedding(artifacts, key, vectors, about, preview=picture))
-
-
-def _entry(artifacts: ArtifactStore, artifact: Artifact) -> LibraryEntry:
-    vectors = read_vectors(artifacts, artifact.key)
-    about = EmbeddingMetadata.model_validate(artifact.metadata)
-    return LibraryEntry(key=artifact.key, digest=artifact.sha256[TENSORS], width=vectors.shape[1], about=about)
-
-
-def _find(output: str, name: str) -> LibraryEntry:
-    entries = list_embeddings(output)
-    found = [e for e in entries if name in (e.key, f"{e.about.category}/{e.about.defect}")]
-    if len(found) > 1:
-        raise InputError(f"{name}: {len(found)} embeddings ({', '.join(e.key for e in found)}). Name one by its key.")
-    if not found:
-        known = _listed(f"{e.about.category}/{e.about.defect}" for e in entries)
-        raise InputError(f"{output}: holds no embedding {name!r}, but: {known}. `anogen embeddings ls` lists them.")
-    return found[0]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(set(names))) or "none"
+    key = artifact_key("embedding", "import", vectors.tolist(), about.model_dump(mode="json", exclude=_NOT_CONTENT))
+    found = artifacts.get(key)
+    if found is None:
+        picture = preview.read_bytes() if exported is not None and preview.is_file() else None
+        store_embedding(artifacts, key, vectors, about, preview=picture)
+    else:
+        stored = EmbeddingMetadata.model_validate(found.metadata)
+        stated = stored.state_licences(about.licence, about.base_model.licence)
+        if stated != stored:
+            artifacts.annotate(key, stated.model_dump(mode="json"))
+    return find_embedding(config.output, key)
 
 
 def _read_record(file: Path) -> ExportedEmbedding | None:
@@ -209,17 +164,18 @@ def _describe(
         raise InputError(f"--defect {name}: expected <category>/<defect>, for example bottle/crack.")
     if exported is None and name is None:
         raise InputError(f"{file}: does not say which defect it is. Name it with --defect <category>/<defect>.")
-    changes: dict[str, Any] = {"imported": True}
-    if licence is not None:
-        changes["licence"] = licence
-    if name is not None:
-        changes |= {"category": category, "defect": defect}
     about = (
         exported.about
         if exported
         else EmbeddingMetadata(category=category, defect=defect, num_vectors=num_vectors, base_model=model)
     )
-    return about.model_copy(update=changes)
+    changes: dict[str, Any] = {"imported": True}
+    if name is not None:
+        changes |= {"category": category, "defect": defect}
+    if about.source is None:
+        shown = Path(file.parent.name, file.name).as_posix()
+        changes["source"] = SourceFile(name=shown, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
+    return about.model_copy(update=changes).state_licences(licence, model.licence)
 
 
 def _preview(output: str, artifacts: ArtifactStore, entry: LibraryEntry) -> bytes | None:
@@ -236,9 +192,8 @@ def _preview(output: str, artifacts: ArtifactStore, entry: LibraryEntry) -> byte
 
 def _made_with(output: str, entry: LibraryEntry) -> Iterator[np.ndarray]:
     """Yield the generated square of the first few images of the last run that were made with an embedding."""
-    if not open_store(output).exists("run.json"):
-        return
-    for result in read_result(output).categories:
+    last = find_result(output)
+    for result in last.categories if last else ():
         dataset = Dataset(result.dataset.uri)
         try:
             rows = [row for row in dataset.made() if row.embedding_digest == entry.digest][:_PREVIEW_IMAGES]

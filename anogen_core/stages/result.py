@@ -7,6 +7,7 @@ from anogen_core.errors import InputError
 from anogen_core.evaluation import Comparison, Evaluation, SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Record
 from anogen_core.storage import open_store
+from anogen_core.storage.commit import parse
 
 _NAME = "run.json"
 
@@ -50,10 +51,21 @@ def read_result(output: str) -> RunResult:
 
     Raises:
         InputError: no run has finished there.
+        CorruptDatasetError: the stored result was changed or is too new.
     """
-    store = open_store(output)
-    if not store.exists(_NAME):
+    result = find_result(output)
+    if result is None:
         raise InputError(
             f"{output}: holds no {_NAME}; expected the output of a finished run. Start it with `anogen run RUN.yaml`."
         )
-    return RunResult.model_validate_json(store.read(_NAME))
+    return result
+
+
+def find_result(output: str) -> RunResult | None:
+    """Return the result of the last run that wrote to `output`; None where no run has finished.
+
+    Raises:
+        CorruptDatasetError: the stored result was changed or is too new.
+    """
+    store = open_store(output)
+    return parse(RunResult, store.read(_NAME), where=f"{output}/{_NAME}") if store.exists(_NAME) else None

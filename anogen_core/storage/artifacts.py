@@ -42,6 +42,10 @@ class Artifact(Record):
     """Plain JSON values about it."""
 
 
+def _encode(record: _ArtifactRecord) -> bytes:
+    return canonical_json(record.model_dump(mode="json")).encode()
+
+
 def artifact_key(kind: str, *parts: Any) -> str:
     """Return `<kind>-<16 hex digits>` for plain values that decide a result.
 
@@ -126,13 +130,23 @@ class ArtifactStore:
         for name, data in files.items():
             self._store.put(f"{key}/{folder}/{name}", data)
         record = _ArtifactRecord(key=key, folder=folder, files=described, metadata=metadata)
-        data = canonical_json(record.model_dump(mode="json")).encode()
-        if not self._store.create(f"{key}/{_RECORD}", data):
+        if not self._store.create(f"{key}/{_RECORD}", _encode(record)):
             first = self.get(key)
             if first is not None:
                 return first
-            self._store.put(f"{key}/{_RECORD}", data)
+            self._store.put(f"{key}/{_RECORD}", _encode(record))
         return self._artifact(record)
+
+    def annotate(self, key: str, metadata: dict[str, Any]) -> None:
+        """Replace what is noted about an artefact; its files stay as they are.
+
+        Raises:
+            MissingObjectError: there is no such artefact.
+        """
+        record = self._record(key)
+        if record is None:
+            raise MissingObjectError(f"{self._store.uri}/{key}: is not there. Run again to make it.")
+        self._store.put(f"{key}/{_RECORD}", _encode(record.model_copy(update={"metadata": metadata})))
 
     def keys(self, kind: str) -> Iterator[str]:
         """Yield the keys of all artefacts of one kind, in order."""

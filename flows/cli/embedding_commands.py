@@ -14,7 +14,7 @@ embeddings = typer.Typer(
 
 @embeddings.command("ls")
 def list_embeddings(source: Output, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """List the learned and imported defects of a run's output."""
+    """List the learned and imported defects of a run's output with their versions, the newest of each last."""
     from flows.cli import library  # noqa: PLC0415
 
     library.show(source, as_json=as_json)
@@ -23,7 +23,14 @@ def list_embeddings(source: Output, as_json: AsJson = False) -> None:  # noqa: F
 @embeddings.command("export")
 def export_embedding(
     source: Output,
-    name: Annotated[str, typer.Argument(metavar="CATEGORY/DEFECT|KEY", help="As `ls` shows it.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="CATEGORY/DEFECT[@vN]|KEY",
+            help="As `ls` shows it; without @vN the one that the last run used, else the newest.",
+            show_default=False,
+        ),
+    ],
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],
 ) -> None:
     """Write one defect as learned_embeds.safetensors (diffusers reads it), embedding.json and a preview."""
@@ -47,7 +54,7 @@ def import_embedding(
         str | None, typer.Option(metavar="CATEGORY/DEFECT", help="Which defect it is; an export says so itself.")
     ] = None,
     token: Annotated[str | None, typer.Option(help="Which concept of a file with several.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the embedding.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the embedding; import again to change it.")] = None,
 ) -> None:
     """Add a defect that was learned elsewhere to a run's output; no code in the file is ever run."""
     from flows.cli import library  # noqa: PLC0415

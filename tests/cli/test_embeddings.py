@@ -41,6 +41,13 @@ def _say(*arguments: str | Path) -> str:
     return said.stdout
 
 
+def _warn(*arguments: str | Path) -> str:
+    """Return what a command wrote to standard error."""
+    said = CliRunner().invoke(app, ["embeddings", *map(str, arguments)])
+    assert said.exit_code == 0, said.output
+    return said.stderr
+
+
 def test_import_generate_list_and_export(small_run: dict[str, Any], tmp_path: Path) -> None:
     """An imported defect is generated and reported without learning it; the export shows what it looks like."""
     vectors = torch.randn((1, 24), generator=torch_generator(2))
@@ -63,12 +70,27 @@ def test_import_generate_list_and_export(small_run: dict[str, Any], tmp_path: Pa
     assert embeddings[0].digest[:12] in Path(report).read_text()
     listed = json.loads(_say("ls", run_file, "--json"))
     assert {f"{e['about']['category']}/{e['about']['defect']}": e["key"] for e in listed} == config.embeddings
-    assert "bolt/cut: 1 x 24, imported" in _say("ls", tmp_path / "out")
+    first, second = _say("ls", tmp_path / "out").splitlines()
+    assert first.startswith(f"bolt/cut@v1  {listed[0]['key']}  imported from ")
+    assert first.endswith(" UTC, used by the last run")
+    assert second.startswith("  1 x 24, 0 support photo(s), licence not stated; for base model ")
     exported = _say("export", tmp_path / "out", "bolt/cut", tmp_path / "cut").strip()
     assert torch.equal(load_file(exported)["<bolt-cut>"], vectors)
     preview = cv2.imread(str(tmp_path / "cut" / "preview.png"))
     assert preview is not None
     assert preview.shape == (128, 4 * 128, 3)
+
+    save_file({"<cut>": -vectors}, tmp_path / "other.safetensors")
+    said = _warn("import", run_file, tmp_path / "other.safetensors", "--defect", "bolt/cut", "--licence", "CC0-1.0")
+    assert said.startswith("bolt/cut@v2  embedding-")
+    assert "licence CC0-1.0; for base model" in said
+    said = _warn("export", tmp_path / "out", "bolt/cut", tmp_path / "cut")
+    assert said.startswith(f"bolt/cut: takes v1 of 2, which the last run used ({listed[0]['key']}); `bolt/cut@vN` or")
+    assert torch.equal(load_file(exported)["<bolt-cut>"], vectors)
+    assert _warn("export", tmp_path / "out", "bolt/cut@v2", tmp_path / "cut") == ""
+    assert torch.equal(load_file(exported)["<bolt-cut>"], -vectors)
+    (tmp_path / "out" / "run.json").unlink()
+    assert "takes v2 of 2, the newest (" in _warn("export", tmp_path / "out", "bolt/cut", tmp_path / "cut")
 
 
 def test_a_hostile_file_is_refused_with_one_message(

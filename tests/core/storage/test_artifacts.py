@@ -34,6 +34,18 @@ def test_an_artefact_comes_back_whole(location: str) -> None:
     assert ArtifactStore(location).read(KEY, "a.bin") == b"\0\1"
 
 
+def test_notes_are_replaced_and_files_stay(location: str) -> None:
+    """Metadata may be corrected; the files are the same bytes, and noting about nothing is an error."""
+    artifacts = ArtifactStore(location)
+    stored = artifacts.put(KEY, {"a.bin": b"content"}, {"licence": "not stated"})
+
+    artifacts.annotate(KEY, {"licence": "CC0-1.0"})
+
+    assert artifacts.get(KEY) == stored.model_copy(update={"metadata": {"licence": "CC0-1.0"}})
+    with pytest.raises(MissingObjectError, match="is not there"):
+        artifacts.annotate(artifact_key("embedding", 2), {})
+
+
 def test_what_was_never_stored_is_none(location: str) -> None:
     """Looking for an absent artefact is no error; reading a file of it is."""
     assert ArtifactStore(location).get(KEY) is None
