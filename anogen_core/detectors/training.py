@@ -48,7 +48,7 @@ def train_detector(
         device: where to train; the CPU when None.
 
     Raises:
-        TrainingError: a term of the loss is NaN or infinite.
+        TrainingError: a term of the loss, or the last answer, is NaN or infinite.
     """
     device = device or torch.device("cpu")
     identity = fingerprint([settings.model_dump(mode="json"), data.digest(), seed])
@@ -64,7 +64,11 @@ def train_detector(
         if checkpoint is not None and training.step % settings.checkpoint_every == 0:
             checkpoint.save(training.state(identity))
     log.info("trained %s for %d steps in %.1f s", settings.kind, settings.steps - first, time.monotonic() - started)
-    return TrainedDetector(settings, training.detector.eval(), training.losses())
+    trained = TrainedDetector(settings, training.detector.eval(), training.losses())
+    # The last step may break the weights, which no loss shows.
+    if not all(np.isfinite(said).all() for said in trained.predict_coarse(data.normals[:1])):
+        raise training.diverged(f"After step {training.step} the answer to a photo is not a finite number.")
+    return trained
 
 
 @final
@@ -129,9 +133,10 @@ class _Training:
     def _require_finite(self, terms: dict[str, float]) -> None:
         bad = [name for name, value in terms.items() if not np.isfinite(value)]
         if bad:
-            rates = " or ".join(f"detector.{n}" for n in type(self.settings).model_fields if "learning_rate" in n)
-            used = ", ".join(f"{group['lr']:g}" for group in self.optimizer.param_groups)
-            raise TrainingError(
-                f"The {' and '.join(bad)} loss of step {self.step + 1} is not a finite number. "
-                f"Lower {rates} (used: {used})."
-            )
+            raise self.diverged(f"The {' and '.join(bad)} loss of step {self.step + 1} is not a finite number.")
+
+    def diverged(self, what: str) -> TrainingError:
+        """Return the error of a training whose numbers grew beyond all bounds, with what to do."""
+        rates = " or ".join(f"detector.{n}" for n in type(self.settings).model_fields if "learning_rate" in n)
+        used = ", ".join(f"{group['lr']:g}" for group in self.optimizer.param_groups)
+        return TrainingError(f"{what} Lower {rates} (used: {used}).")

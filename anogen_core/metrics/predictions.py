@@ -94,7 +94,12 @@ class Predictions:
         """
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                return cls(**{name: archive[name] for name in cls.__slots__})
+                found = dict(archive)
+            if "mask" in found:
+                # Archives of before 2026-11-27 hold maps and masks as they are, at the size of the photos.
+                mask = found["mask"]
+                found |= {"mask_bits": pack_masks(mask), "frame": np.array(mask.shape[1:])}
+            return cls(**{name: found[name] for name in cls.__slots__})
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise CorruptDatasetError(
                 f"These bytes are not predictions: {error}. Evaluate the detector again."

@@ -121,7 +121,8 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     kept, excluded = category.evaluated
     labelled = sorted((_labelled(sample) for sample in kept), key=str)
-    key = artifact_key("evaluation", EVALUATION_VERSION, checkpoint.digest, labelled)
+    # Detectors of two arms may be equal in every weight: each has an evaluation of its own.
+    key = artifact_key("evaluation", EVALUATION_VERSION, trial.arm, trial.seed, checkpoint.digest, labelled)
     artifact = artifacts.get(key)
     if artifact is not None:
         return Evaluation.model_validate(artifact.metadata["evaluation"])
@@ -146,7 +147,7 @@ def _labelled(sample: Sample) -> list[Any]:
     """Return plain values that change whenever a photo, or what is said of it, does."""
     boxes = [box.as_list() for box in sample.boxes]
     mask = None if sample.mask_uri is None else [digest_file(Path(sample.mask_uri)), sample.mask_threshold]
-    return [sample.sha256, sample.defect, sample.group, mask, boxes]
+    return [sample.sample_id, sample.sha256, sample.defect, sample.group, mask, boxes]
 
 
 def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:

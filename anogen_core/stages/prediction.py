@@ -17,12 +17,13 @@ from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training_set import resize_photos
 from anogen_core.errors import AnogenError, InputError
 from anogen_core.metrics.predictions import Predictions
-from anogen_core.records import CheckpointRef, Record
+from anogen_core.records import CheckpointRef, Decision, Record
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.detection import load_detector
 from anogen_core.stages.result import CategoryResult, read_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
+from anogen_core.storage.verdicts import review_fingerprint
 
 CALIBRATION_VERSION = 2
 """Raised by hand when a change here changes thresholds."""
@@ -194,16 +195,30 @@ def _calibrate(
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     evaluation = next((e for e in made.evaluations if e.arm == checkpoint.arm and e.predictions), None)
     real = evaluation.predictions if evaluation is not None else None
-    key = artifact_key("calibration", CALIBRATION_VERSION, checkpoint.digest, made.dataset.digest, real, false_alarms)
+    verdicts = dataset.verdicts()
+    reviewed = review_fingerprint(verdicts)
+    key = artifact_key(
+        "calibration", CALIBRATION_VERSION, checkpoint.digest, made.dataset.digest, reviewed, real, false_alarms
+    )
     stored = artifacts.get(key)
     if stored is not None:
         return Calibration.model_validate(stored.metadata["calibration"])
-    rows = dataset.made()
+    rejected = {row for row, verdict in verdicts.items() if verdict.decision is Decision.REJECT}
+    rows = [row for row in dataset.made() if row.row not in rejected]
     if not rows:
-        raise InputError(f"{dataset.uri}: holds no image to calibrate on. See its ledger for the reasons.")
+        raise InputError(
+            f"{dataset.uri}: holds no image to calibrate on, or all were rejected in review. "
+            "See its ledger for the reasons."
+        )
     rows = rows[:: -(-len(rows) // _CALIBRATION_IMAGES)]
     generated = _scores(detector, (sample.image for sample in dataset.read(rows)))
-    by_id = {s.sample_id: s for s in read_category(config, made.category).normals}
+    try:
+        by_id = {s.sample_id: s for s in read_category(config, made.category).normals}
+    except InputError as error:
+        raise InputError(
+            f"{error} The threshold of `{checkpoint.arm}` is not known yet: run `anogen predict` once where the run's "
+            "photos are; it is stored with the results, which then do without them."
+        ) from error
     wanted = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
     frame, white = (dataset.spec.height, dataset.spec.width), config.frame.white_level
     normal = _scores(detector, (load_image(sample, frame, white_level=white) for sample in wanted))

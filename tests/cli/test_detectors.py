@@ -1,9 +1,11 @@
 """What a finished run's detectors are for: `anogen predict`, `anogen onnx`, `anogen evaluate`."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -16,9 +18,12 @@ from hypothesis import strategies as st
 
 from anogen_core.evaluation import Comparison, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
-from anogen_core.stages.prediction import best_threshold, lenient_threshold
+from anogen_core.records import Decision, ReviewVerdict
+from anogen_core.stages.prediction import best_threshold, lenient_threshold, load_inspector
 from anogen_core.stages.result import read_result
+from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
+from anogen_core.storage.verdicts import VerdictWriter
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -120,6 +125,38 @@ def test_a_finished_run_predicts_new_photos(
     assert about["frame"] == [about["image_size"]] * 2 == list(rgb.shape[:2])
     (score,), _ = session.run(["score", "anomaly_map"], {"photo": rgb[None]})
     assert score == pytest.approx(scores["/".join(photo.with_suffix("").parts[-4:])], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_rejected_images_decide_no_threshold(
+    finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
+) -> None:
+    """A threshold that was stored before the review is not found again; without photos, what to do is told."""
+    output = Path(shutil.copytree(finished[1], tmp_path / "out"))
+    photo = next((photos / "felt" / "test").rglob("*.png"))
+    before = load_inspector(str(output), category=None, arm=None, false_alarms=None).calibration
+    (made,) = read_result(str(output)).categories
+    dataset = Dataset(f"{output}/datasets/{Path(made.dataset.uri).name}")
+    rows = dataset.made()
+    writer = VerdictWriter(dataset.uri, dataset.manifest.digest)
+    for row in rows[1:]:
+        writer.add(
+            ReviewVerdict(request_id=row.request_id, decision=Decision.REJECT, who="ada", when=datetime.now(UTC))
+        )
+
+    said = anogen("predict", output, photo, "--json")
+
+    calibration = json.loads(said.stdout)["calibration"]
+    assert before.num_generated == len(rows)
+    assert calibration["num_generated"] == 1
+    result = json.loads((output / "run.json").read_text())
+    result["settings"]["reader"]["root"] = str(tmp_path / "nowhere")
+    (output / "run.json").write_text(json.dumps(result))
+    assert json.loads(anogen("predict", output, photo, "--json").stdout)["calibration"] == calibration
+    asked = anogen("predict", output, photo, "--arm", "perlin")
+    assert asked.returncode == 2
+    assert "run `anogen predict` once where the run's photos are" in asked.stderr
 
 
 def _detectors(output: Path) -> dict[str, int]:

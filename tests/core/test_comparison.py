@@ -1,5 +1,6 @@
 """Arms side by side: stored predictions give every number again, and intervals mean what they say."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,16 @@ def test_photos_are_measured_at_their_own_size() -> None:
     assert np.abs(maps - np.stack(straight)).max() < 1
     assert said.metrics()["pixel_ap"] == pytest.approx(average_precision_score(large.ravel(), maps.ravel()), abs=1e-9)
     assert Predictions.from_bytes(said.to_bytes()).metrics() == said.metrics()
+
+
+def test_archives_of_full_sized_masks_are_read() -> None:
+    """As results of earlier versions hold them."""
+    said = predictions(1)
+    buffer = io.BytesIO()
+    same = {name: getattr(said, name) for name in ("sample_id", "defect", "group", "score", "level")}
+    np.savez_compressed(buffer, **same, mask=np.stack([said.mask_of(i) for i in range(24)]))
+
+    assert Predictions.from_bytes(buffer.getvalue()).to_bytes() == said.to_bytes()
 
 
 def test_every_metric_has_a_field_and_a_name() -> None:

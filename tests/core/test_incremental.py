@@ -232,3 +232,31 @@ def test_a_corrected_label_is_evaluated_anew(
     assert after.predictions != before.predictions
     assert after.pixel_ap != before.pixel_ap
     assert detection.evaluate(trial, detector, config) == after
+
+
+def test_equal_detectors_of_two_arms_are_evaluated_apart(configure: Configure, first: Done) -> None:
+    """As with an amount that is all there is: no arm is told under the name of another."""
+    config, detector = configure(), first.checkpoints["perlin"]
+    asked = [Trial.model_validate({"arm": a, "seed": s}) for a, s in (("perlin", 0), ("cutpaste", 0), ("perlin", 1))]
+
+    said = [detection.evaluate(trial, detector, config) for trial in asked]
+
+    assert [(e.arm, e.seed) for e in said] == [(trial.arm, trial.seed) for trial in asked]
+    assert len({e.predictions for e in said}) == 3
+    assert len({e.pixel_ap for e in said}) == 1
+
+
+def test_renamed_test_photos_are_evaluated_anew(
+    configure: Configure, first: Done, small_run: dict[str, Any], tmp_path: Path
+) -> None:
+    """Arms are compared on photos of the same names, so those of a detector follow its photos."""
+    root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
+    photo = min((root / "bolt" / "test" / "good").iterdir())
+    photo.rename(photo.with_stem("renamed"))
+    trial, detector = Trial(arm="perlin", seed=0), first.checkpoints["perlin"]
+
+    before = detection.evaluate(trial, detector, configure())
+    after = detection.evaluate(trial, detector, configure(reader={"kind": "mvtec", "root": str(root)}))
+
+    assert after.predictions != before.predictions
+    assert after.pixel_ap == before.pixel_ap

@@ -110,6 +110,14 @@ def test_a_loss_that_is_not_a_number_stops_the_training() -> None:
         train_detector(settings, _data(), seed=1)
 
 
+def test_a_last_step_that_breaks_the_weights_stops_the_training() -> None:
+    """No loss shows it any more: the detector would be stored and fail on every photo."""
+    settings = TINY.model_copy(update={"learning_rate": 1e30, "steps": 1})
+
+    with pytest.raises(TrainingError, match=r"After step 1 the answer .*learning_rate"):
+        train_detector(settings, _data(), seed=1)
+
+
 def test_a_short_training_finds_a_defect() -> None:
     """After a few seconds on flat photos, dark squares score above every normal photo and where they are."""
     settings = DraemSettings(
