@@ -5,6 +5,7 @@ from typing import Any, final
 import torch
 from diffusers import AutoencoderTiny
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,15 +20,15 @@ from anogen_core.settings import Settings
 class AutoencoderTraining(Settings):
     """How the autoencoder is trained."""
 
-    steps: int = 1600
+    steps: PositiveInt = 1600
     """Optimisation steps."""
-    batch_size: int = 8
+    batch_size: PositiveInt = 8
     """Crops of 64 px per step and process."""
-    learning_rate: float = 1e-3
+    learning_rate: PositiveFloat = 1e-3
     """Peak learning rate of Adam."""
-    latent_noise: float = 0.05
+    latent_noise: NonNegativeFloat = 0.05
     """Standard deviation of the noise added to the latents, so that close latents decode to close images."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of crops and noise."""
 
 

@@ -3,39 +3,49 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated, Any, Final, final
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from anogen_core.arrays import Image
 from anogen_core.data.frame import read_photo
 from anogen_core.diffusion.crop import fill_photo
+from anogen_core.digests import digest_files
+from anogen_core.pretraining.checkpoint import Identity, identify
+from anogen_core.pretraining.deadline import NEVER, is_over, minutes_left
 from anogen_core.pretraining.photos import cut_square, list_photos
 from anogen_core.procedural.scene import Scene, damage_photo, render_scene
 from anogen_core.seeding import derive_seed, numpy_generator
-from anogen_core.settings import Settings
+from anogen_core.settings import Settings, fingerprint
 
 log = logging.getLogger(__name__)
+
+LARGEST_CROP: Final = 128
+"""Side in pixels of the largest crops that are learned from."""
+_KEEP_EVERY: Final = 1000
+"""Scenes that a killed rendering loses at most."""
 
 
 class CorpusSettings(Settings):
     """Which scenes the base model learns from."""
 
-    num_scenes: int = 8000
+    num_scenes: PositiveInt = 8000
     """Number of rendered scenes."""
-    scene_size: int = 192
-    """Side of a scene in pixels."""
+    scene_size: Annotated[int, Field(ge=LARGEST_CROP)] = 192
+    """Side of a scene in pixels; it holds the largest crop."""
     photos: str | None = None
     """Directory of normal photos, searched recursively, that join the rendered scenes."""
-    num_photo_scenes: int = 6000
+    num_photo_scenes: PositiveInt = 6000
     """Number of squares cut out of the photos, mostly with a rendered defect on them."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Every scene is rendered from this seed and its index."""
 
 
@@ -52,54 +62,93 @@ class Corpus:
     defects: list[str | None]
 
 
-def render_corpus(directory: Path, settings: CorpusSettings) -> Corpus:
-    """Return the corpus of these settings, rendered on all cores unless `directory` holds it already.
+@final
+class CorpusFiles:
+    """The corpus of some settings in a directory, as far as it is rendered.
 
     Raises:
         InputError: the directory of photos holds none, or one of them cannot be used.
     """
-    target = directory / f"scenes-{settings.fingerprint()}"
-    if not (target / "scenes.json").exists():
-        _render_to(target, settings)
-    labels = json.loads((target / "scenes.json").read_text())
-    return Corpus(
-        **{name: np.load(target / f"{name}.npy", mmap_mode="c") for name in _shapes(1, 1)},
-        materials=labels["materials"],
-        defects=labels["defects"],
-    )
+
+    def __init__(self, work: Path, settings: CorpusSettings) -> None:
+        self._settings = settings
+        self._photos = list_photos(Path(settings.photos)) if settings.photos else []
+        # Other photos under the same names are another corpus, the same ones elsewhere are not.
+        content = digest_files(Path(settings.photos), self._photos)[:16] if settings.photos else None
+        self._directory = work / f"scenes-{fingerprint(settings.model_dump(mode='json') | {'photos': content})}"
+        self._count = settings.num_scenes + (settings.num_photo_scenes if self._photos else 0)
+        self.identity: Identity = identify("corpus", settings) | {"corpus.photos": content}
+        """All that decides the scenes."""
+
+    def render(self, deadline: float = NEVER) -> bool:
+        """Render the scenes that are missing, on all cores, and return whether all are there.
+
+        Those that are there when the deadline comes, in seconds of `time.monotonic()`, are kept: the next call goes on.
+
+        Raises:
+            InputError: a photo cannot be used.
+        """
+        labels = self._labels()
+        first = done = len(labels["materials"])
+        if done == self._count:
+            return True
+        arrays = self._open(begun=done > 0)
+        start = time.monotonic()
+        pool = ProcessPoolExecutor(os.cpu_count(), initializer=cv2.setNumThreads, initargs=(0,))
+        try:
+            render = partial(_render, settings=self._settings, photos=self._photos)
+            for scene, filled in pool.map(render, range(first, self._count), chunksize=8):
+                arrays["images"][done], arrays["flawless"][done] = scene.image, scene.flawless
+                arrays["filled"][done], arrays["masks"][done] = filled, scene.mask
+                labels["materials"].append(scene.material)
+                labels["defects"].append(scene.defect)
+                done += 1
+                if done % _KEEP_EVERY == 0:
+                    self._keep(arrays, labels)
+                    left = minutes_left(self._count - done, (done - first) / (time.monotonic() - start), deadline)
+                    log.info("rendered %d of %d scenes, %.1f min left", done, self._count, left)
+                if is_over(deadline):
+                    break
+        finally:
+            pool.shutdown(cancel_futures=True)
+        self._keep(arrays, labels)
+        if done < self._count:
+            log.info("rendering: the time is up at %d of %d scenes; running again goes on", done, self._count)
+        return done == self._count
+
+    def load(self) -> Corpus:
+        """Return the scenes, which `render` has completed; pixels are read when they are asked for."""
+        arrays = {name: np.load(self._directory / f"{name}.npy", mmap_mode="c") for name in self._shapes()}
+        return Corpus(**arrays, **self._labels())
+
+    def _labels(self) -> dict[str, Any]:
+        """Return materials and defects of the scenes that are kept."""
+        kept = self._directory / "scenes.json"
+        return json.loads(kept.read_text()) if kept.exists() else {"materials": [], "defects": []}
+
+    def _open(self, *, begun: bool) -> dict[str, np.memmap[Any, Any]]:
+        """Return the arrays on disk."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return {
+            name: np.lib.format.open_memmap(self._directory / f"{name}.npy", "r+" if begun else "w+", np.uint8, shape)
+            for name, shape in self._shapes().items()
+        }
+
+    def _keep(self, arrays: dict[str, np.memmap[Any, Any]], labels: dict[str, Any]) -> None:
+        """Write pixels, then the labels, which say how many scenes are complete."""
+        for array in arrays.values():
+            array.flush()
+        partial_file = self._directory / "scenes.partial"
+        partial_file.write_text(json.dumps(labels))
+        partial_file.replace(self._directory / "scenes.json")
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        count, side = self._count, self._settings.scene_size
+        photos = dict.fromkeys(("images", "flawless", "filled"), (count, side, side, 3))
+        return {**photos, "masks": (count, side, side)}
 
 
-def _render_to(target: Path, settings: CorpusSettings) -> None:
-    """Render all scenes into memory-mapped arrays; the labels come last and say that the rest is complete."""
-    photos = list_photos(Path(settings.photos)) if settings.photos else []
-    target.mkdir(parents=True, exist_ok=True)
-    side, count = settings.scene_size, settings.num_scenes + (settings.num_photo_scenes if photos else 0)
-    arrays = {
-        name: np.lib.format.open_memmap(target / f"{name}.npy", "w+", np.uint8, shape)
-        for name, shape in _shapes(count, side).items()
-    }
-    materials, defects = [], []
-    with ProcessPoolExecutor(os.cpu_count(), initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        rendered = pool.map(partial(_render, settings=settings, photos=photos), range(count), chunksize=32)
-        for index, (scene, filled) in enumerate(rendered):
-            arrays["images"][index], arrays["flawless"][index] = scene.image, scene.flawless
-            arrays["filled"][index], arrays["masks"][index] = filled, scene.mask
-            materials.append(scene.material)
-            defects.append(scene.defect)
-            if (index + 1) % 1000 == 0:
-                log.info("rendered %d of %d scenes", index + 1, count)
-    for array in arrays.values():
-        array.flush()
-    (target / "scenes.json").write_text(json.dumps({"materials": materials, "defects": defects}))
-
-
-def _shapes(count: int, side: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the arrays of `count` scenes."""
-    photos = dict.fromkeys(("images", "flawless", "filled"), (count, side, side, 3))
-    return {**photos, "masks": (count, side, side)}
-
-
-def _render(index: int, settings: CorpusSettings, photos: Sequence[Path]) -> tuple[Scene, Image]:
+def _render(index: int, settings: CorpusSettings, photos: list[Path]) -> tuple[Scene, Image]:
     """Return a scene, and its photo with the defect filled in."""
     rng = numpy_generator(derive_seed(settings.seed, "scene", index))
     if index < settings.num_scenes:

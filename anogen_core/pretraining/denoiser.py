@@ -14,13 +14,16 @@ from typing import Any, TypeAlias, cast, final
 import torch
 from diffusers import AutoencoderTiny
 from jaxtyping import Float, Int
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 from transformers import CLIPTokenizer
 
 from anogen_core.arrays import ImageBatch
+from anogen_core.detectors.detector import Share
 from anogen_core.pretraining.captions import STAND_IN, CaptionWriter
+from anogen_core.pretraining.corpus import LARGEST_CROP
 from anogen_core.pretraining.crops import CropBatch, Crops
 from anogen_core.pretraining.loop import learning_rate_factor
 from anogen_core.pretraining.networks import (
@@ -43,30 +46,30 @@ _Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 class DenoiserTraining(Settings):
     """How the UNet and the text encoder are trained."""
 
-    steps: int = 1800
+    steps: PositiveInt = 1800
     """Optimisation steps; the learning rate falls to 5 % at the last one."""
-    batch_size: int = 12
+    batch_size: PositiveInt = 12
     """Crops of 64 px per step and process; steps on a larger canvas take fewer."""
-    learning_rate: float = 8e-4
+    learning_rate: PositiveFloat = 8e-4
     """Peak learning rate of AdamW."""
-    text_rate: float = 5.0
+    text_rate: NonNegativeFloat = 5.0
     """Learning rate of the text encoder and of cross-attention in units of `learning_rate`: words matter at few noise
     levels and in few cells, so they are learned slowly otherwise."""
-    averaging: float = 0.999
+    averaging: Share = 0.999
     """Decay of the average of the weights, which is what ships."""
-    filled_share: float = 0.35
+    filled_share: Share = 0.35
     """Share of crops whose flawless twin is replaced by the crop itself with its defect filled in."""
-    defect_weight: float = 4.0
+    defect_weight: NonNegativeFloat = 4.0
     """Extra weight of anomalous latent cells, in units of the other cells inside the mask."""
-    outside_weight: float = 0.05
+    outside_weight: NonNegativeFloat = 0.05
     """Weight of latent cells outside the mask: generation keeps the photo there."""
-    exemplar_share: float = 0.5
+    exemplar_share: Share = 0.5
     """Share of crops with a defect whose caption does not name it; a vector made from another crop of it stands in."""
     compile: bool = False
     """Compile the UNet, once for each of three sizes of crops: minutes at the start, then fewer seconds per step."""
-    token_noise: float = 0.3
+    token_noise: NonNegativeFloat = 0.3
     """Noise on token embeddings in units of their deviation: inversion must find points between the words."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of crops, captions, timesteps and noise."""
 
 
@@ -200,7 +203,7 @@ def _groups(denoiser: Denoiser, exemplars: ExemplarEncoder, text_rate: float) ->
 def _canvas(step: int, batch_size: int) -> tuple[int, int]:
     """Return count and side of the crops of a step: one in eight sees 96 px, one in 32 sees 128 px."""
     if step % 32 == 31:
-        return max(1, batch_size // 4), 128
+        return max(1, batch_size // 4), LARGEST_CROP
     if step % 8 == 7:
         return max(1, batch_size * 4 // 9), 96
     return batch_size, 64

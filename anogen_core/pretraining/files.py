@@ -31,5 +31,7 @@ def read_settings(kind: type[SettingsT], path: Path | None, photos: Path | None)
     except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error}). Expected YAML with fields of the training.") from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e['input']!r:.60})" for e in error.errors()
+        )
         raise InputError(f"{path}: {wrong}.") from error

@@ -1,11 +1,12 @@
 """The four networks of the base model, sized by settings; every class is diffusers' or transformers' own."""
 
 from itertools import pairwise
-from typing import Literal, final
+from typing import Annotated, Literal, TypeAlias, final
 
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float, Int
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -20,6 +21,8 @@ EXEMPLAR_SIZE = 64
 """Side in pixels of the crop that shows a defect as an exemplar."""
 LATENT_CELL = 4
 """Pixels along one side of a latent cell: an autoencoder of three stages halves twice."""
+_Blocks: TypeAlias = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
+_Channels: TypeAlias = Annotated[int, Field(ge=32, multiple_of=32)]
 
 
 class NetworkSettings(Settings):
@@ -27,19 +30,19 @@ class NetworkSettings(Settings):
 
     image_size: Literal[64] = 64
     """Side of the crops the model is made for, in pixels; larger canvases work too."""
-    latent_channels: int = 8
+    latent_channels: PositiveInt = 8
     """Channels of a latent cell of 4x4 pixels."""
-    encoder_width: int = 32
+    encoder_width: PositiveInt = 32
     """Channels inside the encoder."""
-    encoder_blocks: tuple[int, int, int] = (0, 2, 3)
+    encoder_blocks: _Blocks = (0, 2, 3)
     """Residual blocks at full, half and quarter resolution."""
-    decoder_width: int = 40
+    decoder_width: PositiveInt = 40
     """Channels inside the decoder."""
-    decoder_blocks: tuple[int, int, int] = (4, 2, 0)
+    decoder_blocks: _Blocks = (4, 2, 0)
     """Residual blocks at quarter, half and full resolution."""
-    unet_channels: tuple[int, ...] = (64, 160, 256)
+    unet_channels: Annotated[tuple[_Channels, ...], Field(min_length=2)] = (64, 160, 256)
     """Channels at each level of the UNet, finest first; multiples of 32."""
-    text_width: int = 128
+    text_width: Annotated[PositiveInt, Field(multiple_of=4)] = 128
     """Width of the text encoder and of a concept embedding."""
 
 

@@ -1,27 +1,30 @@
 """The whole making of a base model: render scenes, train the autoencoder, train the denoiser, export."""
 
 import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
+from pydantic import NonNegativeInt
 
 from anogen_core.diffusion import StableDiffusionSettings
+from anogen_core.digests import digest_files
 from anogen_core.pretraining.autoencoder import (
     AutoencoderTrainer,
     AutoencoderTraining,
     fit_scaling_factor,
     round_trip_psnr,
 )
-from anogen_core.pretraining.corpus import CorpusSettings, render_corpus
+from anogen_core.pretraining.checkpoint import Identity, check_checkpoints, digest_weights, identify
+from anogen_core.pretraining.corpus import CorpusFiles, CorpusSettings
 from anogen_core.pretraining.crops import Crops
+from anogen_core.pretraining.deadline import NEVER
 from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
 from anogen_core.pretraining.export import export_pipeline
 from anogen_core.pretraining.loop import run_training
 from anogen_core.pretraining.networks import NetworkSettings, build_autoencoder, build_denoiser
-from anogen_core.pretraining.parallel import rank, wait_for_all
+from anogen_core.pretraining.parallel import agree, rank
 from anogen_core.pretraining.samples import paint_prompts, save_sheet
 from anogen_core.pretraining.vocabulary import build_tokenizer, known_words
 from anogen_core.pretraining.warm_start import load_autoencoder, load_weights
@@ -43,7 +46,7 @@ class PretrainingSettings(Settings):
     """Training of the autoencoder."""
     denoiser: DenoiserTraining = DenoiserTraining()
     """Training of the UNet and the text encoder."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of the initial weights."""
 
 
@@ -56,20 +59,35 @@ class Place:
     out: Path
     """The exported pipeline."""
     device: torch.device
-    minutes: float = math.inf
-    """Time for the training of the denoiser; it can be resumed."""
+    deadline: float = NEVER
+    """When to stop, in seconds of `time.monotonic()`; running again goes on."""
     start: Path | None = None
     """Pipeline of the same sizes whose weights are the starting point; its autoencoder is taken as it is."""
 
 
-def pretrain(settings: PretrainingSettings, place: Place) -> Path:
-    """Make a base model, resuming what `place.work` holds, and return the directory of the exported pipeline."""
+def pretrain(settings: PretrainingSettings, place: Place) -> Path | None:
+    """Make a base model, resuming what `place.work` holds, and return the directory of the exported pipeline.
+
+    None is returned where the deadline came before there was one.
+
+    Raises:
+        InputError: the photos or the starting point cannot be used, or `place.work` holds another training.
+        TrainingError: the loss is not a finite number.
+    """
     place.work.mkdir(parents=True, exist_ok=True)
-    if rank() == 0:
-        render_corpus(place.work, settings.corpus)
-    wait_for_all()
-    crops = Crops(render_corpus(place.work, settings.corpus), place.device)
-    autoencoder = _train_autoencoder(settings, crops, place)
+    corpus = CorpusFiles(place.work, settings.corpus)
+    identities = _identities(settings, corpus.identity, place.start)
+    check_checkpoints(place.work, identities)
+    if not agree(rank() == 0 and corpus.render(place.deadline)):
+        return None
+    crops = Crops(corpus.load(), place.device)
+    if place.start is None:
+        autoencoder = _train_autoencoder(settings, crops, place, identities[AutoencoderTrainer.name])
+    else:
+        autoencoder = load_autoencoder(place.start).to(place.device)
+    if autoencoder is None:
+        return None
+    autoencoder.requires_grad_(requires_grad=False)
     tokenizer = build_tokenizer(known_words())
     with torch_seed(derive_seed(settings.seed, "denoiser")):
         denoiser = build_denoiser(settings.networks, tokenizer).to(place.device)
@@ -82,23 +100,43 @@ def pretrain(settings: PretrainingSettings, place: Place) -> Path:
         draw_sheet(place.out, crops, place.work / "painted.png")
         log.info("exported step %d to %s", step, place.out)
 
-    run_training(trainer, place.work, steps=settings.denoiser.steps, minutes=place.minutes, on_checkpoint=publish)
-    return place.out
+    reached = run_training(
+        trainer,
+        place.work,
+        identity=identities[trainer.name] | {"autoencoder": digest_weights(autoencoder)},
+        steps=settings.denoiser.steps,
+        deadline=place.deadline,
+        on_checkpoint=publish,
+    )
+    return place.out if reached > 0 else None
 
 
-def _train_autoencoder(settings: PretrainingSettings, crops: Crops, place: Place) -> AutoencoderTiny:
-    """Return the trained, frozen autoencoder with its scaling factor set."""
-    if place.start is not None:
-        return load_autoencoder(place.start).to(place.device).requires_grad_(requires_grad=False)
+def _identities(settings: PretrainingSettings, corpus: Identity, start: Path | None) -> dict[str, Identity]:
+    """Return what decides each training by its name; the denoiser's lacks the weights of the autoencoder."""
+    both = {**corpus, **identify("networks", settings.networks), "seed": settings.seed}
+    # A longer training would replace the autoencoder whose latents the denoiser has begun to learn.
+    denoiser = {**both, **identify("denoiser", settings.denoiser), "autoencoder.steps": settings.autoencoder.steps}
+    if start is None:
+        autoencoder = {**both, **identify("autoencoder", settings.autoencoder)}
+        return {AutoencoderTrainer.name: autoencoder, DenoiserTrainer.name: denoiser | {"start": None}}
+    files = (file for part in ("vae", "unet", "text_encoder") for file in (start / part).glob("*"))
+    return {DenoiserTrainer.name: denoiser | {"autoencoder.steps": None, "start": digest_files(start, files)[:16]}}
+
+
+def _train_autoencoder(
+    settings: PretrainingSettings, crops: Crops, place: Place, identity: Identity
+) -> AutoencoderTiny | None:
+    """Return the trained autoencoder with its scaling factor set; None where the deadline came first."""
     with torch_seed(derive_seed(settings.seed, "autoencoder")):
         autoencoder = build_autoencoder(settings.networks).to(place.device)
-    run_training(
-        AutoencoderTrainer(autoencoder, crops, settings.autoencoder), place.work, steps=settings.autoencoder.steps
-    )
+    steps = settings.autoencoder.steps
+    trainer = AutoencoderTrainer(autoencoder, crops, settings.autoencoder)
+    if run_training(trainer, place.work, identity=identity, steps=steps, deadline=place.deadline) < steps:
+        return None
     factor = fit_scaling_factor(autoencoder, crops)
     images = crops.draw(torch.Generator(place.device).manual_seed(1), count=64, size=64).images
     log.info("autoencoder: %.2f dB on 64 crops, scaling factor %.4f", round_trip_psnr(autoencoder, images), factor)
-    return autoencoder.requires_grad_(requires_grad=False)
+    return autoencoder
 
 
 def draw_sheet(pipeline: Path, crops: Crops, target: Path) -> None:

@@ -18,14 +18,16 @@ import cv2
 import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from anogen_core.detectors.destseg_networks import fill_weights
 from anogen_core.detectors.fpn import Fpn, FpnSettings, save_weights, to_map
 from anogen_core.detectors.losses import dice_loss, focal_loss
-from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
+from anogen_core.pretraining.checkpoint import check_checkpoints, identify
+from anogen_core.pretraining.corpus import Corpus, CorpusFiles, CorpusSettings
+from anogen_core.pretraining.deadline import deadline_in
 from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
 from anogen_core.pretraining.windows import Windows, WindowSettings, window_batch
@@ -36,15 +38,15 @@ from anogen_core.settings import Settings
 class SegmenterTraining(WindowSettings):
     """How the weights are trained."""
 
-    steps: int = 10000
+    steps: PositiveInt = 10000
     """Optimisation steps."""
     bundled_start: bool = False
     """Go on from the weights that come with AnoGen instead of from random ones."""
     naming: NonNegativeFloat = 0.3
     """Weight of naming surface and defect, beside finding the defect."""
-    learning_rate: float = 1.5e-3
+    learning_rate: PositiveFloat = 1.5e-3
     """Peak learning rate of AdamW."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of weights, windows and noise."""
 
 
@@ -182,28 +184,47 @@ def train_segmenter(
     stop_at: int | None = None,
     device: torch.device | None = None,
     workers: int = 0,
-) -> Fpn:
+) -> Fpn | None:
     """Train, resuming what `work` holds, and write the weights in half precision to `out`.
+
+    None is returned where the time was up before the first step.
 
     Args:
         work: Corpus and checkpoint.
         out: A safetensors file.
         settings: Of the training.
         corpus: Scenes to learn from.
-        minutes: It stops after this time; running again goes on.
+        minutes: It stops after this time, whatever it does; running again goes on.
         stop_at: It stops at this step; running again goes on.
         device: Where to train; the CPU when None.
         workers: Processes that cut windows beside the training, for a device that would wait for them; they change no
             window.
+
+    Raises:
+        InputError: a photo cannot be used, or `work` holds another training.
+        TrainingError: the loss is not a finite number.
     """
+    deadline = deadline_in(minutes)
     work.mkdir(parents=True, exist_ok=True)
-    trainer = SegmenterTrainer(render_corpus(work, corpus), settings, device, workers=workers)
+    files = CorpusFiles(work, corpus)
+    identity = files.identity | identify("training", settings)
+    check_checkpoints(work, {SegmenterTrainer.name: identity})
+    if not files.render(deadline):
+        return None
+    trainer = SegmenterTrainer(files.load(), settings, device, workers=workers)
 
     def publish(_step: int) -> None:
         save_weights(trainer.detector, out)
 
-    run_training(trainer, work, steps=stop_at or settings.steps, minutes=minutes, on_checkpoint=publish)
-    return trainer.detector
+    reached = run_training(
+        trainer,
+        work,
+        identity=identity,
+        steps=stop_at or settings.steps,
+        deadline=deadline,
+        on_checkpoint=publish,
+    )
+    return trainer.detector if reached > 0 else None
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from anogen_core.errors import InputError
+from anogen_core.pretraining.deadline import deadline_in
 from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
 
@@ -21,8 +22,10 @@ def train(
     settings: Path | None = None,
     minutes: float = math.inf,
     device: str = "auto",
-) -> Path:
-    """Train a base model and return its directory; a killed run resumes from its last checkpoint in `work`.
+) -> Path | None:
+    """Train a base model and return its directory; None where the time was up before there was one.
+
+    A run that was stopped or killed resumes from what `work` holds.
 
     Args:
         work: Corpus, checkpoints and contact sheets.
@@ -30,22 +33,27 @@ def train(
         start: Pipeline whose weights are the starting point; random weights when left out.
         photos: Directory of normal photos that join the rendered scenes.
         settings: YAML with the fields of `PretrainingSettings` that differ from the defaults.
-        minutes: The denoiser stops after this time; running again goes on.
+        minutes: It stops after this time, whatever it does; running again goes on.
         device: Torch device; `auto` takes a GPU when PyTorch sees one.
 
     Raises:
-        InputError: the settings, the photos or the starting point cannot be used.
+        InputError: the settings, the photos or the starting point cannot be used, or `work` holds another training.
         TrainingError: the loss is not a finite number.
     """
+    deadline = deadline_in(minutes)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     if start is not None and not (start / "model_index.json").is_file():
         raise InputError(f"{start}: holds no model_index.json. Expected a pipeline that this command wrote.")
+    if start is not None and start.resolve() == out.resolve():
+        raise InputError(
+            f"--out {out}: is the starting point, which is still needed to resume. Name another directory."
+        )
     chosen = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
     if torch.distributed.is_torchelastic_launched():
         torch.distributed.init_process_group("gloo")
     # Crops have three sizes in all: the best kernels for each are found once.
     torch.backends.cudnn.benchmark = True
-    place = Place(work=work, out=out, device=torch.device(chosen), minutes=minutes, start=start)
+    place = Place(work=work, out=out, device=torch.device(chosen), deadline=deadline, start=start)
     return pretrain(read_settings(PretrainingSettings, settings, photos), place)
 
 

@@ -1,15 +1,18 @@
 """Windows of scenes as a camera may see them, with what is anomalous in them."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from anogen_core.arrays import ImageBatch
-from anogen_core.pretraining.corpus import Corpus
+from anogen_core.detectors.detector import Share
+from anogen_core.pretraining.corpus import LARGEST_CROP, Corpus
 from anogen_core.settings import Settings
 
 _LONGEST_BLUR = 1.2
@@ -20,13 +23,13 @@ _STRONGEST_NOISE = 0.03
 class WindowSettings(Settings):
     """What windows show."""
 
-    batch_size: int = 24
+    batch_size: PositiveInt = 24
     """Windows of scenes per step."""
-    size: int = 96
+    size: Annotated[int, Field(ge=32)] = 96
     """Side in pixels that a window is shown at."""
-    smallest_window: int = 64
+    smallest_window: Annotated[PositiveInt, Field(le=LARGEST_CROP)] = 64
     """Side of the smallest window in pixels of a scene; the largest is the scene."""
-    flawless_share: float = 0.4
+    flawless_share: Share = 0.4
     """Share of windows that show the scene without its defect."""
 
 

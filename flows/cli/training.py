@@ -19,4 +19,7 @@ def pretrain(
     """Train a base model and say how a run file names it."""
     begin = BUNDLED if start == Path("bundled") else start
     directory = train(work, out, start=begin, photos=photos, settings=settings, minutes=minutes, device=device)
+    if directory is None:
+        print("The time was up before there was a model to export. The same command goes on from there.")
+        return
     print(f"base_model: {{kind: stable_diffusion, directory: {directory.resolve()}}}")

@@ -160,3 +160,16 @@ def test_init_writes_a_run_file_that_checks(anogen: Anogen, photos: Path, tmp_pa
     plan = json.loads(checked.stdout)["plan"]
     assert [c["category"] for c in plan["categories"]] == ["bolt", "felt"]
     assert run_file.read_text().count("# ") > 40
+
+
+def test_a_pretraining_without_time_says_how_to_go_on(anogen: Anogen, tmp_path: Path) -> None:
+    """It ends well and names no model, because none is there."""
+    (tmp_path / "settings.yaml").write_text("corpus: {num_scenes: 40, scene_size: 128}\n")
+    work, out, settings = (tmp_path / name for name in ("work", "out", "settings.yaml"))
+
+    ended = anogen("pretrain", "--work", work, "--out", out, "--settings", settings, "--minutes", "0")
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "The time was up before there was a model to export. The same command goes on from there.\n"
+    assert "of 40 scenes; running again goes on" in ended.stderr
+    assert not out.exists()

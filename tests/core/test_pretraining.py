@@ -1,5 +1,9 @@
 """The training of a base model: crops and captions, resuming, settings, and where it starts from."""
 
+import json
+import logging
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +15,14 @@ from PIL import Image
 
 import anogen_core
 from anogen_core.errors import InputError, TrainingError
-from anogen_core.pretraining.autoencoder import AutoencoderTraining
+from anogen_core.pretraining.autoencoder import AutoencoderTrainer, AutoencoderTraining
 from anogen_core.pretraining.captions import STAND_IN, CaptionWriter
-from anogen_core.pretraining.corpus import CorpusSettings, render_corpus
+from anogen_core.pretraining.checkpoint import Identity
+from anogen_core.pretraining.corpus import Corpus, CorpusFiles, CorpusSettings
 from anogen_core.pretraining.crops import CORPUS_MATERIALS, CropBatch, Crops
+from anogen_core.pretraining.deadline import deadline_in
 from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
+from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.looks import LOOKS, describe_looks
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
 from anogen_core.pretraining.networks import (
@@ -36,15 +43,21 @@ BUNDLED = Path(anogen_core.__file__).parent / "diffusion" / "bundled"
 
 TINY = PretrainingSettings(
     networks=NetworkSettings(encoder_width=8, decoder_width=8, unet_channels=(32, 32), text_width=32),
-    corpus=CorpusSettings(num_scenes=6, scene_size=96),
+    corpus=CorpusSettings(num_scenes=6, num_photo_scenes=4, scene_size=128),
     autoencoder=AutoencoderTraining(steps=2, batch_size=2),
     denoiser=DenoiserTraining(steps=3, batch_size=2),
 )
 
 
+def rendered(work: Path, settings: CorpusSettings) -> Corpus:
+    files = CorpusFiles(work, settings)
+    assert files.render()
+    return files.load()
+
+
 @pytest.fixture
 def tiny_crops(tmp_path: Path) -> Crops:
-    return Crops(render_corpus(tmp_path / "corpus", TINY.corpus), torch.device("cpu"))
+    return Crops(rendered(tmp_path / "corpus", TINY.corpus), torch.device("cpu"))
 
 
 def tiny_trainer(crops: Crops) -> DenoiserTrainer:
@@ -57,56 +70,222 @@ def tiny_trainer(crops: Crops) -> DenoiserTrainer:
 def test_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tiny_crops: Crops, tmp_path: Path) -> None:
     """Stopping between two steps and starting again in a new process state changes no bit of the averaged weights."""
     undisturbed = tiny_trainer(tiny_crops)
-    run_training(undisturbed, tmp_path / "undisturbed", steps=3)
-    run_training(tiny_trainer(tiny_crops), tmp_path / "stopped", steps=2)
+    run_training(undisturbed, tmp_path / "undisturbed", identity={}, steps=3)
+    run_training(tiny_trainer(tiny_crops), tmp_path / "stopped", identity={}, steps=2)
     torch.manual_seed(123)
     resumed = tiny_trainer(tiny_crops)
 
-    assert run_training(resumed, tmp_path / "stopped", steps=3) == 3
+    assert run_training(resumed, tmp_path / "stopped", identity={}, steps=3) == 3
 
     expected, found = undisturbed.averaged.state_dict(), resumed.averaged.state_dict()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_a_checkpoint_of_another_training_is_told(tiny_crops: Crops, tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", [{"trainer": {"trained": {}}}, {"trainer": {}, "identity": {}}])
+def test_a_checkpoint_of_another_version_is_told(tiny_crops: Crops, tmp_path: Path, written: dict[str, Any]) -> None:
     """A file that lacks what this version stores is named, with what to do, and stays as it is."""
     checkpoint = tmp_path / "denoiser.pt"
-    torch.save({"step": 1, "trainer": {"denoiser": {}}}, checkpoint)
+    torch.save({"step": 1, **written}, checkpoint)
     before = checkpoint.read_bytes()
 
-    with pytest.raises(InputError, match=r"denoiser\.pt: is the checkpoint of a training with other settings"):
-        run_training(tiny_trainer(tiny_crops), tmp_path, steps=3)
+    with pytest.raises(InputError, match=r"denoiser\.pt: is the checkpoint of another version of AnoGen"):
+        run_training(tiny_trainer(tiny_crops), tmp_path, identity={}, steps=3)
 
     assert checkpoint.read_bytes() == before
 
 
+def place_in(directory: Path, **more: Any) -> Place:
+    return Place(work=directory / "work", out=directory / "model", device=torch.device("cpu"), **more)
+
+
+@pytest.fixture(scope="module")
+def tiny_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[PretrainingSettings, Path]:
+    """A finished training on two photos: its settings and the directory with `photos`, `work` and `model`."""
+    directory = tmp_path_factory.mktemp("training")
+    (directory / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        write_photo(directory / "photos" / name, seed=0)
+    corpus = TINY.corpus.model_copy(update={"photos": str(directory / "photos")})
+    settings = TINY.model_copy(update={"corpus": corpus})
+    assert pretrain(settings, place_in(directory)) is not None
+    return settings, directory
+
+
+def write_photo(path: Path, *, seed: int) -> None:
+    Image.fromarray(np.random.default_rng(seed).integers(90, 110, (140, 160, 3), dtype=np.uint8)).save(path)
+
+
+def changed(settings: PretrainingSettings, **sections: dict[str, Any]) -> PretrainingSettings:
+    values = settings.model_dump()
+    return PretrainingSettings.model_validate(values | {name: values[name] | new for name, new in sections.items()})
+
+
+def test_other_photos_are_another_training(tiny_training: tuple[PretrainingSettings, Path], tmp_path: Path) -> None:
+    """Photos replaced under their names are told before anything is rendered; moved ones are the same photos."""
+    settings, finished = tiny_training
+    directory = tmp_path / "moved"
+    shutil.copytree(finished, directory)
+    settings = changed(settings, corpus={"photos": str(directory / "photos")})
+    before = sorted((directory / "work").iterdir())
+
+    assert pretrain(settings, place_in(directory)) is not None
+    write_photo(directory / "photos" / "b.png", seed=1)
+    with pytest.raises(InputError, match=r"work: holds checkpoints of another training.* corpus\.photos \("):
+        pretrain(settings, place_in(directory))
+
+    assert sorted((directory / "work").iterdir()) == before
+
+
+def test_what_decides_a_training_stays_when_it_resumes(
+    tiny_training: tuple[PretrainingSettings, Path], tmp_path: Path
+) -> None:
+    """All that differs is in one message with both values; steps and learning rate of the denoiser may change."""
+    settings, finished = tiny_training
+    directory = tmp_path / "resumed"
+    shutil.copytree(finished, directory)
+    other = changed(settings, autoencoder={"seed": 9, "steps": 4}, denoiser={"batch_size": 3, "learning_rate": 0.1})
+
+    with pytest.raises(InputError) as told:
+        pretrain(other, place_in(directory))
+    said = str(told.value)
+    assert "differs in autoencoder.seed (0 there, 9 here), denoiser.batch_size (2 there, 3 here)" in said
+    assert "autoencoder.steps (2 there, 4 here)" in said
+    assert "learning_rate" not in said
+    with pytest.raises(InputError, match=r"autoencoder\.steps \(2 there, None here\), start \(None there, \w+ here\)"):
+        pretrain(settings, place_in(directory, start=finished / "model"))
+
+    longer = changed(settings, denoiser={"steps": 4, "learning_rate": 0.1})
+    assert pretrain(longer, place_in(directory)) is not None
+    assert torch.load(directory / "work" / "denoiser.pt")["step"] == 4
+
+
+def test_a_denoiser_stays_with_its_autoencoder(tiny_training: tuple[PretrainingSettings, Path], tmp_path: Path) -> None:
+    """An autoencoder that was trained anew with another rate has other latents: the denoiser does not go on."""
+    settings, finished = tiny_training
+    directory = tmp_path / "anew"
+    shutil.copytree(finished, directory)
+    (directory / "work" / "autoencoder.pt").unlink()
+
+    with pytest.raises(InputError, match=r"differs in autoencoder \(\w{16} there, \w{16} here\)\."):
+        pretrain(changed(settings, autoencoder={"learning_rate": 0.1}), place_in(directory))
+
+
+def test_a_stopped_rendering_goes_on(tmp_path: Path) -> None:
+    """Scenes that were rendered when the time was up are kept, and all are those of an undisturbed rendering."""
+    settings = CorpusSettings(num_scenes=80, scene_size=128)
+    undisturbed = rendered(tmp_path / "undisturbed", settings)
+
+    assert not CorpusFiles(tmp_path / "stopped", settings).render(time.monotonic())
+    labels = next((tmp_path / "stopped").rglob("scenes.json"))
+    kept = json.loads(labels.read_text())["materials"]
+    image = np.load(labels.with_name("images.npy"), mmap_mode="r+")
+    assert 0 < len(kept) < 80
+    assert np.array_equal(image[0], undisturbed.images[0])
+    image[0] = 7
+    image.flush()
+    resumed = rendered(tmp_path / "stopped", settings)
+
+    assert (resumed.images[0] == 7).all()
+    assert np.array_equal(resumed.images[1:], undisturbed.images[1:])
+    assert np.array_equal(resumed.masks, undisturbed.masks)
+    assert (resumed.materials, resumed.defects) == (undisturbed.materials, undisturbed.defects)
+
+
+def test_a_training_stopped_anywhere_ends_with_the_weights_of_an_undisturbed_one(
+    tiny_training: tuple[PretrainingSettings, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that jumps ends it in rendering, in the autoencoder and in the denoiser, where alone it has exported."""
+    settings, finished = tiny_training
+    reached, clock, real = [], {"hours": 0.0}, time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + 3600 * clock["hours"])
+
+    def late(step: Any, at: int) -> Any:
+        def taken(self: Any, number: int) -> torch.Tensor:
+            loss: torch.Tensor = step(self, number)
+            clock["hours"] += number + 1 == at
+            return loss
+
+        return taken
+
+    assert pretrain(settings, place_in(tmp_path, deadline=deadline_in(0))) is None
+    for trainer, at in ((AutoencoderTrainer, 1), (DenoiserTrainer, 2)):
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, "train_step", late(trainer.train_step, at))
+            reached.append(pretrain(settings, place_in(tmp_path, deadline=deadline_in(30))))
+        assert torch.load(tmp_path / "work" / f"{trainer.name}.pt")["step"] == at
+    assert reached == [None, tmp_path / "model"]
+    assert pretrain(settings, place_in(tmp_path)) == tmp_path / "model"
+
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "model" / weights).read_bytes() == (finished / "model" / weights).read_bytes()
+
+
 def test_pretraining_writes_a_pipeline_that_loads(tmp_path: Path) -> None:
     """The script's whole path, tiny: scenes, autoencoder, denoiser, a directory that diffusers reads."""
-    directory = pretrain(TINY, Place(work=tmp_path / "work", out=tmp_path / "model", device=torch.device("cpu")))
+    directory = pretrain(TINY, place_in(tmp_path))
 
     pipeline = DiffusionPipeline.from_pretrained(directory, local_files_only=True)
     assert pipeline.unet.config.block_out_channels == [32, 32]
     assert {path.name for path in (tmp_path / "work").glob("*.png")} == {"painted.png"}
 
 
+class Scripted:
+    """A training whose losses are given."""
+
+    name = "scripted"
+
+    def __init__(self, *losses: float) -> None:
+        self.losses = losses
+
+    def train_step(self, step: int) -> torch.Tensor:
+        return torch.tensor(self.losses[step])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        del state
+
+
 def test_training_stops_at_a_loss_that_is_not_a_number(tmp_path: Path) -> None:
-    """A broken run says so instead of writing a broken model."""
+    """A broken run says so instead of writing a broken model, and names a checkpoint only if there is one."""
+    identity: Identity = {}
+    with pytest.raises(TrainingError, match=r"loss is nan at step 2\. Lower its learning rate .* begins anew"):
+        run_training(Scripted(0.5, float("nan"), 0.5), tmp_path, identity=identity, steps=3)
+    assert not (tmp_path / "scripted.pt").exists()
 
-    class Broken:
-        name = "broken"
+    run_training(Scripted(0.5), tmp_path, identity=identity, steps=1)
+    with pytest.raises(TrainingError, match=r"loss is nan at step 2\. .* goes on from .*scripted\.pt"):
+        run_training(Scripted(0.5, float("nan"), 0.5), tmp_path, identity=identity, steps=3)
+    assert torch.load(tmp_path / "scripted.pt")["step"] == 1
 
+
+def test_the_first_checkpoint_comes_after_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then they come every ten minutes, with the time that is left in the log; none is written before a step."""
+    clock = [0.0]
+    saved: list[int] = []
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    class Slow(Scripted):
         def train_step(self, step: int) -> torch.Tensor:
-            return torch.tensor(float("nan") if step == 1 else 0.5)
+            clock[0] += 30
+            return super().train_step(step)
 
-        def state_dict(self) -> dict[str, Any]:
-            return {}
+    with caplog.at_level(logging.INFO):
+        run_training(
+            Slow(*[0.5] * 60), tmp_path, identity={}, steps=60, deadline=deadline_in(25), on_checkpoint=saved.append
+        )
+    assert saved == [2, 22, 42, 50]
+    assert "scripted step 2/60 loss 0.5000, 0.03 steps/s, 24.0 min left" in caplog.messages
+    assert "scripted: the time is up at step 50 of 60; running again goes on" in caplog.messages
 
-        def load_state_dict(self, state: dict[str, Any]) -> None:
-            del state
-
-    with pytest.raises(TrainingError, match="loss is nan at step 2"):
-        run_training(Broken(), tmp_path, steps=3)
-    assert not (tmp_path / "broken.pt").exists()
+    run_training(
+        Slow(*[0.5] * 60), tmp_path / "none", identity={}, steps=60, deadline=deadline_in(0), on_checkpoint=saved.append
+    )
+    assert not list((tmp_path / "none").iterdir())
+    assert len(saved) == 4
 
 
 def test_crops_depend_on_the_generator_alone(tiny_crops: Crops) -> None:
@@ -228,9 +407,9 @@ def test_photos_of_a_user_join_the_corpus(tmp_path: Path) -> None:
     photo = np.random.default_rng(0).integers(90, 110, (80, 120, 3), dtype=np.uint8)
     (tmp_path / "photos").mkdir()
     Image.fromarray(photo).save(tmp_path / "photos" / "good.png")
-    settings = CorpusSettings(num_scenes=2, num_photo_scenes=12, scene_size=64, photos=str(tmp_path / "photos"))
+    settings = CorpusSettings(num_scenes=2, num_photo_scenes=12, scene_size=128, photos=str(tmp_path / "photos"))
 
-    corpus = render_corpus(tmp_path / "work", settings)
+    corpus = rendered(tmp_path / "work", settings)
 
     assert len(corpus.images) == 14
     assert corpus.materials[2:] == ["surface"] * 12
@@ -242,7 +421,7 @@ def test_photos_of_a_user_join_the_corpus(tmp_path: Path) -> None:
 def test_a_directory_without_photos_is_told(tmp_path: Path) -> None:
     """A wrong path is an error before hours of training."""
     with pytest.raises(InputError, match="holds no photo"):
-        render_corpus(tmp_path / "work", CorpusSettings(num_scenes=1, scene_size=64, photos=str(tmp_path)))
+        CorpusFiles(tmp_path / "work", CorpusSettings(photos=str(tmp_path)))
 
 
 def test_wrong_settings_are_told_by_field(tmp_path: Path) -> None:
@@ -251,6 +430,48 @@ def test_wrong_settings_are_told_by_field(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"denoiser\.stepss"):
         train(tmp_path / "work", tmp_path / "out", settings=tmp_path / "settings.yaml")
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ("autoencoder.steps", -3),
+        ("autoencoder.learning_rate", 0),
+        ("corpus.num_scenes", 0),
+        ("corpus.scene_size", 127),
+        ("denoiser.steps", 0),
+        ("denoiser.batch_size", 0),
+        ("denoiser.learning_rate", -1),
+        ("denoiser.exemplar_share", 7),
+        ("networks.text_width", 30),
+        ("networks.unet_channels", [64]),
+    ],
+)
+def test_settings_out_of_range_are_told_by_field(tmp_path: Path, field: str, found: object) -> None:
+    """Before anything is rendered, with what was found."""
+    section, name = field.split(".")
+    (tmp_path / "settings.yaml").write_text(json.dumps({section: {name: found}}))
+
+    with pytest.raises(InputError) as told:
+        read_settings(PretrainingSettings, tmp_path / "settings.yaml", None)
+
+    assert f"settings.yaml: {field}: " in str(told.value)
+    assert f"(found {found})" in str(told.value)
+
+
+def test_settings_that_made_the_bundled_model_are_settings() -> None:
+    """The file that the model card names can be used as it stands."""
+    shipped = read_settings(
+        PretrainingSettings, Path(anogen_core.__file__).parent / "pretraining" / "bundled.yaml", None
+    )
+
+    assert (shipped.corpus.num_scenes, shipped.denoiser.steps) == (20000, 2111)
+
+
+def test_a_start_is_not_exported_over(tmp_path: Path) -> None:
+    """Its weights say which training a checkpoint is of."""
+    with pytest.raises(InputError, match="is the starting point"):
+        train(tmp_path / "work", BUNDLED, start=BUNDLED)
 
 
 def test_warm_start_begins_with_the_weights_of_the_shipped_model() -> None:

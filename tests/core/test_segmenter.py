@@ -10,7 +10,7 @@ from anogen_core.detectors import FpnSettings
 from anogen_core.detectors.fpn import BUNDLED, Fpn
 from anogen_core.errors import InputError
 from anogen_core.pretraining import segmenter
-from anogen_core.pretraining.corpus import Corpus, CorpusSettings, render_corpus
+from anogen_core.pretraining.corpus import Corpus, CorpusFiles, CorpusSettings
 from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.segmenter import (
     SegmenterPretraining,
@@ -27,7 +27,9 @@ SMALL = SegmenterTraining(steps=3, batch_size=2, size=64)
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return render_corpus(tmp_path_factory.mktemp("unseen"), UNSEEN)
+    files = CorpusFiles(tmp_path_factory.mktemp("unseen"), UNSEEN)
+    assert files.render()
+    return files.load()
 
 
 def test_windows_are_photos_and_masks(corpus: Corpus) -> None:
@@ -47,24 +49,41 @@ def test_windows_are_photos_and_masks(corpus: Corpus) -> None:
 
 def test_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     """Stopped after two steps and started again, as if it had not been; the file has half the size."""
-    few = CorpusSettings(num_scenes=4, scene_size=96)
+    few = CorpusSettings(num_scenes=4, scene_size=128)
     whole = train_segmenter(tmp_path / "a", tmp_path / "a.safetensors", settings=SMALL, corpus=few)
+    assert whole is not None
     for steps in (2, 3):
         # The schedule of the rates is that of the whole training.
         resumed = train_segmenter(tmp_path / "b", tmp_path / "b.safetensors", settings=SMALL, corpus=few, stop_at=steps)
 
+    assert resumed is not None
     expected = whole.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in resumed.state_dict().items())
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert (tmp_path / "a.safetensors").stat().st_size < 0.6 * sum(v.nbytes for v in expected.values())
 
 
+def test_other_settings_are_another_training(tmp_path: Path) -> None:
+    """Another seed or other scenes are told; time that is up from the beginning leaves nothing but scenes."""
+    few = CorpusSettings(num_scenes=40, scene_size=128)
+    out = tmp_path / "a.safetensors"
+    assert train_segmenter(tmp_path, out, settings=SMALL, corpus=few, minutes=0) is None
+    assert not out.exists()
+    train_segmenter(tmp_path, out, settings=SMALL, corpus=few)
+
+    other = SMALL.model_copy(update={"seed": 1, "steps": 4})
+    with pytest.raises(InputError, match=r"differs in corpus\.seed \(0 there, 2 here\), training\.seed \(0 there, 1"):
+        train_segmenter(tmp_path, out, settings=other, corpus=few.model_copy(update={"seed": 2}))
+
+
 def test_workers_cut_the_windows_of_their_steps(tmp_path: Path) -> None:
     """Two of them beside the training come to the weights that it comes to alone."""
-    few = CorpusSettings(num_scenes=4, scene_size=96)
+    few = CorpusSettings(num_scenes=4, scene_size=128)
     alone = train_segmenter(tmp_path / "a", tmp_path / "a.safetensors", settings=SMALL, corpus=few)
     shared = train_segmenter(tmp_path / "b", tmp_path / "b.safetensors", settings=SMALL, corpus=few, workers=2)
 
+    assert alone is not None
+    assert shared is not None
     expected = alone.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in shared.state_dict().items())
 
@@ -81,9 +100,9 @@ def test_settings_that_made_the_weights_are_in_a_file() -> None:
 
 def test_a_wrong_field_in_the_settings_is_named(tmp_path: Path) -> None:
     """With the file, what is wrong with it, and no traceback."""
-    (tmp_path / "settings.yaml").write_text("training: {stepps: 3}\n")
+    (tmp_path / "settings.yaml").write_text("training: {stepps: 3, smallest_window: 200, flawless_share: 2}\n")
 
-    with pytest.raises(InputError, match=r"settings\.yaml: training\.stepps"):
+    with pytest.raises(InputError, match=r"settings\.yaml: training\.smallest_window.*flawless_share.*stepps"):
         read_settings(SegmenterPretraining, tmp_path / "settings.yaml", None)
 
 
