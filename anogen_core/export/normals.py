@@ -24,7 +24,7 @@ class NormalPhotos:
     def __init__(self, dataset: Dataset, rows: Iterable[LedgerRow] = ()) -> None:
         spec = dataset.spec
         self._frame = (spec.height, spec.width)
-        self._white_level = int(spec.settings.get("frame", {}).get("white_level", FULL_WHITE))
+        self._white_level = int(spec.settings.get("run", {}).get("frame", {}).get("white_level", FULL_WHITE))
         self._waiting = _name(rows)
 
     @property
