@@ -114,6 +114,26 @@ def to_rgb(pixels: np.ndarray[Any, Any], *, white_level: int = FULL_WHITE) -> Im
     return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
+def repaint(pixels: np.ndarray[Any, Any], rgb: Image, *, white_level: int = FULL_WHITE) -> np.ndarray[Any, Any]:
+    """Return a copy of decoded pixels that shows an RGB image of their size, in their own channels and bit depth.
+
+    A value stays as it is where the image equals the photo as `to_rgb` gives it. Elsewhere the difference is added to
+    it, in 16 bit times white / 255, rounded to the nearest whole number, halves up, and cut off at 0 and white. Of a
+    grey photo the image's lightness counts (`cv2.COLOR_RGB2GRAY`). Alpha is kept.
+    """
+    white = white_level if pixels.dtype == np.uint16 else 255
+    shown, painted = to_rgb(pixels, white_level=white_level), pixels.copy()
+    if pixels.ndim == 2:
+        values, shown, wanted = painted, shown[..., 0], cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    else:
+        values, wanted = painted[..., 2::-1], rgb
+    changed = wanted != shown
+    difference = wanted[changed].astype(np.int32) - shown[changed]
+    start = np.minimum(values[changed], white).astype(np.int32)
+    values[changed] = np.clip(start + (2 * difference * white + 255) // 510, 0, white)
+    return painted
+
+
 def read_mask(path: Path, *, threshold: int | None = None) -> Mask:
     """Return a mask image as stored: 0 is normal, the one other value is anomalous. Polarity is never guessed.
 

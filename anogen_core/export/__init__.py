@@ -16,6 +16,7 @@ from anogen_core.export.documents import write_documents
 from anogen_core.export.exporter import Export, Exporter, OnImage
 from anogen_core.export.folder import claim_folder
 from anogen_core.export.mvtec import MvtecExporterSettings
+from anogen_core.export.originals import Originals
 from anogen_core.export.selection import SplitSettings
 from anogen_core.export.webdataset import WebDatasetExporterSettings
 from anogen_core.export.yolo import YoloExporterSettings
@@ -67,22 +68,31 @@ def pull(
         on_image: Called after each generated image.
 
     Raises:
-        InputError: the dataset is not sealed or has no such defect, or the directory holds something else.
+        InputError: the dataset is not sealed or has no such defect, the directory holds something else, or an original
+            is missing, has changed or was resized for the dataset.
         StorageError: a file could not be written, or the dataset is damaged.
     """
     settings = settings or MvtecExporterSettings()
     verdicts = settings.verdicts(dataset)
     rows = settings.choose(dataset, verdicts)
-    given, defaults = (chosen.model_dump(mode="json") for chosen in (settings, type(settings)()))
+    originals = None if settings.originals is None else Originals(dataset, rows, settings.originals)
+    given, defaults = _claimed(settings), _claimed(type(settings)())
     folder = claim_folder(dest, dataset, given, _reviewed(rows, verdicts), defaults=defaults)
-    with Export(dataset, folder, rows, verdicts, on_image=on_image) as export:
+    with Export(dataset, folder, rows, verdicts, on_image=on_image, originals=originals) as export:
         listing = settings.build().write(export)
+    if originals is not None:
+        listing = listing._replace(notes=(*listing.notes, _AS_THE_PHOTOS))
     write_documents(export, listing)
     for split in settings.empty_splits(rows) if isinstance(settings, SplitSettings) else ():
         log.warning("%s: no image is in %s; there are too few normal photos for this share", folder, split)
     for warning in licence_warnings(dataset.spec):
         log.warning("%s: %s", folder, warning)
     return folder
+
+
+def _claimed(settings: ExporterSettings) -> dict[str, Any]:
+    """Return what decides the bytes of an export: not where its photos are, which are told by their contents."""
+    return {**settings.model_dump(mode="json"), "originals": settings.originals is not None}
 
 
 def _reviewed(rows: Sequence[LedgerRow], verdicts: Mapping[int, ReviewVerdict]) -> str:
@@ -100,6 +110,11 @@ def _explain(error: Any) -> str:
         return f"this layout has no such setting (found {error['input']!r:.60}). Leave it out or choose another layout."
     return f"{error['msg']} (found {error['input']!r:.60})."
 
+
+_AS_THE_PHOTOS = (
+    "Images have the channels and the bit depth of the photos that they were made from, and their values outside the "
+    "defects."
+)
 
 __all__ = [
     "LAYOUTS",

@@ -52,7 +52,7 @@ class CocoExporter(Exporter):
             row = sample.row
             split, name = self._settings.split(row), f"{names[row.request_id]}.png"
             files[row.request_id] = {"image": f"{split}/{name}"}
-            export.write_png(f"{split}/{name}", sample.image)
+            export.write_picture(f"{split}/{name}", sample)
             documents[split]["images"].append(_image(sample, name))
             documents[split]["annotations"] += _annotations(sample, spec.defects)
         for split, document in documents.items():

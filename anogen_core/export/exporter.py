@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import NamedTuple, Self, final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from anogen_core.export.folder import write_once
+from anogen_core.export.originals import Originals
 from anogen_core.export.pixels import png
 from anogen_core.records import LedgerRow, ReviewVerdict
 from anogen_core.storage import Dataset, StoredSample
@@ -36,11 +37,14 @@ class Export:
         verdicts: Mapping[int, ReviewVerdict],
         *,
         on_image: OnImage | None,
+        originals: Originals | None = None,
     ) -> None:
         self.dataset = dataset
         self.folder = folder
         self.rows = rows
         """Of the chosen images, in the order of the plan."""
+        self.originals = originals
+        """The photos whose channels and bit depth the pictures take; without them all are RGB of 8 bit."""
         self._verdicts = verdicts
         self._on_image = on_image
         cores = os.cpu_count() or 1
@@ -81,15 +85,36 @@ class Export:
         """
         write_once(self.folder / path, data)
 
-    def write_png(self, path: str, pixels: UInt8[np.ndarray, "..."]) -> None:
-        """Make sure that a file of the folder holds an image (H, W, 3) or a mask (H, W); done by the block's end.
+    def picture(self, sample: StoredSample) -> bytes:
+        """Return a generated image as PNG.
 
         Raises:
+            InputError: originals are asked for, and its photo has changed or gives another background.
+        """
+        return png(sample.image if self.originals is None else self.originals.image(sample))
+
+    def write_picture(self, path: str, sample: StoredSample) -> None:
+        """Make sure that a file of the folder holds a generated image; done by the block's end.
+
+        Raises:
+            InputError: as `picture`, for this image or one before.
             StorageError: one of the pictures could not be written.
         """
+        self._write_later(path, lambda: self.picture(sample))
+
+    def write_png(self, path: str, pixels: UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]) -> None:
+        """Make sure that a file of the folder holds these pixels (see `png`); done by the block's end.
+
+        Raises:
+            InputError: as `write_picture`.
+            StorageError: one of the pictures could not be written.
+        """
+        self._write_later(path, lambda: png(pixels))
+
+    def _write_later(self, path: str, encode: Callable[[], bytes]) -> None:
         if len(self._pending) >= self._most_pending:
             self._pending.popleft().result()
-        self._pending.append(self._pool.submit(lambda: write_once(self.folder / path, png(pixels))))
+        self._pending.append(self._pool.submit(lambda: write_once(self.folder / path, encode())))
 
 
 class Listing(NamedTuple):

@@ -14,12 +14,12 @@ from typing import Literal, final
 from anogen_core.export.exporter import Export, Exporter, Listing
 from anogen_core.export.folder import safe_names
 from anogen_core.export.normals import NormalPhotos
-from anogen_core.export.selection import SelectionSettings
+from anogen_core.export.selection import ExportSettings
 from anogen_core.records import GOOD, LedgerRow
 from anogen_core.storage.croissant import FileGroup
 
 
-class MvtecExporterSettings(SelectionSettings):
+class MvtecExporterSettings(ExportSettings):
     """Image files in the layout of MVTec AD."""
 
     kind: Literal["mvtec"] = "mvtec"
@@ -41,10 +41,12 @@ class MvtecExporter(Exporter):
     def write(self, export: Export) -> Listing:
         """Write the images, their masks and the normal photos they were made from."""
         files = _plan(export.rows)
-        normals = NormalPhotos(export.dataset, export.rows if self._settings.normals else ())
+        normals = NormalPhotos(
+            export.dataset, export.rows if self._settings.normals else (), originals=export.originals
+        )
         for sample in export:
             own = files[sample.row.request_id]
-            export.write_png(own["image"], sample.image)
+            export.write_picture(own["image"], sample)
             export.write_png(own["mask"], sample.mask)
             if (photo := normals.take(sample)) is not None:
                 name, pixels = photo

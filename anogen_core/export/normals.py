@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
-from anogen_core.data.frame import FULL_WHITE, load_image
+from anogen_core.data.frame import load_image
 from anogen_core.errors import InputError
 from anogen_core.export.folder import safe_names
+from anogen_core.export.originals import Originals, white_level
 from anogen_core.records import GOOD, LedgerRow, Sample
 from anogen_core.storage import Dataset, StoredSample
 
@@ -19,12 +20,13 @@ log = logging.getLogger(__name__)
 
 @final
 class NormalPhotos:
-    """The normal photos under some images, each given out once, in the frame of the dataset."""
+    """The normal photos under some images, each given out once: in the frame of the dataset, or as they are stored."""
 
-    def __init__(self, dataset: Dataset, rows: Iterable[LedgerRow] = ()) -> None:
+    def __init__(self, dataset: Dataset, rows: Iterable[LedgerRow] = (), *, originals: Originals | None = None) -> None:
         spec = dataset.spec
         self._frame = (spec.height, spec.width)
-        self._white_level = int(spec.settings.get("frame", {}).get("white_level", FULL_WHITE))
+        self._white_level = white_level(spec)
+        self._originals = originals
         self._waiting = _name(rows)
 
     @property
@@ -43,11 +45,17 @@ class NormalPhotos:
             return ()
         return (f"{self.left_out} real photos that defects were generated on could not be read and are missing.",)
 
-    def take(self, sample: StoredSample) -> tuple[str, UInt8[np.ndarray, "H W 3"]] | None:
-        """Return file name (without ending) and pixels of the photo under an image, unless it was given out already."""
+    def take(self, sample: StoredSample) -> tuple[str, UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]] | None:
+        """Return file name (without ending) and pixels of the photo under an image, unless it was given out already.
+
+        The pixels are those of `load`, or of `Originals.photo` where there are originals.
+
+        Raises:
+            InputError: an original has changed since it was found.
+        """
         if sample.row.normal_id not in self._waiting:
             return None
-        photo = self.load(sample)
+        photo = self.load(sample) if self._originals is None else self._originals.photo(sample.row)
         return None if photo is None else (self._waiting.pop(sample.row.normal_id), photo)
 
     def load(self, sample: StoredSample) -> UInt8[np.ndarray, "H W 3"] | None:

@@ -1,8 +1,10 @@
 """Pixels as PNG files."""
 
+from typing import Any
+
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 
 from anogen_core.arrays import Mask
 from anogen_core.diffusion.crop import cut
@@ -23,7 +25,13 @@ def instance_masks(sample: StoredSample) -> list[Mask]:
     return masks if np.array_equal(together, whole) else [whole]
 
 
-def png(pixels: UInt8[np.ndarray, "..."]) -> bytes:
-    """Return an RGB image (H, W, 3) or a mask (H, W) as PNG, without loss."""
-    ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    return cv2.imencode(".png", ordered, _COMPRESSION)[1].tobytes()
+def png(pixels: UInt8[np.ndarray, "..."] | UInt16[np.ndarray, "..."]) -> bytes:
+    """Return an image (H, W, 3), RGB, or (H, W, 4), RGBA, or a mask or grey image (H, W) as PNG, without loss."""
+    return cv2.imencode(".png", reorder(pixels), _COMPRESSION)[1].tobytes()
+
+
+def reorder(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return RGB or RGBA in OpenCV's order of channels, or the other way round; grey stays as it is."""
+    if pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -65,7 +66,15 @@ class SelectionSettings(Settings):
         return verdict.decision is not Decision.REJECT
 
 
-class SplitSettings(SelectionSettings):
+class ExportSettings(SelectionSettings):
+    """What every layout can be told."""
+
+    originals: Path | None = None
+    """Directory with the normal photos: images get the channels and bit depth of their photo (grey, 16 bit, alpha), and
+    its own values wherever no defect was painted. Null: RGB of 8 bit, as in the dataset."""
+
+
+class SplitSettings(ExportSettings):
     """Which images are exported, and which of them are for validation."""
 
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0

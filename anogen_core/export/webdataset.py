@@ -52,7 +52,7 @@ class WebDatasetExporter(Exporter):
         for sample in export:
             row, key = sample.row, keys[sample.row.request_id]
             members = {
-                "png": png(sample.image),
+                "png": export.picture(sample),
                 "mask.png": png(sample.mask),
                 "json": _metadata(sample, spec.defects.index(row.defect)),
             }

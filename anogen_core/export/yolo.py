@@ -60,7 +60,9 @@ class YoloExporter(Exporter):
         """Write images with labels, the normal photos they were made from, and data.yaml."""
         defects = export.dataset.spec.defects
         names = safe_names(row.request_id for row in export.rows)
-        normals = NormalPhotos(export.dataset, export.rows if self._settings.normals else ())
+        normals = NormalPhotos(
+            export.dataset, export.rows if self._settings.normals else (), originals=export.originals
+        )
         files, filled = {}, set[Split]()
         for sample in export:
             row = sample.row
@@ -68,7 +70,7 @@ class YoloExporter(Exporter):
             own = {kind: f"{kind}s/{split}/{names[row.request_id]}" for kind in ("image", "label")}
             files[row.request_id] = {"image": f"{own['image']}.png", "label": f"{own['label']}.txt"}
             filled.add(split)
-            export.write_png(f"{own['image']}.png", sample.image)
+            export.write_picture(f"{own['image']}.png", sample)
             export.write(
                 f"{own['label']}.txt", self._label(defects.index(row.defect), sample.mask, instance_masks(sample))
             )

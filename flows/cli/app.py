@@ -12,11 +12,14 @@ from flows.cli.arguments import (
     Category,
     DatasetUri,
     FalseAlarms,
+    LayoutSettings,
+    MinQuality,
     Name,
     Output,
     Overrides,
     Pool,
     RunFile,
+    Verdicts,
     Version,
 )
 from flows.cli.embedding_commands import embeddings
@@ -234,30 +237,13 @@ def pull(
     defects: Annotated[
         list[str] | None, typer.Option("--defect", metavar="NAME", help="This defect alone; may be repeated.")
     ] = None,
-    review: Annotated[
-        str,
-        typer.Option(
-            "--review",
-            metavar="CHOICE",
-            help="kept: what reviewers did not reject; accepted: only what they accepted or fixed; all: everything.",
-        ),
-    ] = "kept",
-    quality: Annotated[
-        float,
-        typer.Option(
-            "--min-quality", min=0, max=1, help="How far inside the gates: 1 as the support photos, 0 barely."
-        ),
-    ] = 0.0,
+    review: Verdicts = "kept",
+    quality: MinQuality = 0.0,
     validation: Annotated[
         float | None,
         typer.Option("--val", metavar="FRACTION", help="Share of normal photos whose images go to validation."),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="A setting of the layout, e.g. labels=boxes or min_confidence=0.8."
-        ),
-    ] = None,
+    overrides: LayoutSettings = None,
 ) -> None:
     """Write a dataset as files that other tools read. Run again to complete."""
     from flows.cli import reading  # noqa: PLC0415

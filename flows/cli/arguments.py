@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and the longer ones of a single command."""
 
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +47,27 @@ Amounts = Annotated[
         metavar="N,N,...",
         help="Train with so many of the generated images too, to see where more no longer help.",
         show_default=False,
+    ),
+]
+
+Verdicts = Annotated[
+    str,
+    typer.Option(
+        "--review",
+        metavar="CHOICE",
+        help="kept: what reviewers did not reject; accepted: only what they accepted or fixed; all: everything.",
+    ),
+]
+MinQuality = Annotated[
+    float,
+    typer.Option("--min-quality", min=0, max=1, help="How far inside the gates: 1 as the support photos, 0 barely."),
+]
+LayoutSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="A setting of the layout, e.g. labels=boxes, or originals=DIR for images in the photos' own bit depth.",
     ),
 ]
 

@@ -44,6 +44,8 @@ def test_choices_reach_the_layout(anogen: Anogen, dataset: str, tmp_path: Path) 
         ("mvtec", {"validation": 0.2}, "validation_fraction: this layout has no such setting"),
         ("yolo", {"overrides": ["labels=circles"]}, "labels: Input should be 'segments' or 'boxes'"),
         ("coco", {"overrides": ["labels"]}, "expected field=value"),
+        ("coco", {"overrides": ["originals=nowhere"]}, "originals: nowhere is not a directory"),
+        ("webdataset", {"overrides": ["originals=."]}, "photos are missing below . or have changed"),
         ("coco", {"defects": ["dent"]}, "It has: crack, hole"),
     ],
 )

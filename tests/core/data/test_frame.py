@@ -18,7 +18,9 @@ from anogen_core.data.frame import (
     load_mask,
     read_mask,
     read_photo,
+    repaint,
     resize_mask,
+    to_rgb,
 )
 from anogen_core.errors import InputError
 from anogen_core.records import Sample
@@ -82,6 +84,41 @@ def test_exif_orientation_is_ignored(tmp_path: Path, fmt: str) -> None:
     PillowImage.new("RGB", (30, 20)).save(tmp_path / "a.img", fmt, exif=exif)
 
     assert read_photo(tmp_path / "a.img").shape == (20, 30, 3)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    white=st.integers(255, 65535),
+    bits=st.sampled_from([8, 16]),
+    channels=st.sampled_from([(), (3,), (4,)]),
+)
+def test_a_repainted_photo_shows_the_image(seed: int, white: int, bits: int, channels: tuple[int, ...]) -> None:
+    """Within a grey level (8 bit: exactly); a value is another only where the image is, and alpha stays."""
+    rng = np.random.default_rng(seed)
+    high = min(2**bits, 2 * white)
+    pixels = rng.integers(0, high, (6, 7, *channels)).astype(np.uint8 if bits == 8 else np.uint16)
+    shown = to_rgb(pixels, white_level=white)
+    image = np.where(rng.random((6, 7, 1)) < 0.5, shown, rng.integers(0, 256, (6, 7, 3 if channels else 1), np.uint8))
+
+    painted = repaint(pixels, image, white_level=white)
+
+    assert (painted.dtype, painted.shape) == (pixels.dtype, pixels.shape)
+    difference = np.abs(to_rgb(painted, white_level=white).astype(int) - image)
+    assert difference.max() <= (bits == 16)
+    same = image == shown
+    kept = painted == pixels if not channels else (painted == pixels)[..., 2::-1]
+    np.testing.assert_array_equal(kept, same if channels else same[..., 0])
+    if channels == (4,):
+        np.testing.assert_array_equal(painted[..., 3], pixels[..., 3])
+
+
+def test_a_grey_photo_takes_the_lightness_of_colours() -> None:
+    """Of a coloured pixel the weighted mean of its channels is painted."""
+    image = np.array([[[10, 10, 10], [255, 0, 0]]], np.uint8)
+
+    painted = repaint(np.full((1, 2), 10 * 257 + 5, np.uint16), image)
+
+    assert painted.tolist() == [[10 * 257 + 5, 10 * 257 + 5 + (76 - 10) * 257]]
 
 
 @pytest.mark.parametrize(

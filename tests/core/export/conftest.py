@@ -5,12 +5,14 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from anogen_core.storage import DatasetWriter
-from tests.datasets import encode_pixels
+from anogen_core.config import RunConfig
+from anogen_core.storage import Dataset, DatasetWriter
+from tests.datasets import encode_pixels, make_dataset
 
 Making: Any = runpy.run_path(str(Path(__file__).parents[1] / "storage" / "conftest.py"))["Making"]
 
@@ -51,6 +53,23 @@ def uri(tmp_path: Path) -> str:
         writer.write_shard(shard, rows, encode_pixels(images, box_masks=masks, masks=refined), seconds=1.0)
     Image.new("RGB", (24, 16)).save(tmp_path / "002.png")
     return writer.seal().uri
+
+
+@pytest.fixture
+def twelve_bit(small_run: dict[str, Any], photos: Path, tmp_path: Path) -> Dataset:
+    """Return a dataset that a run made on grey 16 bit photos with values up to 4095, in tmp_path/photos."""
+    for file in sorted((photos / "bolt").rglob("*.png")):
+        grey = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        assert grey is not None
+        target = tmp_path / "photos/bolt" / file.relative_to(photos / "bolt")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), grey if "ground_truth" in target.parts else grey.astype(np.uint16) * 16 + 7)
+    own = {
+        "output": str(tmp_path / "run"),
+        "frame": {"white_level": 4095},
+        "reader": {"kind": "mvtec", "root": str(tmp_path / "photos")},
+    }
+    return Dataset(make_dataset(RunConfig.model_validate({**small_run, **own}), "bolt").uri)
 
 
 def _photo(folder: Path, number: int, image: np.ndarray[Any, Any], mask: np.ndarray[Any, Any]) -> Path:

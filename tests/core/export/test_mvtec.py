@@ -53,6 +53,14 @@ def test_normal_photos_come_along_when_they_still_agree(uri: str, tmp_path: Path
     np.testing.assert_array_equal(Image.open(folder / "train/good/001.png"), Image.open(tmp_path / "001.png"))
 
 
+def test_normal_photos_of_a_12_bit_camera_agree_too(twelve_bit: Dataset, tmp_path: Path) -> None:
+    """They are framed with the white level of the run that made the dataset."""
+    folder = pull(twelve_bit, tmp_path / "out")
+
+    used = {row.normal_id.rsplit("/", 1)[-1] for row in twelve_bit.made()}
+    assert {path.stem for path in (folder / "train/good").iterdir()} == used
+
+
 def test_normal_photos_can_be_left_out(uri: str, tmp_path: Path) -> None:
     """Without them there is no train folder and no word about it."""
     folder = pull(Dataset(uri), tmp_path / "out", settings=MvtecExporterSettings(normals=False))

@@ -40,7 +40,7 @@ class Making:
             "defects": ("crack", "hole"),
             "config_fingerprint": "0123456789abcdef",
             "base_model": BaseModelInfo(name="tiny", fingerprint="f00d", licence="Apache-2.0"),
-            "settings": {"frame": {"white_level": 65535}},
+            "settings": {"run": {"frame": {"white_level": 65535}}},
             **changes,
         }
         return DatasetSpec(**values, num_shards=-(-values["num_requests"] // values["shard_size"]))
