@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -61,6 +62,39 @@ def test_background_is_byte_equal_and_the_inside_changes(model: DiffusionModel, 
     for job, image in zip(jobs, images, strict=True):
         assert np.array_equal(image[~job.mask], job.normal[~job.mask])
         assert not np.array_equal(image[job.mask], job.normal[job.mask])
+
+
+def _power(grey: np.ndarray) -> list[float]:
+    """Return the mean power of a square between 0.15 and 0.3, 0.3 and 0.6, and 0.6 and 1 of the finest frequency."""
+    side = len(grey)
+    window = np.hanning(side)[:, None] * np.hanning(side)
+    power = np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window))) ** 2
+    rows, columns = np.indices(power.shape) - side // 2
+    radius = np.hypot(rows, columns) / (side / 2)
+    return [float(power[(radius >= low) & (radius < high)].mean()) for low, high in ((0.15, 0.3), (0.3, 0.6), (0.6, 1))]
+
+
+@pytest.mark.parametrize("side", [1024, 4096])
+def test_large_photos_keep_their_resolution_inside_the_defect(model: DiffusionModel, side: int) -> None:
+    """What is painted is as sharp as the photo around it, at a zoom of 4 or 9 of the canvas, and no seam is outside."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, (side, side)).astype(np.float32)
+    grain = 130 + 25 * cv2.GaussianBlur(noise, (0, 0), 0.8)
+    normal = np.repeat(grain.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    radius, middle = side // 14, side // 2
+    mask = cv2.circle(np.zeros((side, side), np.uint8), (middle, middle), radius, 1, -1) > 0
+    crop = choose_crop(
+        bounding_box(mask), mask.shape, model.resolution // model.factor, model.resolution, CropSettings()
+    )
+    assert crop.width > 3 * model.resolution
+
+    (image,) = generate([Job(normal, mask, crop, model.word_vector("stain")[None], seed=1)], model, SETTINGS)
+
+    assert np.array_equal(image[~mask], normal[~mask])
+    assert np.abs(image[mask].astype(int) - normal[mask]).mean() > 2
+    inside = slice(middle - radius * 2 // 3, middle + radius * 2 // 3)
+    painted, before = _power(image[inside, inside, 0].astype(float)), _power(normal[inside, inside, 0].astype(float))
+    assert np.array(painted) == pytest.approx(np.array(before), rel=0.15)
 
 
 def test_an_image_does_not_depend_on_its_neighbours(model: DiffusionModel) -> None:

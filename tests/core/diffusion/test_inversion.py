@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anogen_core.diffusion.crop import CropSettings
-from anogen_core.diffusion.denoising import masked_loss
+from anogen_core.diffusion.denoising import NoisedViews, masked_loss, shared_losses
 from anogen_core.diffusion.inversion import Concept, InversionSettings, LearnedEmbedding, learn_embeddings
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views, encode_views
@@ -91,6 +92,46 @@ def test_masked_loss_is_the_paper_formula_per_active_value(seed: int) -> None:
         total += sum(errors) / len(errors)
 
     assert masked_loss(noise, predicted, mask).item() == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_loss_and_gradient_equal_the_formula_on_a_new_token(tiny_model: DiffusionModel, tiny_directory: Path) -> None:
+    """As classical textual inversion has it, in double precision: a token, each value's loss, the gradient of its row."""
+    from diffusers import StableDiffusionPipeline
+
+    generator, size = torch_generator(8), (3, 4, 16, 16)
+    clean, noise = torch.randn(size, generator=generator), torch.randn(size, generator=generator)
+    masks = (torch.rand(3, 1, 16, 16, generator=generator) < 0.2).float()
+    timesteps, prompts = torch.tensor([20, 400, 900]), ("a photo of a {}", "{}", "a dark photo of the {}")
+    vector = torch.randn((1, 24), generator=generator).requires_grad_()
+    alpha_bar = tiny_model.alpha_bar[timesteps].reshape(-1, 1, 1, 1)
+    noised = alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
+
+    (loss,) = shared_losses(tiny_model, [vector], [NoisedViews(noised, noise, timesteps, masks, None, prompts)])
+    torch.autograd.backward(loss)
+
+    pipeline = StableDiffusionPipeline.from_pretrained(str(tiny_directory), local_files_only=True)
+    text_encoder, unet = pipeline.text_encoder.double(), pipeline.unet.double()
+    pipeline.tokenizer.add_tokens(["<new>"])
+    text_encoder.resize_token_embeddings(len(pipeline.tokenizer))
+    row, weight = pipeline.tokenizer.convert_tokens_to_ids("<new>"), text_encoder.get_input_embeddings().weight
+    with torch.no_grad():
+        weight[row] = vector[0].double()
+    total = torch.zeros((), dtype=torch.float64)
+    for b, prompt in enumerate(prompts):
+        ids = pipeline.tokenizer(
+            prompt.format("<new>"), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
+        said = unet(noised[b : b + 1].double(), timesteps[b], text_encoder(ids)[0]).sample[0]
+        active = masks[b, 0] == 1
+        errors = [(noise[b, c].double() - said[c])[active] ** 2 for c in range(4)]
+        total = total + torch.cat(errors).mean() / len(prompts)
+    torch.autograd.backward(total)
+
+    assert loss.item() == pytest.approx(total.item(), rel=1e-4)
+    assert vector.grad is not None
+    assert weight.grad is not None
+    torch.testing.assert_close(vector.grad[0].double(), weight.grad[row], rtol=1e-3, atol=1e-6)
+    assert weight.grad[row].abs().max() > 1e-4
 
 
 def test_masked_loss_rejects_a_mask_without_channel_axis() -> None:
