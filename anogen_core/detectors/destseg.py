@@ -32,6 +32,7 @@ from anogen_core.detectors.destseg_networks import (
 from anogen_core.detectors.detector import BatchSettings, Detector, Share, TrainingBatch, strongest_mean
 from anogen_core.detectors.losses import focal_loss, supervised_pixels
 from anogen_core.errors import InputError
+from anogen_core.pretrained import UNREADABLE, load_network
 from anogen_core.seeding import torch_generator
 
 _TEACHER_SEED = 0
@@ -190,8 +191,8 @@ def _read_teacher(directory: str) -> dict[str, Tensor]:
     if not Path(directory, "config.json").is_file():
         raise InputError(f"detector.teacher_directory: {directory} has no config.json. {expected}; or leave it out.")
     try:
-        model = ResNetModel.from_pretrained(directory, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+        model = load_network(ResNetModel, Path(directory))
+    except UNREADABLE as error:
         raise InputError(f"detector.teacher_directory: {directory} cannot be loaded ({error}). {expected}.") from error
     found = model.config
     if found.layer_type != "basic" or list(found.depths) != [2, 2, 2, 2] or found.embedding_size != RESNET_WIDTH:

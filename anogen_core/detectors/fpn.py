@@ -33,6 +33,7 @@ from anogen_core.detectors.detector import (
 )
 from anogen_core.detectors.losses import dice_loss, focal_loss, supervised_pixels
 from anogen_core.errors import InputError
+from anogen_core.pretrained import UNREADABLE, load_network
 
 _GROUPS = 4
 _PHOTO_BACKBONE_RATE = 1e-4
@@ -253,8 +254,8 @@ def _read_backbone(directory: str) -> dict[str, Tensor]:
     if not Path(directory, "config.json").is_file():
         raise InputError(f"detector.backbone_directory: {directory} has no config.json. {expected}; or leave it out.")
     try:
-        model = MobileNetV2Model.from_pretrained(directory, local_files_only=True, add_pooling_layer=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        model = load_network(MobileNetV2Model, Path(directory), add_pooling_layer=False)
+    except UNREADABLE as error:
         raise InputError(f"detector.backbone_directory: {directory} cannot be loaded ({error}). {expected}.") from error
     found = model.config
     if found.depth_multiplier != 1 or found.output_stride != 32:

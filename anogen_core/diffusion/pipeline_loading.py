@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,15 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 
 from anogen_core.errors import InputError
+from anogen_core.pretrained import UNREADABLE, load_network
 
 _WITH_WEIGHTS: Final = ("autoencoder", "text encoder", "noise predictor")
 _MODULES: Final = {"latent_diffusion": "diffusers.pipelines.latent_diffusion"}
 """Where a library of model_index.json is no module of that name."""
 _VARIANT: Final = re.compile(r"model\.(\w+)(-\d+-of-\d+)?\.(safetensors|bin)")
-_SHOWN: Final = 3
 
 
 def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
@@ -38,16 +36,7 @@ def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
         with _quiet_libraries():
             loaded = {parts[role]: _load_part(directory / parts[role], *index[parts[role]]) for role in _WITH_WEIGHTS}
             return DiffusionPipeline.from_pretrained(str(directory), local_files_only=True, **loaded)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        ImportError,
-        RuntimeError,
-        SafetensorError,
-        pickle.UnpicklingError,
-    ) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"base_model: the pipeline in {directory} does not load ({error}). Expected a complete diffusers "
             "text-to-image pipeline; copy its files there again."
@@ -55,22 +44,13 @@ def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
 
 
 def _load_part(folder: Path, library: str, name: str) -> Any:
-    """Return one network; the libraries would fill what its files lack with random numbers."""
-    found = getattr(importlib.import_module(_MODULES.get(library, library)), name)
-    network, report = found.from_pretrained(
-        str(folder),
-        local_files_only=True,
+    return load_network(
+        getattr(importlib.import_module(_MODULES.get(library, library)), name),
+        folder,
         variant=_variant(folder),
         use_safetensors=any(folder.glob("*.safetensors")),
         torch_dtype=torch.float32,
-        low_cpu_mem_usage=False,
-        output_loading_info=True,
     )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        raise ValueError(f"{folder.name}: its weights lack {len(missing)} of {name}'s tensors: {shown}")
-    return network
 
 
 def _variant(folder: Path) -> str | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
 from transformers import ResNetConfig, ResNetModel
 
 from anogen_core.detectors import DestsegSettings, DetectorSettings
@@ -145,6 +146,19 @@ def test_a_directory_without_a_resnet_18_is_named(tmp_path: Path) -> None:
     ).save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"depths \[1, 1\]"):
         _built(settings)
+
+
+def test_a_teacher_that_lacks_values_is_refused(tmp_path: Path) -> None:
+    """Transformers would fill in random numbers, and the teacher would know nothing."""
+    ResNetModel(
+        ResNetConfig(embedding_size=64, hidden_sizes=[64, 128, 256, 512], depths=[2] * 4, layer_type="basic")
+    ).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "stages.1" not in name}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(InputError, match=r"teacher_directory: .*lack \d+ of ResNetModel's tensors: encoder.stages.1"):
+        _built(TINY.model_copy(update={"teacher_directory": str(tmp_path)}))
 
 
 def test_random_teacher_is_the_same_for_every_seed() -> None:

@@ -95,7 +95,7 @@ def test_masked_loss_is_the_paper_formula_per_active_value(seed: int) -> None:
 
 
 def test_loss_and_gradient_equal_the_formula_on_a_new_token(tiny_model: DiffusionModel, tiny_directory: Path) -> None:
-    """As classical textual inversion has it, in double precision: a token, each value's loss, the gradient of its row."""
+    """As classical textual inversion has it, in double precision: a token, every value's loss, its row's slope."""
     from diffusers import StableDiffusionPipeline
 
     generator, size = torch_generator(8), (3, 4, 16, 16)

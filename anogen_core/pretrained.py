@@ -1,0 +1,38 @@
+"""Networks from the files of diffusers and transformers, whole or not at all."""
+
+import pickle
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError
+
+UNREADABLE: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    SafetensorError,
+    pickle.UnpicklingError,
+)
+"""What loading raises where files are missing, damaged or of another network."""
+
+_SHOWN: Final = 3
+
+
+def load_network(kind: Any, directory: Path, **options: Any) -> Any:
+    """Return a network of a class of diffusers or transformers, by its `from_pretrained`, from a directory alone.
+
+    Raises:
+        ValueError: the files lack values of the network; the libraries fill in random numbers and log it.
+        Exception: others of `UNREADABLE`, as the library has it.
+    """
+    network, report = kind.from_pretrained(
+        str(directory), local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True, **options
+    )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise ValueError(f"{directory.name}: its weights lack {len(missing)} of {kind.__name__}'s tensors: {shown}")
+    return network
