@@ -132,9 +132,9 @@ def require_cells(
         bound = (math.floor(100 * found) + 1) / 100
         raise MaskPlacementError(
             f"the mask is less than {bound} latent cells thick at the zoom of its square, "
-            f"too thin to be painted (expected {_THINNEST} at least); set `generation.crop.canvas: "
-            f"{_round_up(resolution * _THINNEST / found)}`, or start from support defects (`generation.start: support` "
-            "with `generation.keep_detail`, transplanted masks and `generation.sampler.strength` below 1)"
+            f"too thin to be painted (expected {_THINNEST} at least); start from support defects (`generation.start: "
+            "support` with `generation.keep_detail`, transplanted masks and `generation.sampler.strength` below 1), or "
+            f"raise `generation.crop.canvas` to {_round_up(resolution * _THINNEST / found)} or more"
         )
 
 
