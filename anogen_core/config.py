@@ -149,12 +149,21 @@ class RunConfig(Settings):
 
     @property
     def plan(self) -> PlanSettings:
-        """Return the part of the settings that decides a plan."""
+        """Return the part of the settings that decides a plan.
+
+        Raises:
+            InputError: the base model's files are not there; its weights are not read.
+        """
+        trained = self.base_model.canvas()
+        canvas = self.generation.crop.canvas or trained.side
         return PlanSettings(
             images_per_defect=self.generation.images_per_defect,
             mask_sampler=self.mask_sampler,
             foreground=self.foreground,
             crop=self.generation.crop,
+            canvas=canvas,
+            cells=canvas // trained.factor,
+            shown=self.start == "support" and self.generation.keep_detail,
             contrast=self.generation.contrast,
             instances=self.generation.instances,
         )

@@ -7,20 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import PositiveInt
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
+from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, require_cells
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks import MaskSamplerSettings
 from anogen_core.masks.foreground import Background, ForegroundSettings, learn_background
 from anogen_core.masks.regions import find_region
-from anogen_core.masks.sampler import MaskSampler, render
+from anogen_core.masks.sampler import MaskSampler, render, union_of
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
 from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample, Shard
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 7
+PLANNING_VERSION = 8
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8
@@ -45,7 +46,13 @@ class PlanSettings(Settings):
     foreground: ForegroundSettings
     """Where masks may lie."""
     crop: CropSettings
-    """The square around a mask must fit the frame."""
+    """The square around a mask must fit the frame and give the mask enough latent cells."""
+    canvas: PositiveInt
+    """Side in pixels of the canvas that a square is zoomed to."""
+    cells: PositiveInt
+    """Latent cells along one side of the canvas."""
+    shown: bool
+    """Whether transplanted defects are shown at full resolution before the model paints: then none is too thin."""
     contrast: ContrastSettings = ContrastSettings()
     """How strongly defects stand out."""
     instances: tuple[int, int] = (1, 1)
@@ -197,9 +204,7 @@ class DefectPlanner:
         while len(placements) < wanted:
             try:
                 placement = self.sampler.sample(free, rng)
-                box = bounding_box(render(placement, free.shape))
-                # Any canvas will do here: whether a square fits depends on the frame alone.
-                choose_crop(box, free.shape, 1, 1, self.settings.crop)
+                box = self._box(placement, free.shape)
             except MaskPlacementError as error:
                 if not placements:
                     raise
@@ -211,6 +216,17 @@ class DefectPlanner:
             free = free.copy()
             free[_slices(box, _GAP)] = False
         return placements, None
+
+    def _box(self, placement: Placement, frame: tuple[int, int]) -> Box:
+        """Return the bounding box of a defect that can be generated.
+
+        Raises:
+            MaskPlacementError: no square holds it, or it covers too little of the latent grid.
+        """
+        mask, plan = render(placement, frame), self.settings
+        box, grid = bounding_box(mask), (plan.cells, plan.canvas, plan.crop)
+        require_cells(mask, choose_crop(box, frame, *grid), *grid, thin=plan.shown and placement.warp is not None)
+        return box
 
     def _rng(self, purpose: str, request_id: str, number: int = 0) -> np.random.Generator:
         further = (number,) if number else ()
@@ -263,16 +279,6 @@ def split_into_shards(requests: Sequence[GenerationRequest], shard_size: int) ->
     """Return consecutive runs of at most `shard_size` requests; together they hold every request once."""
     starts = range(0, len(requests), shard_size)
     return [Shard(index=i, requests=tuple(requests[s : s + shard_size])) for i, s in enumerate(starts)]
-
-
-def union_of(placements: Sequence[Placement], frame: tuple[int, int]) -> Mask:
-    """Return the (H, W) mask of all defects of one image."""
-    return np.any([np.zeros(frame, bool), *(render(placement, frame) for placement in placements)], axis=0)
-
-
-def request_mask(request: GenerationRequest, frame: tuple[int, int]) -> Mask:
-    """Return the (H, W) mask of all defects of a request; empty when it is blocked."""
-    return union_of([instance.placement for instance in request.instances], frame)
 
 
 def _slices(box: Box, gap: int = 0) -> tuple[slice, slice]:

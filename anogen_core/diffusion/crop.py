@@ -3,6 +3,7 @@
 This is what lets a small model serve any frame size and gives a small defect enough latent cells.
 """
 
+import math
 from typing import Annotated
 
 import cv2
@@ -20,12 +21,19 @@ class CropSettings(Settings):
     """How large a square is cut out around a mask."""
 
     context: Annotated[float, Field(ge=1, le=8)] = 1.6
-    """Side of the square in units of the mask's longer side: how much of the surroundings the model sees at least."""
+    """Side of the square in units of the mask's longer side: how much of the surroundings the model sees at least,
+    where `min_cells` leaves room for it."""
     canvas: Annotated[int, Field(ge=32, multiple_of=32)] | None = None
     """Side in pixels of the canvas that a square is zoomed to; default: the size the base model was trained for. A
     larger one keeps more detail of large defects and costs time with its area."""
     min_cells: Annotated[int, Field(ge=1, le=64)] = 5
-    """Latent cells that the mask's longer side spans at least; small masks are zoomed in until it does."""
+    """Latent cells that the mask's longer side spans at least; small masks are zoomed in until it does. Requests are
+    blocked when the canvas has fewer cells along a side."""
+
+
+_CANVAS_STEP = 32
+_THINNEST = 0.05
+"""Latent cells that a mask has to be thick for a model to paint something that can be seen (docs/your-photos.md)."""
 
 
 def bounding_box(mask: Mask) -> Box:
@@ -66,8 +74,8 @@ def middle_of(box: Box, frame: tuple[int, int]) -> Box:
 def choose_crop(box: Box, frame: tuple[int, int], cells: int, resolution: int, settings: CropSettings) -> Box:
     """Return the square to generate for a mask with bounding box `box`.
 
-    The square is cut at native scale when it can be: it grows with the mask (`context`) and shrinks for a mask that
-    would otherwise span fewer than `min_cells` latent cells.
+    The square is cut at native scale when it can be: it grows with the mask (`context`), but never so far that the
+    mask spans fewer than `min_cells` latent cells.
 
     Args:
         box: Bounding box of the mask, in pixels of the frame.
@@ -86,11 +94,58 @@ def choose_crop(box: Box, frame: tuple[int, int], cells: int, resolution: int, s
             f"The mask spans {longest} px but the largest square in a frame of {width}x{height} px has {limit} px. "
             "Lower `mask_sampler` sizes or split the mask."
         )
-    wanted = max(settings.context * longest, min(resolution, longest * cells / settings.min_cells))
+    wanted = min(max(settings.context * longest, resolution), longest * cells / settings.min_cells)
     side = max(longest, min(limit, round(wanted)))
     x = _start(box.x + box.width / 2, side, width)
     y = _start(box.y + box.height / 2, side, height)
     return Box(x=x, y=y, width=side, height=side)
+
+
+def require_cells(
+    mask: Mask, crop: Box, cells: int, resolution: int, settings: CropSettings, *, thin: bool = False
+) -> None:
+    """Refuse a mask that covers too little of the latent grid for a model to paint something into it.
+
+    Args:
+        mask: (H, W), True where the defect goes.
+        crop: The square that is generated for it.
+        cells: Latent cells along one side of the model's canvas.
+        resolution: Side of the model's canvas in pixels.
+        settings: How many cells it spans at least.
+        thin: Whether it may be as thin as it likes: what it will show is there before the model paints.
+
+    Raises:
+        MaskPlacementError: it spans fewer cells than `min_cells`, or is too thin.
+    """
+    factor = resolution // cells
+    if cells < settings.min_cells:
+        raise MaskPlacementError(
+            f"the canvas of {resolution} px has {cells} latent cells a side, expected {settings.min_cells} under the "
+            "mask; lower `generation.crop.min_cells` or set "
+            f"`generation.crop.canvas: {_round_up(settings.min_cells * factor)}`"
+        )
+    if thin:
+        return
+    found = thickness(cut(mask, crop)) * cells / crop.width
+    if found < _THINNEST:
+        # Rounded, so that reports count alike requests together.
+        bound = (math.floor(100 * found) + 1) / 100
+        raise MaskPlacementError(
+            f"the mask is less than {bound} latent cells thick at the zoom of its square, "
+            f"too thin to be painted (expected {_THINNEST} at least); start from support defects (`generation.start: "
+            "support` with `generation.keep_detail`, transplanted masks and `generation.sampler.strength` below 1), or "
+            f"raise `generation.crop.canvas` to {_round_up(resolution * _THINNEST / found)} or more"
+        )
+
+
+def thickness(mask: np.ndarray) -> float:
+    """Return the diameter of the largest disc inside a mask (H, W), in pixels."""
+    return 2 * float(cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5).max())
+
+
+def _round_up(side: float) -> int:
+    """Return the smallest canvas of at least `side` pixels."""
+    return _CANVAS_STEP * math.ceil(side / _CANVAS_STEP)
 
 
 def _start(centre: float, side: int, length: int) -> int:

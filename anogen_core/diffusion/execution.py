@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.diffusion.pipeline_files import Canvas
 from anogen_core.records import BaseModelInfo
 from anogen_core.settings import Settings
 
@@ -40,6 +41,10 @@ class ModelSettings(Settings):
     @abstractmethod
     def describe(self) -> BaseModelInfo:
         """Return the identity of the weights without loading them."""
+
+    @abstractmethod
+    def canvas(self) -> Canvas:
+        """Return the canvas of the model without loading its weights."""
 
     @property
     def identity(self) -> str:

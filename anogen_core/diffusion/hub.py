@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from anogen_core.diffusion.execution import ModelSettings
-from anogen_core.diffusion.pipeline_files import describe_directory
+from anogen_core.diffusion.pipeline_files import Canvas, describe_directory, read_canvas
 from anogen_core.diffusion.stable_diffusion import StableDiffusionModel
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
@@ -41,6 +41,14 @@ class HubModelSettings(ModelSettings):
         """
         directory = self._directory()
         return describe_directory(directory, licence=self.licence, name=self._name, field=_FIELD, remedy=self._remedy)
+
+    def canvas(self) -> Canvas:
+        """Return the canvas of the model without loading its weights.
+
+        Raises:
+            InputError: the model, or a part of it, is not in the cache.
+        """
+        return read_canvas(self._directory(), field=_FIELD, remedy=self._remedy)
 
     @property
     def _name(self) -> str:

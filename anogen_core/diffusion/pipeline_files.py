@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from anogen_core.digests import digest_files
 from anogen_core.errors import InputError
@@ -22,8 +22,18 @@ _PARTS: Final = {
 }
 _LIBRARIES: Final = {"diffusers", "transformers", "stable_diffusion", "latent_diffusion"}
 _CONFIG: Final = "config.json"
+_TINY_LEVELS: Final = "encoder_block_out_channels"
 _PREDICTED: Final = {"epsilon", "v_prediction", "sample"}
 _COPY: Final = "Copy a pipeline there (`save_pretrained`), or use `base_model: {kind: bundled}`."
+
+
+class Canvas(NamedTuple):
+    """The square image that a model was trained for."""
+
+    side: int
+    """In pixels."""
+    factor: int
+    """Pixels that one latent cell spans along each axis."""
 
 
 def find_parts(directory: Path, *, field: str = "base_model.directory", remedy: str = _COPY) -> dict[str, str]:
@@ -84,6 +94,30 @@ def describe_directory(
     found = (Path(parent, name) for parent, _, names in os.walk(directory, followlinks=True) for name in names)
     files = (path for path in found if path.suffix in _FINGERPRINTED and path.is_file())
     return BaseModelInfo(name=name or directory.name, fingerprint=digest_files(directory, files)[:16], licence=licence)
+
+
+def read_canvas(directory: Path, *, field: str = "base_model.directory", remedy: str = _COPY) -> Canvas:
+    """Return the canvas of a pipeline directory, from its configuration files.
+
+    Raises:
+        InputError: the directory does not hold a complete diffusers pipeline, or does not say how large its images are.
+    """
+    parts = find_parts(directory, field=field, remedy=remedy)
+    autoencoder, unet = (
+        json.loads((directory / parts[role] / _CONFIG).read_text(encoding="utf-8"))
+        for role in ("autoencoder", "noise predictor")
+    )
+    try:
+        # AutoencoderTiny names those of its two halves apart.
+        levels = autoencoder["block_out_channels" if "block_out_channels" in autoencoder else _TINY_LEVELS]
+        factor = 2 ** (len(levels) - 1)
+        return Canvas(int(unet["sample_size"]) * factor, factor)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{field}: {directory} does not say how large its images are. Expected `block_out_channels`, a list, in "
+            f"{parts['autoencoder']}/{_CONFIG} and `sample_size`, a number, in {parts['noise predictor']}/{_CONFIG}. "
+            f"{remedy}"
+        ) from error
 
 
 def _missing(directory: Path, parts: dict[str, str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from torch import nn
 from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
 from anogen_core.diffusion.execution import ModelSettings, NoisePredictor, Turns, compilation
 from anogen_core.diffusion.model import DiffusionModel
-from anogen_core.diffusion.pipeline_files import describe_directory, find_parts
+from anogen_core.diffusion.pipeline_files import Canvas, describe_directory, find_parts, read_canvas
 from anogen_core.diffusion.pipeline_loading import load_pipeline
 from anogen_core.errors import InputError
 from anogen_core.records import BaseModelInfo
@@ -35,6 +35,10 @@ class StableDiffusionSettings(ModelSettings):
         """Return the identity of the weights without loading them."""
         return describe_directory(Path(self.directory), licence=self.licence)
 
+    def canvas(self) -> Canvas:
+        """Return the canvas of the model without loading its weights."""
+        return read_canvas(Path(self.directory))
+
 
 class BundledModelSettings(ModelSettings):
     """The small base model that ships with AnoGen: works offline, on a CPU."""
@@ -49,6 +53,10 @@ class BundledModelSettings(ModelSettings):
         """Return the identity of the weights without loading them."""
         return describe_directory(BUNDLED, licence="Apache-2.0", name="anogen-bundled")
 
+    def canvas(self) -> Canvas:
+        """Return the canvas of the model without loading its weights."""
+        return read_canvas(BUNDLED)
+
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -61,6 +69,7 @@ class StableDiffusionModel(DiffusionModel):
         self, directory: Path, how: ModelSettings, *, licence: str, device: torch.device, name: str | None = None
     ) -> None:
         self._info = describe_directory(directory, licence=licence, name=name)
+        self._canvas = read_canvas(directory)
         self._device = device
         parts = find_parts(directory)
         pipeline = load_pipeline(directory, parts)
@@ -96,12 +105,12 @@ class StableDiffusionModel(DiffusionModel):
     @property
     def resolution(self) -> int:
         """Return the side of the square image the model was trained for, in pixels."""
-        return int(self._unet.config.sample_size) * self.factor
+        return self._canvas.side
 
     @property
     def factor(self) -> int:
         """Return how many pixels one latent cell spans along each axis."""
-        return int(2 ** (len(self._vae.config.block_out_channels) - 1))
+        return self._canvas.factor
 
     @property
     def width(self) -> int:

@@ -51,6 +51,11 @@ def render(placement: Placement, frame: tuple[int, int]) -> Mask:
     return canvas.astype(bool)
 
 
+def union_of(placements: Sequence[Placement], frame: tuple[int, int]) -> Mask:
+    """Return the (H, W) mask of all defects of one image."""
+    return np.any([np.zeros(frame, bool), *(render(placement, frame) for placement in placements)], axis=0)
+
+
 class Region(NamedTuple):
     """One defect in a support mask."""
 

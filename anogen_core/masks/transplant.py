@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt, StrictBool
 
 from anogen_core.arrays import Mask
+from anogen_core.diffusion.crop import thickness
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.outline import encode_outline
 from anogen_core.masks.sampler import MaskSampler, Region, regions, render
@@ -116,7 +117,7 @@ class TransplantSampler(MaskSampler):
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         scale = scale * max(1.0, settings.min_size / max(np.array(shape.shape) * scale))
         turned, matrix = _transform(shape, scale, float(rng.uniform(-1, 1)) * settings.rotation)
-        most = _LARGEST_BEND * _thickness(turned)
+        most = _LARGEST_BEND * thickness(turned)
         bent = _bend(turned, min(settings.bend * max(shape.shape) * float(scale.max()), most), rng)
         found = _widen(bent if bent.any() else turned, settings.margin)
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
@@ -155,11 +156,6 @@ def _transform(shape: Mask, scale: np.ndarray, degrees: float) -> tuple[np.ndarr
     soft = cv2.warpAffine(shape.astype(np.float32), affine, (reach, reach))
     # Half a pixel of a thin line is still the line.
     return (soft > 0.35).astype(np.uint8), np.vstack([affine, [0, 0, 1]])
-
-
-def _thickness(shape: np.ndarray) -> float:
-    """Return the diameter of the largest disc inside an outline with space around it, in pixels."""
-    return 2 * float(cv2.distanceTransform(shape, cv2.DIST_L2, 5).max())
 
 
 def _bend(shape: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:

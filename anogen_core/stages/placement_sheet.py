@@ -10,7 +10,7 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.masks.foreground import Background
 from anogen_core.masks.regions import find_region
-from anogen_core.planning import request_mask
+from anogen_core.masks.sampler import union_of
 from anogen_core.records import GenerationRequest, Sample
 from anogen_core.report.figures import BOX_COLOUR, encode_png, outline
 from anogen_core.stages.catalogue import Category, read_catalogue
@@ -51,7 +51,8 @@ def _planned(request: GenerationRequest, config: RunConfig, category: Category, 
     photo = _photo(request.normal, config, category)
     foreground = find_region(photo, config.foreground, request.category, request.defect, background)
     shaded = np.where(foreground[..., None], photo, photo // 3)
-    return outline(shaded, request_mask(request, category.frame), side=_SIDE, colour=BOX_COLOUR)
+    mask = union_of([instance.placement for instance in request.instances], category.frame)
+    return outline(shaded, mask, side=_SIDE, colour=BOX_COLOUR)
 
 
 def _row(title: str, tiles: list[Image]) -> Image:

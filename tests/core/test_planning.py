@@ -1,11 +1,12 @@
 """The plan: complete, fixed by the seed, independent of what it does not depend on."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anogen_core.diffusion.crop import CropSettings
-from anogen_core.masks import BoxSamplerSettings
+from anogen_core.masks import BoxSamplerSettings, TransplantSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings, plan_requests, split_into_shards
 from anogen_core.records import GenerationRequest, Sample
@@ -21,6 +22,9 @@ SETTINGS = PlanSettings(
     mask_sampler=BoxSamplerSettings(attempts=50),
     foreground=ForegroundSettings(),
     crop=CropSettings(),
+    canvas=64,
+    cells=16,
+    shown=False,
 )
 
 
@@ -80,6 +84,43 @@ def test_request_without_a_place_is_blocked_with_its_reason() -> None:
 
     assert len(requests) == 12
     assert all(not r.instances and r.blocked is not None and "largest square" in r.blocked for r in requests)
+
+
+def test_masks_that_cannot_span_their_cells_are_blocked_with_what_to_do() -> None:
+    """`min_cells` above the canvas's cells blocks every request; as many as it has block none."""
+
+    def blocked(min_cells: int) -> list[str | None]:
+        return [r.blocked for r in _plan(SETTINGS.model_copy(update={"crop": CropSettings(min_cells=min_cells)}))]
+
+    assert blocked(16) == [None] * 24
+    assert all("has 16 latent cells a side, expected 32" in (reason or "") for reason in blocked(32))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "shown", "made"), [("transplant", True, 3), ("transplant", False, 0), ("box", True, 0)]
+)
+def test_masks_too_thin_to_be_painted_are_blocked_unless_the_defect_is_shown(
+    sampler: str, made: int, *, shown: bool
+) -> None:
+    """A hair on a large photo is made from a transplanted support defect alone; boxes start from noise."""
+    hair = np.zeros((1600, 1600), bool)
+    hair[800:802, 100:1500] = True
+    boxes = BoxSamplerSettings(min_size=3)
+    settings = SETTINGS.model_copy(
+        update={
+            "images_per_defect": 3,
+            "mask_sampler": boxes if sampler == "box" else TransplantSamplerSettings(margin=0, rotation=0),
+            "shown": shown,
+        }
+    )
+
+    def large(sample: Sample) -> np.ndarray:
+        return np.tile(_texture(sample), (25, 25, 1))
+
+    requests = plan_requests(NORMALS, {"hair": [(large(NORMALS[0]), hair)]}, settings, load=large, seed=0)
+
+    assert [len(r.instances) for r in requests] == [1] * made + [0] * (3 - made)
+    assert all("too thin to be painted" in r.blocked for r in requests if r.blocked is not None)
 
 
 @given(st.integers(1, 30))

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from anogen_core.diffusion import HubModelSettings, StableDiffusionSettings
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
+from anogen_core.diffusion.stable_diffusion import BUNDLED
 from anogen_core.errors import InputError
 from anogen_core.seeding import torch_generator
 
@@ -319,6 +320,40 @@ def test_two_text_encoders_are_refused(tiny_directory: Path, tmp_path: Path) -> 
         StableDiffusionSettings(directory=str(tmp_path / "xl")).describe()
 
 
+@pytest.mark.parametrize("family", ["bundled", "sd", "inpainting", "kl", "vq"])
+def test_the_canvas_is_known_without_the_weights(
+    family: str,
+    tiny_directory: Path,
+    tiny_inpainting_directory: Path,
+    tiny_ldm: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """Of each family it is what the autoencoder makes of an image, and no weight is read for it."""
+    directories = {
+        "bundled": lambda: BUNDLED,
+        "sd": lambda: tiny_directory,
+        "inpainting": lambda: tiny_inpainting_directory,
+    }
+    find = directories.get(family, lambda: tiny_ldm(vector_quantized=family == "vq"))
+    shutil.copytree(source := find(), tmp_path / "hollow")
+    for file in (tmp_path / "hollow").rglob("*.safetensors"):
+        file.write_bytes(b"")
+
+    side, factor = StableDiffusionSettings(directory=str(tmp_path / "hollow")).canvas()
+
+    model = StableDiffusionSettings(directory=str(source)).build(CPU)
+    assert (side, factor) == (model.resolution, model.factor)
+    assert model.encode(torch.zeros(1, 3, side, side)).shape[2:] == (side // factor, side // factor)
+
+
+def test_a_pipeline_that_does_not_say_its_size_is_refused(tiny_directory: Path, tmp_path: Path) -> None:
+    """The plan needs it; the message names both files."""
+    _change(tiny_directory, tmp_path / "other", "unet/config.json", {"sample_size": None})
+
+    with pytest.raises(InputError, match=r"does not say how large its images are.*`sample_size`, a number, in unet"):
+        StableDiffusionSettings(directory=str(tmp_path / "other")).canvas()
+
+
 @pytest.fixture
 def cache(tiny_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Hugging Face cache that holds one revision of `acme/tiny`, on a machine without a network."""
@@ -338,6 +373,7 @@ def test_a_cached_hub_model_is_the_same_model(cache: Path, tiny_directory: Path,
     model = settings.build(CPU)
 
     assert model.info == settings.describe()
+    assert settings.canvas() == (model.resolution, model.factor)
     assert model.info.fingerprint == StableDiffusionSettings(directory=str(tiny_directory)).describe().fingerprint
     assert (model.info.name, model.info.licence) == ("acme/tiny@01234567", "CC0-1.0")
     assert torch.equal(model.condition(["a defect"]), tiny_model.condition(["a defect"]))

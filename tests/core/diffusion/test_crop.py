@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, paste, to_latent_mask
+from anogen_core.diffusion.crop import (
+    CropSettings,
+    bounding_box,
+    choose_crop,
+    paste,
+    require_cells,
+    to_latent_mask,
+)
 from anogen_core.errors import MaskPlacementError
 from anogen_core.records import Box
 
@@ -33,16 +40,53 @@ def test_crop_is_a_square_in_the_frame_that_holds_the_mask(case: tuple[Box, tupl
     assert box.y + box.height <= crop.y + crop.height <= height
 
 
-@given(boxes_in_frames())
-def test_small_masks_are_zoomed_until_they_span_enough_cells(case: tuple[Box, tuple[int, int]]) -> None:
-    """The longer side of a mask spans `min_cells` latent cells (rounding a pixel aside) whenever context allows."""
+@given(boxes_in_frames(), st.floats(1, 8), st.integers(1, 16))
+def test_masks_are_zoomed_until_they_span_enough_cells(
+    case: tuple[Box, tuple[int, int]], context: float, min_cells: int
+) -> None:
+    """The longer side of a mask spans `min_cells` latent cells (rounding a pixel aside), whatever the context."""
     box, frame = case
-    settings = CropSettings(context=1.0, min_cells=4)
+    settings = CropSettings(context=context, min_cells=min_cells)
 
     crop = choose_crop(box, frame, 16, 64, settings)
 
     longest = max(box.width, box.height)
-    assert longest * 16 / crop.width >= 4 * (1 - 1 / crop.width)
+    assert longest * 16 / crop.width >= min_cells * (1 - 1 / crop.width)
+
+
+def test_more_cells_than_a_canvas_has_are_refused() -> None:
+    """No zoom gives a mask 17 of 16 cells; the message names a canvas that has them."""
+    mask = np.zeros((200, 200), bool)
+    mask[50:90, 50:90] = True
+    crop = Box(x=50, y=50, width=40, height=40)
+
+    require_cells(mask, crop, 16, 64, CropSettings(min_cells=16))
+    with pytest.raises(
+        MaskPlacementError, match=r"has 16 latent cells a side, expected 17 .*`generation.crop.canvas: 96`"
+    ):
+        require_cells(mask, crop, 16, 64, CropSettings(min_cells=17))
+    require_cells(mask, crop, 24, 96, CropSettings(min_cells=17))
+
+
+@pytest.mark.parametrize("length", [700, 1000])
+def test_a_mask_too_thin_for_its_square_is_refused_with_a_canvas_that_suffices(length: int) -> None:
+    """At the zoom of a long hair a model has nothing to paint; what is thicker, shown or zoomed in is taken."""
+    hair, bar = np.zeros((1024, 1024), bool), np.zeros((1024, 1024), bool)
+    hair[500:502, 10 : 10 + length] = True
+    bar[500:506, 10 : 10 + length] = True
+
+    def require(mask: np.ndarray, canvas: int, *, thin: bool = False) -> None:
+        grid = canvas // 4, canvas, CropSettings()
+        require_cells(mask, choose_crop(bounding_box(mask), mask.shape, *grid), *grid, thin=thin)
+
+    require(bar, 64)
+    require(hair, 64, thin=True)
+    with pytest.raises(
+        MaskPlacementError, match=r"less than 0\.04 latent cells thick .* too thin to be painted"
+    ) as refused:
+        require(hair, 64)
+    assert str(refused.value).endswith("or raise `generation.crop.canvas` to 128 or more")
+    require(hair, 128)
 
 
 def test_mask_longer_than_the_frame_is_blocked_before_compute() -> None:
