@@ -13,6 +13,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from anogen_core.arrays import Conditioning, Image, Latents, Mask
 from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
+from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
 from anogen_core.errors import InputError
@@ -112,8 +113,8 @@ def generate(
                 filled = [jobs[i] for i in batch] + [jobs[batch[-1]]] * (size - len(batch))
                 try:
                     squares = _generate_batch(filled, model, settings, hands)
-                except torch.OutOfMemoryError:
-                    if size == 1:
+                except (RuntimeError, MemoryError) as error:
+                    if size == 1 or not is_short_of_memory(error):
                         raise
                     size //= 2
                     log.warning("Memory is short: %d images go through the model together from here on.", size)

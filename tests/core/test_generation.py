@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from anogen_core.diffusion import BundledModelSettings
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
+from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
 from anogen_core.errors import InputError
@@ -87,8 +89,20 @@ def test_batch_size_changes_rounding_at_most(model: DiffusionModel) -> None:
         assert np.abs(one.astype(int) - two).max() <= 1
 
 
+def _no_device_memory() -> None:
+    raise torch.OutOfMemoryError
+
+
+def _no_main_memory() -> None:
+    torch.empty(2**57, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("exhaust", [_no_device_memory, _no_main_memory])
 def test_short_memory_halves_the_batch(
-    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    exhaust: Callable[[], None],
+    model: DiffusionModel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Every job is still made, each once, as in batches of that size; one image that does not fit is an error."""
     jobs = [_job(model, seed) for seed in range(5)]
@@ -97,7 +111,7 @@ def test_short_memory_halves_the_batch(
 
     def with_little_memory(latents: torch.Tensor, *rest: Any, static: bool) -> torch.Tensor:
         if len(latents) > limit:
-            raise torch.OutOfMemoryError
+            exhaust()
         return predict(latents, *rest, static=static)
 
     monkeypatch.setattr(model, "predict", with_little_memory)
@@ -109,8 +123,9 @@ def test_short_memory_halves_the_batch(
     assert "Memory is short: 2 images go through the model together" in caplog.text
 
     limit = 0
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(RuntimeError) as raised:
         generate(jobs, model, eight)
+    assert is_short_of_memory(raised.value)
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="this processor has no vectors")
