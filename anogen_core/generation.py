@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, PositiveInt, field_validator
 
-from anogen_core.arrays import Conditioning, Image, Latents, Mask
+from anogen_core.arrays import Conditioning, Image, ImageBatch, LatentMask, Latents, Mask
 from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
+from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
 from anogen_core.errors import InputError
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 GENERATION_VERSION = 9
 """Raised by hand when a change here changes the pixels or the mask of a request."""
+_NOTHING: Final = b""
+"""Stands for the empty prompt among the vectors of concepts."""
 _HANDS: Final = 4
 """Threads that cut and paste: a GPU makes an image at 256 pixels in less time than pasting it takes."""
 
@@ -88,6 +91,19 @@ class Job:
         return self.normal if self.start is None else self.start
 
 
+@dataclass(frozen=True)
+class _View:
+    """A job as the model is shown it, on the CPU."""
+
+    job: Job
+    photo: ImageBatch
+    """(1, 3, side, side)."""
+    detailed: ImageBatch
+    """(1, 3, side, side): what the defect's denoising starts from, or the photo."""
+    cells: LatentMask
+    """(1, 1, h, w)."""
+
+
 def generate(
     jobs: Sequence[Job],
     model: DiffusionModel,
@@ -101,53 +117,64 @@ def generate(
     on what it shares a batch with. Where memory is too short for a batch, batches are halved from there on.
     """
     images: dict[int, Future[Image]] = {}
+    texts: dict[bytes, Conditioning] = {}
     size = settings.batch_size
-    # Images are pasted together while the model makes the next batch.
+    # While the model makes a batch, the images before it are pasted together and the squares after it are cut.
     with ThreadPoolExecutor(_HANDS) as hands:
         # Jobs that go through the model together all start from photos, or all from noise.
         for started in (True, False):
             waiting = [i for i, job in enumerate(jobs) if (job.start is not None) is started]
+            views: dict[int, Future[_View]] = {}
             while waiting:
                 batch = waiting[:size]
-                filled = [jobs[i] for i in batch] + [jobs[batch[-1]]] * (size - len(batch))
+                for i in waiting[: 2 * size]:
+                    if i not in views:
+                        views[i] = hands.submit(_view, jobs[i], model, settings)
+                filled = batch + batch[-1:] * (size - len(batch))
                 try:
-                    squares = _generate_batch(filled, model, settings, hands)
-                except torch.OutOfMemoryError:
-                    if size == 1:
+                    shown = [views[i].result() for i in filled]
+                    squares = _generate_batch(shown, model, settings, texts)
+                except (RuntimeError, MemoryError) as error:
+                    if size == 1 or not is_short_of_memory(error):
                         raise
                     size //= 2
+                    views.clear()
                     log.warning("Memory is short: %d images go through the model together from here on.", size)
                     continue
                 waiting = waiting[size:]
                 for i, square in zip(batch, squares, strict=False):
+                    del views[i]
                     images[i] = hands.submit(_compose, jobs[i], square, settings)
                     if on_job is not None:
                         on_job(jobs[i])
         return [images[i].result() for i in range(len(jobs))]
 
 
+def _view(job: Job, model: DiffusionModel, settings: GenerationSettings) -> _View:
+    side = settings.crop.canvas or model.resolution
+    photo = to_canvas(job.normal, job.crop, side)
+    detailed = photo if job.start is None else to_canvas(job.start, job.crop, side)
+    return _View(job, photo, detailed, to_latent_mask(job.mask, job.crop, side // model.factor))
+
+
 def _generate_batch(
-    jobs: Sequence[Job], model: DiffusionModel, settings: GenerationSettings, hands: Executor
+    views: Sequence[_View], model: DiffusionModel, settings: GenerationSettings, texts: dict[bytes, Conditioning]
 ) -> Float[np.ndarray, "B s s 3"]:
     """Return the generated square of each job at the size of the canvas, 0-255."""
-    side = settings.crop.canvas or model.resolution
-    canvas = torch.cat(list(hands.map(lambda job: to_canvas(job.normal, job.crop, side), jobs)))
-    background = model.encode(canvas)
+    jobs = [view.job for view in views]
+    photos, detailed = torch.cat([view.photo for view in views]), torch.cat([view.detailed for view in views])
+    background = model.encode(photos)
     started = jobs[0].start is not None
-    detailed = (
-        torch.cat(list(hands.map(lambda job: to_canvas(job.detailed, job.crop, side), jobs))) if started else canvas
-    )
     begun = model.encode(detailed) if started else background
-    cells = hands.map(lambda job: to_latent_mask(job.mask, job.crop, side // model.factor), jobs)
-    mask = torch.cat(list(cells)).to(background.device)
+    mask = torch.cat([view.cells for view in views]).to(background.device)
     latents = sample_blended(
         model,
         background,
         mask,
         noise=_noise(jobs, background),
-        conditioning=_conditioning(jobs, model),
+        conditioning=_conditioning(jobs, model, texts),
         settings=settings.sampler,
-        surroundings=model.surroundings(canvas, mask),
+        surroundings=model.surroundings(photos, mask, background),
         start=begun if started else None,
     )
     decoded = model.decode(latents)
@@ -197,12 +224,18 @@ def _noise(jobs: Sequence[Job], like: Latents) -> Latents:
     return torch.stack(drawn).to(like.device, like.dtype)
 
 
-def _conditioning(jobs: Sequence[Job], model: DiffusionModel) -> tuple[Conditioning, Conditioning]:
-    """Return the text encodings without and with each job's concept; a concept is encoded once, and alone."""
-    encoded: dict[bytes, Conditioning] = {}
+def _conditioning(
+    jobs: Sequence[Job], model: DiffusionModel, texts: dict[bytes, Conditioning]
+) -> tuple[Conditioning, Conditioning]:
+    """Return the text encodings without and with each job's concept.
+
+    Each is encoded once, and alone, and kept in `texts` by the bytes of the vectors.
+    """
+    keys = [job.vectors.cpu().numpy().tobytes() for job in jobs]
     with torch.no_grad():
-        nothing = model.condition([""]).expand(len(jobs), -1, -1)
-        for key, job in zip(keys := [job.vectors.cpu().numpy().tobytes() for job in jobs], jobs, strict=True):
-            if key not in encoded:
-                encoded[key] = model.condition(["{}"], job.vectors[None])
-    return nothing, torch.cat([encoded[key] for key in keys])
+        if _NOTHING not in texts:
+            texts[_NOTHING] = model.condition([""])
+        for key, job in zip(keys, jobs, strict=True):
+            if key not in texts:
+                texts[key] = model.condition(["{}"], job.vectors[None])
+    return texts[_NOTHING].expand(len(jobs), -1, -1), torch.cat([texts[key] for key in keys])

@@ -1,5 +1,6 @@
 """How the networks of a base model are run: in which precision, compiled or not, all on the device or in turns."""
 
+import re
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,9 @@ from anogen_core.records import BaseModelInfo
 from anogen_core.settings import Settings
 
 _TYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_SHORTAGE: Final = re.compile(r"DefaultCPUAllocator|could not create a (memory object|primitive)$")
+"""What PyTorch and oneDNN say where main memory is too short; for that of devices PyTorch has a class of errors."""
 
 _GRADIENT_SCALE: Final = 4096.0
 """Gradients of half precision are kept above its smallest number by this factor on their way through the network."""
@@ -122,6 +126,11 @@ class Turns:
                     other.to("cpu")
             network.to(self._device)
             yield
+
+
+def is_short_of_memory(error: Exception) -> bool:
+    """Return whether a device or the host had too little memory; less at once may fit."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or _SHORTAGE.search(str(error)) is not None
 
 
 def scale_gradient(values: torch.Tensor, factor: float) -> torch.Tensor:

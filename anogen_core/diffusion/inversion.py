@@ -22,6 +22,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from anogen_core.checkpoints import CheckpointSlot
 from anogen_core.diffusion.denoising import NoisedViews, draw_views, shared_losses, validation_grid
+from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views
 from anogen_core.errors import TrainingError
@@ -123,8 +124,8 @@ def learn_embeddings(
             continue
         try:
             _advance(learning, model, at_once, on_step=on_step)
-        except torch.OutOfMemoryError:
-            if at_once == 1:
+        except (RuntimeError, MemoryError) as error:
+            if at_once == 1 or not is_short_of_memory(error):
                 raise
             at_once //= 2
             log.warning("Memory is short: `inversion.concepts_at_once` is %d from here on.", at_once)

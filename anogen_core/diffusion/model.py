@@ -17,7 +17,7 @@ class DiffusionModel(ABC):
         >>> model = BundledModelSettings().build(torch.device("cpu"))
         >>> latents = model.encode(images)
         >>> text = model.condition(["a photo of a {}"], vectors)
-        >>> around = model.surroundings(images, mask)
+        >>> around = model.surroundings(images, mask, latents)
         >>> noise = model.predict_noise(latents, timestep, text, around)
     """
 
@@ -87,13 +87,14 @@ class DiffusionModel(ABC):
         """
 
     @abstractmethod
-    def surroundings(self, images: ImageBatch, mask: LatentMask) -> Surroundings | None:
+    def surroundings(self, images: ImageBatch, mask: LatentMask, latents: Latents | None = None) -> Surroundings | None:
         """Return what a model is shown of the photo it paints on; None for one that sees noise and text alone.
 
         Args:
             images: (B, 3, H, W) in [-1, 1], without a defect: an editing model sees them whole, an inpainting model
                 what lies around the mask.
             mask: (B, 1, h, w), 1 where something is to be painted.
+            latents: What `encode` gave for the images; saves a model that is shown them whole to encode them again.
         """
 
     @abstractmethod

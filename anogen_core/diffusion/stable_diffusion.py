@@ -186,7 +186,7 @@ class StableDiffusionModel(DiffusionModel):
             finally:
                 hook.remove()
 
-    def surroundings(self, images: ImageBatch, mask: LatentMask) -> Surroundings | None:
+    def surroundings(self, images: ImageBatch, mask: LatentMask, latents: Latents | None = None) -> Surroundings | None:
         """Return the mask and the latents of the photo.
 
         The inside is blanked and the latents are scaled, as diffusers' inpainting pipelines do, unless the pipeline
@@ -196,7 +196,8 @@ class StableDiffusionModel(DiffusionModel):
         if self._unet.config.in_channels == self._vae.config.latent_channels:
             return None
         if self._edits:
-            return torch.cat([mask.to(self._device), self.encode(images) / self._vae.config.scaling_factor], dim=1)
+            whole = self.encode(images) if latents is None else latents
+            return torch.cat([mask.to(self._device), whole / self._vae.config.scaling_factor], dim=1)
         outside = nn.functional.interpolate(mask, scale_factor=self.factor) < 0.5
         return torch.cat([mask.to(self._device), self.encode(images * outside.to(images))], dim=1)
 

@@ -34,7 +34,7 @@ def paint_prompts(
         noise=torch.randn(background.shape, generator=torch_generator(seed)),
         conditioning=(model.condition([""] * len(prompts)), model.condition(list(prompts))),
         settings=SamplerSettings(num_inference_steps=20),
-        surroundings=model.surroundings(images, cells),
+        surroundings=model.surroundings(images, cells, background),
     )
     return masks * model.decode(latents) + (1 - masks) * images
 

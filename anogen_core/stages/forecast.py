@@ -147,9 +147,10 @@ def _seconds_per_forward(config: RunConfig) -> float:
     model, settings = base_model(config), config.generation
     text = model.condition([""]).expand(settings.batch_size, -1, -1)
     side = settings.crop.canvas or model.resolution
-    latents = model.encode(torch.zeros(settings.batch_size, 3, side, side))
+    blank = torch.zeros(settings.batch_size, 3, side, side)
+    latents = model.encode(blank)
     timestep = torch.zeros(settings.batch_size, dtype=torch.long, device=model.device)
-    around = model.surroundings(torch.zeros(settings.batch_size, 3, side, side), torch.ones_like(latents[:, :1]))
+    around = model.surroundings(blank, torch.ones_like(latents[:, :1]), latents)
     with torch.no_grad():
         model.predict_noise(latents, timestep, text, around)
         seconds: list[float] = []

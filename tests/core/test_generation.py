@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import cv2
@@ -12,7 +16,8 @@ import pytest
 import torch
 
 from anogen_core.diffusion import BundledModelSettings
-from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
+from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, to_canvas
+from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
 from anogen_core.errors import InputError
@@ -121,8 +126,58 @@ def test_batch_size_changes_rounding_at_most(model: DiffusionModel) -> None:
         assert np.abs(one.astype(int) - two).max() <= 1
 
 
+def test_concepts_and_photos_are_encoded_once(model: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text encoder is run for the empty prompt and each concept, the image encoder once for a batch of photos."""
+    calls = Counter[str]()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: calls.update([name]) or function(*given)
+
+    for name in ("condition", "encode"):
+        monkeypatch.setattr(model, name, counted(name, getattr(model, name)))
+    jobs = [_job(model, seed) for seed in range(6)]
+    other = model.word_vector("hole")[None]
+    generate([*jobs[:5], replace(jobs[5], vectors=other)], model, SETTINGS)
+
+    assert calls == {"condition": 3, "encode": 3}
+
+
+def test_squares_of_the_next_batch_are_cut_while_one_is_made(
+    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model does not wait for photos but at the beginning."""
+    cuts, predict, seen = Semaphore(0), model.predict, list[bool]()
+
+    def cut(*given: Any) -> torch.Tensor:
+        cuts.release()
+        return to_canvas(*given)
+
+    def watched(*given: Any, static: bool) -> torch.Tensor:
+        if not seen:
+            seen.extend(cuts.acquire(timeout=5) for _ in range(4))
+        return predict(*given, static=static)
+
+    monkeypatch.setattr("anogen_core.generation.to_canvas", cut)
+    monkeypatch.setattr(model, "predict", watched)
+    generate([_job(model, seed) for seed in range(5)], model, SETTINGS)
+
+    assert seen == [True] * 4
+
+
+def _no_device_memory() -> None:
+    raise torch.OutOfMemoryError
+
+
+def _no_main_memory() -> None:
+    torch.empty(2**57, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("exhaust", [_no_device_memory, _no_main_memory])
 def test_short_memory_halves_the_batch(
-    model: DiffusionModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    exhaust: Callable[[], None],
+    model: DiffusionModel,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Every job is still made, each once, as in batches of that size; one image that does not fit is an error."""
     jobs = [_job(model, seed) for seed in range(5)]
@@ -131,7 +186,7 @@ def test_short_memory_halves_the_batch(
 
     def with_little_memory(latents: torch.Tensor, *rest: Any, static: bool) -> torch.Tensor:
         if len(latents) > limit:
-            raise torch.OutOfMemoryError
+            exhaust()
         return predict(latents, *rest, static=static)
 
     monkeypatch.setattr(model, "predict", with_little_memory)
@@ -143,8 +198,9 @@ def test_short_memory_halves_the_batch(
     assert "Memory is short: 2 images go through the model together" in caplog.text
 
     limit = 0
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(RuntimeError) as raised:
         generate(jobs, model, eight)
+    assert is_short_of_memory(raised.value)
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="this processor has no vectors")

@@ -244,3 +244,19 @@ def test_models_that_edit_photos_need_no_guidance(tiny_model: DiffusionModel) ->
 
     assert bundled.guidance == 1
     assert tiny_model.guidance == 3
+
+
+def test_known_latents_serve_models_that_see_the_whole_photo(
+    inpainting: tuple[DiffusionModel, "StableDiffusionInpaintPipeline"],
+) -> None:
+    """They are what an editing model would have made of the photo; an inpainting model must not see what they hold."""
+    for model in (BundledModelSettings().build(torch.device("cpu")), inpainting[0]):
+        mask = torch.zeros(2, 1, 32 // model.factor, 32 // model.factor)
+        mask[:, :, 2:6, 3:7] = 1
+        expected = model.surroundings(_photos(), mask)
+        assert expected is not None
+
+        found = model.surroundings(_photos(), mask, model.encode(_photos()))
+
+        assert found is not None
+        assert torch.equal(found, expected)
