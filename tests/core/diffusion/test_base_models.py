@@ -139,7 +139,8 @@ def test_latents_are_not_clipped_unless_the_pipeline_says_so(saved: str, tiny_di
     _change(tiny_directory, tmp_path / "saved", "model_index.json", {"scheduler": ["diffusers", saved]})
     (tmp_path / "saved" / "scheduler" / "scheduler_config.json").unlink()
     betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    getattr(diffusers, saved)(**betas).save_pretrained(tmp_path / "saved" / "scheduler")
+    scheduler: Any = getattr(diffusers, saved)
+    scheduler(**betas).save_pretrained(tmp_path / "saved" / "scheduler")
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(str(tmp_path / "saved"), local_files_only=True)
     pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
     pipeline.set_progress_bar_config(disable=True)
