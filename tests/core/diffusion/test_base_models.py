@@ -335,7 +335,7 @@ def test_the_canvas_is_known_without_the_weights(
         "sd": lambda: tiny_directory,
         "inpainting": lambda: tiny_inpainting_directory,
     }
-    find = directories.get(family, lambda: tiny_ldm(vector_quantized=family == "vq"))
+    find: Callable[[], Path] = directories.get(family, lambda: tiny_ldm(vector_quantized=family == "vq"))
     shutil.copytree(source := find(), tmp_path / "hollow")
     for file in (tmp_path / "hollow").rglob("*.safetensors"):
         file.write_bytes(b"")
