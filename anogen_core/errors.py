@@ -13,6 +13,10 @@ class MaskPlacementError(AnogenError, ValueError):
     """No mask could be placed; the message is the reason for blocking the request."""
 
 
+class ThinMaskError(MaskPlacementError):
+    """A mask is too thin to be painted; another one may do."""
+
+
 class StorageError(AnogenError, OSError):
     """The object store did not do what was asked, after all retries."""
 

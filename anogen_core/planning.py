@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, require_cells
-from anogen_core.errors import MaskPlacementError
+from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.masks import MaskSamplerSettings
 from anogen_core.masks.foreground import Background, ForegroundSettings, learn_background
 from anogen_core.masks.regions import find_region
@@ -170,34 +170,35 @@ class DefectPlanner:
         rng = self._rng("mask", request_id)
         fewest, most = self.settings.instances
         wanted = int(self._rng("instances", request_id).integers(fewest, most + 1)) if most > 1 else 1
-        crowded = None
+        problem: MaskPlacementError | None = None
         try:
             for _ in range(_REDRAWS):
-                placements, problem = self._draw(foreground, rng, wanted)
+                placements, short = self._draw(foreground, rng, wanted)
                 if len(placements) < fewest:
-                    crowded = problem
+                    problem = short
                     continue
                 mask = union_of(placements, foreground.shape)
                 if not any(_overlap(mask, union_of(other, mask.shape)) > _SAME_PLACE for other in taken):
                     return placements, None
         except MaskPlacementError as error:
             return (), str(error)
-        if crowded is not None:
-            return (), (
-                f"no room for {fewest} defects: {crowded}; lower `generation.instances` or the size of masks in "
-                "`mask_sampler`"
-            )
+        if isinstance(problem, ThinMaskError):
+            return (), str(problem)
+        if problem is not None:
+            return (), f"no room for {fewest} defects: {problem}; lower `generation.instances` or `mask_sampler` sizes"
         return (), (
             f"near-duplicate: {_REDRAWS} drawn places were all taken by the {len(taken)} earlier images of this defect "
             f"on the same photo (overlap above {_SAME_PLACE:.0%}); give more normal photos, lower "
             "`generation.images_per_defect`, or widen `mask_sampler`"
         )
 
-    def _draw(self, free: Mask, rng: np.random.Generator, wanted: int) -> tuple[list[Placement], str | None]:
+    def _draw(
+        self, free: Mask, rng: np.random.Generator, wanted: int
+    ) -> tuple[list[Placement], MaskPlacementError | None]:
         """Return places of up to `wanted` defects whose boxes keep a gap, and why there are fewer than that.
 
         Raises:
-            MaskPlacementError: there is no place for the first one.
+            MaskPlacementError: there is no place for the first one, wherever it is looked for.
         """
         placements: list[Placement] = []
         boxes: list[Box] = []
@@ -206,11 +207,11 @@ class DefectPlanner:
                 placement = self.sampler.sample(free, rng)
                 box = self._box(placement, free.shape)
             except MaskPlacementError as error:
-                if not placements:
+                if not placements and not isinstance(error, ThinMaskError):
                     raise
-                return placements, str(error)
+                return placements, error
             if any(_near(box, other) for other in boxes):
-                return placements, "the boxes of two defects touch"
+                return placements, MaskPlacementError("the boxes of two defects touch")
             placements.append(placement)
             boxes.append(box)
             free = free.copy()

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from anogen_core.arrays import Image, ImageBatch, LatentMask, Mask
-from anogen_core.errors import MaskPlacementError
+from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.records import Box
 from anogen_core.settings import Settings
 
@@ -115,7 +115,8 @@ def require_cells(
         thin: Whether it may be as thin as it likes: what it will show is there before the model paints.
 
     Raises:
-        MaskPlacementError: it spans fewer cells than `min_cells`, or is too thin.
+        MaskPlacementError: it spans fewer cells than `min_cells`.
+        ThinMaskError: it is too thin.
     """
     factor = resolution // cells
     if cells < settings.min_cells:
@@ -130,7 +131,7 @@ def require_cells(
     if found < _THINNEST:
         # Rounded, so that reports count alike requests together.
         bound = (math.floor(100 * found) + 1) / 100
-        raise MaskPlacementError(
+        raise ThinMaskError(
             f"the mask is less than {bound} latent cells thick at the zoom of its square, "
             f"too thin to be painted (expected {_THINNEST} at least); start from support defects (`generation.start: "
             "support` with `generation.keep_detail`, transplanted masks and `generation.sampler.strength` below 1), or "

@@ -14,6 +14,8 @@ from anogen_core.errors import InputError
 from anogen_core.pretrained import UNREADABLE, load_network
 
 _WITH_WEIGHTS: Final = ("autoencoder", "text encoder", "noise predictor")
+_UNUSED: Final = ("safety_checker", "feature_extractor", "image_encoder")
+"""Parts that pipelines may have and that paint nothing."""
 _MODULES: Final = {"latent_diffusion": "diffusers.pipelines.latent_diffusion"}
 """Where a library of model_index.json is no module of that name."""
 _VARIANT: Final = re.compile(r"model\.(\w+)(-\d+-of-\d+)?\.(safetensors|bin)")
@@ -35,7 +37,8 @@ def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
     try:
         with _quiet_libraries():
             loaded = {parts[role]: _load_part(directory / parts[role], *index[parts[role]]) for role in _WITH_WEIGHTS}
-            return DiffusionPipeline.from_pretrained(str(directory), local_files_only=True, **loaded)
+            unused = {name: None for name in _UNUSED if name in index}
+            return DiffusionPipeline.from_pretrained(str(directory), local_files_only=True, **loaded, **unused)
     except UNREADABLE as error:
         raise InputError(
             f"base_model: the pipeline in {directory} does not load ({error}). Expected a complete diffusers "
@@ -44,20 +47,22 @@ def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
 
 
 def _load_part(folder: Path, library: str, name: str) -> Any:
+    variant, use_safetensors = _choose_files(folder)
     return load_network(
         getattr(importlib.import_module(_MODULES.get(library, library)), name),
         folder,
-        variant=_variant(folder),
-        use_safetensors=any(folder.glob("*.safetensors")),
+        variant=variant,
+        use_safetensors=use_safetensors,
         torch_dtype=torch.float32,
     )
 
 
-def _variant(folder: Path) -> str | None:
-    """Return the variant of the weights, such as fp16, where a folder holds no others."""
+def _choose_files(folder: Path) -> tuple[str | None, bool]:
+    """Return the variant (fp16) of a folder without other weights, and whether safetensors hold what is loaded."""
     files = [path.name for path in folder.iterdir() if path.suffix in {".safetensors", ".bin"}]
-    variants = [match[1] for name in files if (match := _VARIANT.search(name))]
-    return min(variants) if len(variants) == len(files) else None
+    variants = {name: match[1] for name in files if (match := _VARIANT.search(name))}
+    variant = min(variants.values()) if len(variants) == len(files) else None
+    return variant, any(name.endswith(".safetensors") for name in files if variants.get(name) == variant)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class Forecast(Record):
             height, width = category.frame
             lines.append(
                 f"{category.category}: {category.normals} normal photos at {width}x{height} px, "
-                f"{category.evaluated} test photos ({category.excluded} left out: support)"
+                f"{category.evaluated} test photos ({category.excluded} left out: supports, their copies and groups)"
             )
             for defect in category.defects:
                 lines.append(

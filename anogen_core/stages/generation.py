@@ -68,7 +68,7 @@ def background_of(config: RunConfig, category: Category) -> Background | None:
 
 
 def plan_category(config: RunConfig, category: Category) -> list[GenerationRequest]:
-    """Return every request of a category; needs no model."""
+    """Return every request of a category; of the base model only its configuration files are read."""
     return plan_requests(
         category.normals,
         {s.defect: load_support(s, config) for s in category.supports},

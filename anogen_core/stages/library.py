@@ -123,7 +123,7 @@ def import_embedding(
         store_embedding(artifacts, key, vectors, about, preview=picture)
     else:
         stored = EmbeddingMetadata.model_validate(found.metadata)
-        stated = stored.state_licences(about.licence, about.base_model.licence)
+        stated = stored.state_licences(licence, wanted.licence)
         if stated != stored:
             artifacts.annotate(key, stated.model_dump(mode="json"))
     return find_embedding(config.output, key)

@@ -23,7 +23,6 @@ from anogen_core.stages.detection import load_detector
 from anogen_core.stages.result import CategoryResult, read_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
-from anogen_core.storage.verdicts import review_fingerprint
 
 CALIBRATION_VERSION = 2
 """Raised by hand when a change here changes thresholds."""
@@ -195,15 +194,12 @@ def _calibrate(
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     evaluation = next((e for e in made.evaluations if e.arm == checkpoint.arm and e.predictions), None)
     real = evaluation.predictions if evaluation is not None else None
-    verdicts = dataset.verdicts()
-    reviewed = review_fingerprint(verdicts)
-    key = artifact_key(
-        "calibration", CALIBRATION_VERSION, checkpoint.digest, made.dataset.digest, reviewed, real, false_alarms
-    )
+    rejected = {row for row, verdict in dataset.verdicts().items() if verdict.decision is Decision.REJECT}
+    decided = [checkpoint.digest, made.dataset.digest, real, false_alarms, *([sorted(rejected)] if rejected else [])]
+    key = artifact_key("calibration", CALIBRATION_VERSION, *decided)
     stored = artifacts.get(key)
     if stored is not None:
         return Calibration.model_validate(stored.metadata["calibration"])
-    rejected = {row for row, verdict in verdicts.items() if verdict.decision is Decision.REJECT}
     rows = [row for row in dataset.made() if row.row not in rejected]
     if not rows:
         raise InputError(
@@ -217,7 +213,7 @@ def _calibrate(
     except InputError as error:
         raise InputError(
             f"{error} The threshold of `{checkpoint.arm}` is not known yet: run `anogen predict` once where the run's "
-            "photos are; it is stored with the results, which then do without them."
+            "photos are, with the same options; it is stored with the results."
         ) from error
     wanted = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
     frame, white = (dataset.spec.height, dataset.spec.width), config.frame.white_level

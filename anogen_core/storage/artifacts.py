@@ -1,7 +1,7 @@
 """Results that are named by what they were made from: embeddings, detectors, evaluations.
 
 <key>/<content>/<file>      immutable; the folder's name is a digest of the files in it
-<key>/artifact.json         written last: which folder counts, sha256 of each file, metadata
+<key>/artifact.json         written last: which folder counts, sha256 of each file, metadata (which may be noted anew)
 scratch/<key>               the state of unfinished work, replaced again and again
 """
 

@@ -98,5 +98,6 @@ def output_of(source: str) -> str:
     output = source.rstrip("/")
     if output.endswith(".zarr"):
         # <output>/datasets/<name>.zarr
-        return output.rsplit("/", 2)[0] if "/" in output else ".."
+        parts = output.rsplit("/", 2)
+        return parts[0] if len(parts) == 3 else ("..", ".")[len(parts) - 1]
     return output

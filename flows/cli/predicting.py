@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,7 @@ def predict(
     inspector = load_inspector(output_of(output), category=category, arm=arm, false_alarms=false_alarms)
     sys.stderr.write(f"{_explain(inspector.calibration)}\n")
     paths, failed, answers = _photos(images), 0, []
+    names = _file_names(paths)
     for path in paths:
         try:
             said, photo, anomaly_map = inspector.inspect(path)
@@ -47,7 +50,7 @@ def predict(
             picture = heat_overlay(photo, level, peak=said.threshold, side=max(photo.shape[:2]))
             with explained(heat):
                 heat.mkdir(parents=True, exist_ok=True)
-                file = heat / _file_name(path, paths)
+                file = heat / names[path]
                 file.write_bytes(encode_png(picture))
             answers[-1]["heat_map"] = str(file)
     if as_json:
@@ -86,14 +89,17 @@ def _photos(given: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _file_name(path: Path, among: Sequence[Path]) -> str:
-    """Return the name of a heat map: the photo's, with its directory and place in the list where names repeat."""
-    same = [p for p in among if p.stem == path.stem]
-    if len(same) == 1:
-        return f"{path.stem}.png"
-    alike = [p for p in same if p.parent.name == path.parent.name]
-    place = "" if len(alike) == 1 else f"-{alike.index(path)}"
-    return f"{path.parent.name}-{path.stem}{place}.png"
+def _file_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return the name of each photo's heat map: the photo's, with its directory and a number where names repeat."""
+    stems = Counter(path.stem for path in paths)
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in dict.fromkeys(paths):
+        plain = path.stem if stems[path.stem] == 1 else f"{path.resolve().parent.name}-{path.stem}"
+        name = next(n for i in count() if (n := f"{plain}-{i}.png" if i else f"{plain}.png") not in taken)
+        taken.add(name)
+        names[path] = name
+    return names
 
 
 def _explain(calibration: "Calibration") -> str:

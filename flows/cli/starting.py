@@ -66,6 +66,7 @@ def require_places(config: RunConfig) -> None:
     from anogen_core.storage import open_store  # noqa: PLC0415
 
     config.base_model.describe()
+    config.base_model.canvas()
     # A listing tells a missing bucket from an empty one; a question for one object does not.
     next(iter(open_store(config.output).list("run.json")), None)
     for name in config.embeddings:

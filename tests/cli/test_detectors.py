@@ -24,6 +24,8 @@ from anogen_core.stages.result import read_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.verdicts import VerdictWriter
+from flows.cli.arguments import output_of
+from flows.cli.predicting import _file_names
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -53,6 +55,38 @@ def test_asked_false_alarms_are_kept_and_used(normal: list[int], share: float) -
     assert (good >= threshold).mean() <= share + 1e-9
     lower = good[good < threshold]
     assert not len(lower) or (good >= lower.max()).mean() > share
+
+
+def test_every_photo_has_a_heat_map_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a photo is called as another is with its directory, or lies in the directory where one is."""
+    monkeypatch.chdir(tmp_path)
+    given = ("in/good/000.png", "in/crack/000.png", "in/crack-000.png", "000.png", "in/crack/000.bmp")
+    paths = [Path(photo) for photo in given]
+
+    names = _file_names(paths)
+
+    assert list(names) == paths
+    assert len(set(names.values())) == 5
+    assert names[paths[0]] == "good-000.png"
+    assert names[paths[3]] == f"{tmp_path.name}-000.png"
+    assert _file_names([Path("a/1.png"), Path("b/2.png")]) == {Path("a/1.png"): "1.png", Path("b/2.png"): "2.png"}
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("runs/out", "runs/out"),
+        ("s3://bucket/out/", "s3://bucket/out"),
+        ("out/datasets/x.zarr", "out"),
+        ("s3://bucket/out/datasets/x.zarr/", "s3://bucket/out"),
+        ("datasets/x.zarr", "."),
+        ("x.zarr", ".."),
+        ("/x/datasets/y.zarr", "/x"),
+    ],
+)
+def test_a_dataset_names_its_output(source: str, output: str) -> None:
+    """From wherever it is named."""
+    assert output_of(source) == output
 
 
 @pytest.fixture(scope="module")

@@ -211,6 +211,9 @@ def test_an_export_used_elsewhere_makes_the_same_images(
     config = empty.model_copy(update={"embeddings": {"bolt/cut": entry.key}})
 
     assert again == entry
+    library.import_embedding(empty, tmp_path / "cut", name=None, token=None, licence="CC0-1.0")
+    corrected = library.import_embedding(empty, tmp_path / "cut", name=None, token=None, licence=None)
+    assert corrected.about == entry.about.model_copy(update={"licence": "CC0-1.0"})
     assert entry.about.imported
     support = read_category(config, "bolt").supports[0]
     assert embedding.is_learned(support, config)

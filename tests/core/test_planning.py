@@ -123,6 +123,32 @@ def test_masks_too_thin_to_be_painted_are_blocked_unless_the_defect_is_shown(
     assert all("too thin to be painted" in r.blocked for r in requests if r.blocked is not None)
 
 
+def test_a_thin_outline_is_drawn_again_where_others_will_do() -> None:
+    """One support defect is a hair and one is not: every request takes the other, with one defect and with two."""
+    hair, spot = np.zeros((2, 1600, 1600), bool)
+    hair[800:802, 100:1500] = True
+    spot[700:900, 700:900] = True
+
+    def large(sample: Sample) -> np.ndarray:
+        return np.tile(_texture(sample), (25, 25, 1))
+
+    supports = {"mark": [(large(NORMALS[0]), hair), (large(NORMALS[1]), spot)]}
+    for number in (1, 2):
+        settings = SETTINGS.model_copy(
+            update={
+                "images_per_defect": 4,
+                "instances": (number, number),
+                "mask_sampler": TransplantSamplerSettings(margin=0, rotation=0),
+                "shown": False,
+            }
+        )
+
+        requests = plan_requests(NORMALS, supports, settings, load=large, seed=0)
+
+        assert [r.blocked for r in requests] == [None] * 4
+        assert {i.placement.source for r in requests for i in r.instances} == {1}
+
+
 @given(st.integers(1, 30))
 def test_shards_hold_every_request_once_and_in_order(size: int) -> None:
     """Whatever the shard size, the shards are a partition of the plan."""

@@ -155,8 +155,12 @@ def test_a_teacher_that_lacks_values_is_refused(tmp_path: Path) -> None:
     ).save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     kept = {name: value for name, value in weights.items() if "stages.1" not in name}
-    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
+    counted = {name: value for name, value in weights.items() if "num_batches_tracked" not in name}
+    save_file(counted, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    assert len(counted) < len(weights)
+    _built(TINY.model_copy(update={"teacher_directory": str(tmp_path)}))
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"teacher_directory: .*lack \d+ of ResNetModel's tensors: encoder.stages.1"):
         _built(TINY.model_copy(update={"teacher_directory": str(tmp_path)}))
 

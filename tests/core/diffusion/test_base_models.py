@@ -219,6 +219,36 @@ def test_weights_of_a_variant_alone_are_loaded(
     assert torch.equal(ours, _sampled(tiny_model, noise, ["defect"]))
 
 
+def test_a_variant_beside_weights_in_bin_files_is_left_alone(pickled: Path, tiny_directory: Path) -> None:
+    """What is loaded is the file without a variant, also where it is the only one of its kind."""
+    for part in ("unet", "vae", "text_encoder"):
+        for weights in (tiny_directory / part).glob("*.safetensors"):
+            other = {name: value + 1 for name, value in load_file(weights).items()}
+            save_file(other, pickled / part / f"{weights.stem}.fp16.safetensors", metadata={"format": "pt"})
+    noise = torch.randn((1, 4, 16, 16), generator=torch_generator(3))
+    expected = _sampled(StableDiffusionSettings(directory=str(tiny_directory)).build(CPU), noise, ["defect"])
+
+    assert torch.equal(
+        _sampled(StableDiffusionSettings(directory=str(pickled)).build(CPU), noise, ["defect"]), expected
+    )
+
+
+def test_a_safety_checker_is_not_loaded(tiny_directory: Path, tmp_path: Path) -> None:
+    """As Stable Diffusion 1 names one: it paints nothing, and its folder need not even be there."""
+    named = {
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+        "requires_safety_checker": True,
+    }
+    _change(tiny_directory, tmp_path / "checked", "model_index.json", named)
+    noise = torch.randn((1, 4, 16, 16), generator=torch_generator(3))
+    expected = _sampled(StableDiffusionSettings(directory=str(tiny_directory)).build(CPU), noise, ["defect"])
+
+    ours = _sampled(StableDiffusionSettings(directory=str(tmp_path / "checked")).build(CPU), noise, ["defect"])
+
+    assert torch.equal(ours, expected)
+
+
 def test_folders_that_are_links_are_fingerprinted(tiny_directory: Path, tmp_path: Path) -> None:
     """Other weights behind a link have another fingerprint; the same ones that of the pipeline itself."""
     shutil.copytree(tiny_directory / "unet", tmp_path / "unet")
