@@ -49,7 +49,9 @@ def _add(row: Row, labels: BoxLabels, *, place: str, known: dict[str, list[Path]
     matches = known.get(name.removeprefix("./").removeprefix("images/"), [])
     if len(matches) != 1:
         what = f"names {name!r}; {'no photo' if not matches else 'more than one photo'} has this name."
-        labels.problems.append(error(place, what, fix="Name the photo by its path inside the directory of the photos."))
+        labels.problems.append(
+            error(place, what, fix="Name the photo by its path inside the directory of the photos, or remove the row.")
+        )
         return
     box = _box(row)
     if box is None or not _plain_name(row.values["defect"]):

@@ -135,7 +135,9 @@ def _unused(path: Path, image: Image.Image) -> list[Problem]:
         what = "asks to be rotated by its EXIF orientation, which is ignored for photo and mask alike."
         warnings.append(warning(path, what, fix="Save it upright if the pixels as stored do not fit its mask."))
     if image.has_transparency_data:
-        warnings.append(warning(path, "has an alpha channel, which is dropped.", fix="Nothing, if it is opaque."))
+        warnings.append(
+            warning(path, "has an alpha channel, which is dropped.", fix="If it is opaque, nothing needs to be done.")
+        )
     if getattr(image, "n_frames", 1) > 1:
         warnings.append(warning(path, "holds several images; only the first is read.", fix="Save them one by one."))
     return warnings

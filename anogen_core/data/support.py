@@ -67,8 +67,12 @@ def support_problems(samples: Sequence[Sample], settings: SupportSettings) -> li
         problems += faults
         found = len(_labelled(candidates[key]))
         if not named and not faults and found < settings.shots:
-            what = f"has {found} of {len(candidates[key])} photos with a usable mask; {settings.shots} are needed."
-            problems.append(error("/".join(key), what, fix="Add masks or lower `support.shots`."))
+            what = f"has {found} of {len(candidates[key])} photos with mask or boxes; {settings.shots} are needed."
+            fix = (
+                "Add photos with masks or boxes, lower `support.shots`, name those there are "
+                f"(`support.images: {{{key[1]}: [FILE, ...]}}`), or name the defects to learn in `support.defects`."
+            )
+            problems.append(error("/".join(key), what, fix=fix))
     return problems
 
 

@@ -80,11 +80,12 @@ class TransplantSampler(MaskSampler):
     def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
         """Return an outline inside the frame with at least `min_overlap` of it on the foreground."""
         height, width = foreground.shape
-        best = 0.0
+        best = None
         for _ in range(self._settings.attempts):
             shape, centre, photo, warp = self._draw(rng)
             rows, columns = shape.shape
-            if rows > height or columns > width:
+            if max(rows, columns) > min(height, width):
+                # No square of the frame would hold it.
                 continue
             y = _start(rows, height, centre[0], self._settings.reach, rng)
             x = _start(columns, width, centre[1], self._settings.reach, rng)
@@ -99,7 +100,12 @@ class TransplantSampler(MaskSampler):
             share = float(foreground[render(placement, (height, width))].mean())
             if share >= self._settings.min_overlap:
                 return placement
-            best = max(best, share)
+            best = max(best or 0.0, share)
+        if best is None:
+            raise MaskPlacementError(
+                f"every outline of {self._settings.attempts} was longer than the shorter side of a frame "
+                f"of {width}x{height} px, so no square holds it; lower `mask_sampler.jitter`, or take wider photos"
+            )
         raise MaskPlacementError(
             f"no outline lay on the foreground with overlap >= {self._settings.min_overlap:.2f} in "
             f"{self._settings.attempts} attempts (best {best:.2f}, foreground {foreground.mean():.0%} of "

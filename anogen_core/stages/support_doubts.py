@@ -7,9 +7,10 @@ import numpy as np
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.problems import Problem, warning
+from anogen_core.errors import InputError
 from anogen_core.quality.contrast import support_contrast
-from anogen_core.records import SupportSet
-from anogen_core.stages.catalogue import read_catalogue
+from anogen_core.records import GOOD, SupportSet
+from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.embedding import defect_name, load_support
 
 _NOTHING = 0.03
@@ -18,10 +19,14 @@ _ODD = 0.1
 """Share of the usual contrast below which the label is more likely to be wrong than the defect to be faint."""
 _SEEN = 2.0
 """Side in pixels of the smallest square that a detector can tell from noise."""
+_MORE = (
+    "Add photos of defects, or take fewer for support (`support.shots`); without, `evaluation.enabled: false` saves "
+    "the time of training detectors."
+)
 
 
 def support_doubts(config: RunConfig) -> list[Problem]:
-    """Return a warning for each label that shows nothing and each defect too small for the detector.
+    """Return a warning for each label that shows nothing, and for what no detector can find or be tested on.
 
     Raises:
         InputError: the photos have errors; `anogen_core.data.audit` lists them.
@@ -33,7 +38,35 @@ def support_doubts(config: RunConfig) -> list[Problem]:
             doubts += _invisible(support, labelled)
             if config.evaluation.enabled:
                 doubts += _too_small(support, labelled, config.detector.image_size)
+        if config.evaluation.enabled:
+            doubts += _untested(category)
     return doubts
+
+
+def require_tested(config: RunConfig) -> None:
+    """Stop where no category has good and defective photos left to test on.
+
+    Raises:
+        InputError: nothing could be compared, or the photos have errors.
+    """
+    tested = [{sample.defect == GOOD for sample in category.evaluated[0]} for category in read_catalogue(config)]
+    if all(len(kinds) < 2 for kinds in tested):
+        raise InputError(
+            f"{config.reader.root}: there are no good or no defective photos left to test on, so nothing can be "
+            f"compared: support photos, their copies and photos of the same parts are left out. {_MORE}"
+        )
+
+
+def _untested(category: Category) -> Iterator[Problem]:
+    tested = {sample.defect for sample in category.evaluated[0]}
+    missing = [support.defect for support in category.supports if support.defect not in tested]
+    if missing:
+        what = f"photo of {', '.join(missing)}" if tested - {GOOD} else "defective photo"
+        yield warning(
+            category.name,
+            f"has no {what} left to test on: all are support photos, copies of them, or show the same parts.",
+            fix=_MORE,
+        )
 
 
 def _invisible(support: SupportSet, labelled: Sequence[tuple[Image, Mask]]) -> Iterator[Problem]:

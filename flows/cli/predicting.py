@@ -105,9 +105,15 @@ def _file_names(paths: Sequence[Path]) -> dict[Path, str]:
 def _explain(calibration: "Calibration") -> str:
     counts = f"{calibration.num_generated} generated images and {calibration.num_normal} normal photos"
     text = f"threshold {calibration.threshold:.4f}, calibrated on {counts}"
-    if calibration.real_misses is None or calibration.real_false_alarms is None:
-        return f"{text}; its error on real photos was not measured"
     good, bad = calibration.num_real
+    if calibration.real_misses is None and calibration.real_false_alarms is None:
+        return f"{text}; its error on real photos was not measured"
+    if calibration.real_misses is None:
+        alarms = f"alarmed at {calibration.real_false_alarms:.0%} of {good} good ones"
+        return f"{text}; on held-out real photos it {alarms}, and no defective one was held out"
+    if calibration.real_false_alarms is None:
+        missed = f"missed {calibration.real_misses:.0%} of {bad} defective ones"
+        return f"{text}; on held-out real photos it {missed}, and no good one was held out"
     return (
         f"{text}; on held-out real photos it missed {calibration.real_misses:.0%} of {bad} defective ones "
         f"and alarmed at {calibration.real_false_alarms:.0%} of {good} good ones"

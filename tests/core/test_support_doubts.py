@@ -1,13 +1,16 @@
 """Doubtful support photos are told before a run."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
-from anogen_core.config import RunConfig
+from anogen_core.config import EvaluationSettings, RunConfig
 from anogen_core.stages.support_doubts import support_doubts
 
 
@@ -61,3 +64,32 @@ def test_defects_that_shrink_to_nothing_are_told(
 
     assert len(found) == doubts
     assert all("`detector.image_size` 32" in doubt.what for doubt in found)
+
+
+def test_defects_without_a_test_photo_are_told(
+    small_run: dict[str, object], photos: Path, tmp_path: Path, anogen: Callable[..., Any]
+) -> None:
+    """With three photos of the only defect nothing can be compared: said before a run, and `evaluate` begins none."""
+    shutil.copytree(photos / "bolt", tmp_path / "bolt")
+    for folder in ("test", "ground_truth"):
+        for other in (tmp_path / "bolt" / folder).iterdir():
+            if other.name not in {"good", "cut"}:
+                shutil.rmtree(other)
+        for number, file in enumerate(sorted((tmp_path / "bolt" / folder / "cut").iterdir())):
+            if number > 2:
+                file.unlink()
+    config = _config(small_run, tmp_path)
+
+    (doubt,) = support_doubts(config)
+
+    assert doubt.file == "bolt"
+    assert "no defective photo left to test on" in doubt.what
+    assert "`evaluation.enabled: false`" in doubt.fix
+    assert support_doubts(config.model_copy(update={"evaluation": EvaluationSettings(enabled=False)})) == []
+    run_file = tmp_path / "run.yaml"
+    settings = config.model_dump(mode="json") | {"output": str(tmp_path / "out")}
+    run_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    said = anogen("evaluate", run_file)
+    assert said.returncode == 2
+    assert "nothing can be compared" in said.stderr
+    assert not (tmp_path / "out" / "datasets").exists()

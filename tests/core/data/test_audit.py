@@ -155,7 +155,7 @@ def test_missing_masks_and_too_few_of_them_are_errors(mvtec_root: Path) -> None:
         "bottle/crack",
     ]
     assert "no usable mask" in problems[0].what
-    assert "2 of 4 photos with a usable mask; 3 are needed" in problems[2].what
+    assert "2 of 4 photos with mask or boxes; 3 are needed" in problems[2].what
     assert "support.shots" in problems[2].fix
 
 

@@ -115,7 +115,7 @@ def test_too_few_photos_with_masks_is_an_error() -> None:
     """Photos without a mask do not count, and cannot be named either."""
     photos = _photos(count=2) + [p.model_copy(update={"mask_uri": None}) for p in _photos()[2:]]
 
-    with pytest.raises(InputError, match=r"tile/crack: has 2 of 6 photos with a usable mask; 3 are needed"):
+    with pytest.raises(InputError, match=r"tile/crack: has 2 of 6 photos with mask or boxes; 3 are needed"):
         choose_support(photos, SupportSettings(), seed=0)
     with pytest.raises(InputError, match=r"'p03.png' has no usable mask"):
         choose_support(photos, SupportSettings(images={"crack": ("p03.png",)}), seed=0)

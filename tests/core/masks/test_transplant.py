@@ -150,6 +150,22 @@ def test_an_outline_that_fits_nowhere_is_refused_with_its_reason() -> None:
         TransplantSamplerSettings(attempts=20).build([_ring()]).sample(foreground, numpy_generator(0))
 
 
+def test_an_outline_that_no_square_holds_is_drawn_again() -> None:
+    """A bar as long as a photo is high fits where it is not stretched or turned; one that never fits is told as such."""
+    bar = np.zeros((64, 96), bool)
+    bar[30:34, 10:72] = True
+    free = np.ones((64, 96), bool)
+    sampler = TransplantSamplerSettings(jitter=1.3, rotation=20, margin=0).build([bar])
+
+    drawn = [sampler.sample(free, numpy_generator(seed)).box for seed in range(40)]
+
+    assert max(max(box.width, box.height) for box in drawn) <= 64
+    wide = np.zeros((64, 96), bool)
+    wide[30:34] = True
+    with pytest.raises(MaskPlacementError, match="longer than the shorter side of a frame of 96x64 px"):
+        STILL.build([wide]).sample(free, numpy_generator(0))
+
+
 def test_empty_support_masks_are_refused() -> None:
     """Without a support mask there is nothing to transplant; the message names the sampler that needs none."""
     with pytest.raises(MaskPlacementError, match="kind: box"):
