@@ -151,7 +151,7 @@ def test_an_outline_that_fits_nowhere_is_refused_with_its_reason() -> None:
 
 
 def test_an_outline_that_no_square_holds_is_drawn_again() -> None:
-    """A bar as long as a photo is high fits where it is not stretched or turned; one that never fits is told as such."""
+    """A bar as long as a photo is high fits where it is not stretched or turned; one that never fits is told."""
     bar = np.zeros((64, 96), bool)
     bar[30:34, 10:72] = True
     free = np.ones((64, 96), bool)
