@@ -10,7 +10,6 @@ from anogen_core.errors import InputError
 from flows.cli import running
 
 if TYPE_CHECKING:
-    from anogen_core.config import RunConfig
     from anogen_core.evaluation import Comparison
 
 
@@ -33,8 +32,7 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
         asked = load_config(run_file, settings).evaluation.arms
         swept = [f"generated:{amount}" for amount in _parse_amounts(amounts)]
         settings.append(f"evaluation.arms=[{', '.join(dict.fromkeys([*swept, *asked]))}]")
-    _stop_if_untested(load_config(run_file, settings))
-    made = running.execute(run_file, settings)
+    made = running.execute(run_file, settings, compares=True)
     config = load_config(run_file, settings)
     result = read_result(config.output)
     for line in left_out_arms(config, result):
@@ -51,15 +49,6 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
         if category.comparison is not None:
             sys.stdout.write(table(category.comparison, source_amounts(category.dataset)) + "\n")
     sys.stdout.write(f"report: {made['report']}\n")
-
-
-def _stop_if_untested(config: "RunConfig") -> None:
-    """Raise InputError where photos are sound and there is nothing to compare; the run itself lists unsound ones."""
-    from anogen_core.stages.support_doubts import require_tested  # noqa: PLC0415
-    from flows.cli.starting import find_problems  # noqa: PLC0415
-
-    if not any(problem.severity == "error" for problem in find_problems(config)):
-        require_tested(config)
 
 
 def table(comparison: "Comparison", amounts: Mapping[str, int]) -> str:

@@ -26,8 +26,14 @@ def run(run_file: Path, overrides: Sequence[str]) -> None:
     sys.stdout.write(f"report: {made['report']}\n")
 
 
-def execute(run_file: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """Run a run file and return what it made: `datasets` and `report`."""
+def execute(run_file: Path, overrides: Sequence[str], *, compares: bool = False) -> dict[str, Any]:
+    """Run a run file and return what it made: `datasets` and `report`.
+
+    Args:
+        run_file: The run file.
+        overrides: `field=value` each.
+        compares: Whether to stop, before anything is made, where no photos are left to compare detectors on.
+    """
     from anogen_core.config import load_config  # noqa: PLC0415
 
     # Before a server is started: a wrong field is told at once.
@@ -43,7 +49,7 @@ def execute(run_file: Path, overrides: Sequence[str]) -> dict[str, Any]:
     api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:
-            return _run(config, api, display)
+            return _run(config, api, display, compares=compares)
     finally:
         if api is not None:
             api.stop()
@@ -64,13 +70,16 @@ def demo(out: Path, overrides: Sequence[str]) -> None:
     run(run_file, overrides)
 
 
-def _run(config: "RunConfig", api: LocalApi | None, display: ProgressDisplay) -> dict[str, Any]:
+def _run(config: "RunConfig", api: LocalApi | None, display: ProgressDisplay, *, compares: bool) -> dict[str, Any]:
+    from anogen_core.stages.support_doubts import require_tested  # noqa: PLC0415
     from flows.cli.starting import audit_or_stop, require_places  # noqa: PLC0415
     from tasks import progress  # noqa: PLC0415
 
     require_places(config)
     display.note(f"Checking the photos of {config.reader.root}")
     warnings = audit_or_stop(config, display.note)
+    if compares:
+        require_tested(config)
     if api is not None:
         api.wait()
         os.environ["PREFECT_API_URL"] = api.url
