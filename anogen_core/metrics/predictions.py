@@ -29,8 +29,8 @@ METRICS = (
 class Predictions:
     """Scores and maps of N photos. Stored as one compressed NumPy archive without pickles.
 
-    Maps have the detector's size and masks that of the photos, eight pixels in a byte, so that thousands of large photos
-    fit in memory. Both meet at the size of the photos, one photo at a time.
+    Maps have the detector's size and masks that of the photos, eight pixels in a byte: thousands of large photos fit in
+    memory. Both meet at the size of the photos, one photo at a time.
 
     Example:
         `Predictions.from_bytes(path.read_bytes()).metrics()["pixel_ap"]`
