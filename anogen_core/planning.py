@@ -13,23 +13,22 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, require_cells
 from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.masks import MaskSamplerSettings
-from anogen_core.masks.foreground import Background, ForegroundSettings, learn_background
+from anogen_core.masks.foreground import Background, ForegroundSettings
 from anogen_core.masks.regions import find_region
+from anogen_core.masks.rim import RimSampler
 from anogen_core.masks.sampler import MaskSampler, render, union_of
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
 from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample, Shard
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 8
+PLANNING_VERSION = 9
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8
 """Intersection over union from which two masks on one photo are nearly the same."""
 _REDRAWS = 20
 """Places drawn until one is not taken."""
-_BACKGROUND_PHOTOS = 16
-"""Normal photos that the background is learned from."""
 _FOREGROUNDS = 256
 """Normal photos whose foreground is kept for their next request, at one bit a pixel."""
 _GAP = 4
@@ -87,7 +86,10 @@ class DefectPlanner:
         background: Background | None = None,
     ) -> "DefectPlanner":
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
-        sampler = settings.mask_sampler.build([mask for _, mask in support])
+        sampler: MaskSampler = settings.mask_sampler.build([mask for _, mask in support])
+        if settings.foreground.like_support:
+            regions = [find_region(photo, settings.foreground, category, defect, background) for photo, _ in support]
+            sampler = RimSampler(sampler, [(mask, region) for (_, mask), region in zip(support, regions, strict=True)])
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
 
         @functools.lru_cache(maxsize=_FOREGROUNDS)
@@ -263,17 +265,6 @@ def plan_requests(
         )
         requests += planner.plan(ordered, first=len(requests))
     return requests
-
-
-def find_background(
-    normals: Sequence[Sample], settings: ForegroundSettings, *, load: Callable[[Sample], Image]
-) -> Background | None:
-    """Return what surrounds the product in normal photos, where the foreground is found by their statistics."""
-    if settings.method != "statistics":
-        return None
-    ordered = sorted(normals, key=lambda sample: sample.sample_id)
-    count = min(_BACKGROUND_PHOTOS, len(ordered))
-    return learn_background([load(ordered[i * len(ordered) // count]) for i in range(count)])
 
 
 def split_into_shards(requests: Sequence[GenerationRequest], shard_size: int) -> list[Shard]:

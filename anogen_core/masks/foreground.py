@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 import cv2
 import numpy as np
 from jaxtyping import Float32
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, StrictBool, model_validator
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.quality.contrast import to_lab
@@ -41,6 +41,9 @@ class ForegroundSettings(Settings):
     `{defect}` stand for their names. It is resized to the frame."""
     illegal: str | None = None
     """Mask image of a region where no defect may lie: a bore, a printed label, a clamp."""
+    like_support: StrictBool = True
+    """Defects lie at the edge of the foreground as far as those of the support photos do, and clear of it where these
+    are; false: wherever `mask_sampler.min_overlap` of the mask is on it."""
 
     @model_validator(mode="after")
     def _check_template(self) -> "ForegroundSettings":

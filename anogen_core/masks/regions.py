@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,22 @@ import numpy as np
 from anogen_core.arrays import Image, Mask
 from anogen_core.data.frame import read_mask, read_photo, resize_mask, to_frame
 from anogen_core.errors import InputError
-from anogen_core.masks.foreground import Background, ForegroundSettings, find_foreground
+from anogen_core.masks.foreground import Background, ForegroundSettings, find_foreground, learn_background
+from anogen_core.records import Sample
+
+_BACKGROUND_PHOTOS = 16
+"""Normal photos that the background is learned from."""
+
+
+def find_background(
+    normals: Sequence[Sample], settings: ForegroundSettings, *, load: Callable[[Sample], Image]
+) -> Background | None:
+    """Return what surrounds the product in normal photos, where the foreground is found by their statistics."""
+    if settings.method != "statistics":
+        return None
+    ordered = sorted(normals, key=lambda sample: sample.sample_id)
+    count = min(_BACKGROUND_PHOTOS, len(ordered))
+    return learn_background([load(ordered[i * len(ordered) // count]) for i in range(count)])
 
 
 def find_region(

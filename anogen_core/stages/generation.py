@@ -13,8 +13,8 @@ from anogen_core.diffusion.crop import bounding_box
 from anogen_core.generation import GENERATION_VERSION
 from anogen_core.masks.foreground import Background
 from anogen_core.masks.refinement import RefinedMask, refine_mask
-from anogen_core.masks.regions import region_digests
-from anogen_core.planning import PLANNING_VERSION, find_background, plan_requests, split_into_shards
+from anogen_core.masks.regions import find_background, region_digests
+from anogen_core.planning import PLANNING_VERSION, plan_requests, split_into_shards
 from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import (
     ConceptEmbedding,

@@ -1,0 +1,82 @@
+"""Masks lie at the edge of the product as the support defects do."""
+
+import cv2
+import numpy as np
+import pytest
+
+from anogen_core.arrays import Mask
+from anogen_core.errors import MaskPlacementError
+from anogen_core.masks.rim import RimSampler, rim_on_product
+from anogen_core.masks.sampler import render
+from anogen_core.masks.transplant import TransplantSamplerSettings
+from anogen_core.seeding import numpy_generator
+
+FRAME = (160, 160)
+
+
+def _disc(row: int, column: int, radius: int) -> Mask:
+    return cv2.circle(np.zeros(FRAME, np.uint8), (column, row), radius, 1, -1) > 0
+
+
+PART = _disc(80, 80, 60)
+SCRATCH = cv2.line(np.zeros(FRAME, np.uint8), (50, 70), (110, 85), 1, 3) > 0
+CHIP = _disc(80, 138, 9) & PART
+
+
+def _rims(support: Mask, *, like_support: bool, count: int = 25) -> list[float]:
+    plain = TransplantSamplerSettings(rotation=180).build([support])
+    sampler = RimSampler(plain, [(support, PART)]) if like_support else plain
+    placed = [render(sampler.sample(PART, numpy_generator(seed)), FRAME) for seed in range(count)]
+    return [rim_on_product(mask, PART) for mask in placed]
+
+
+def test_a_rim_is_the_share_of_the_ring_on_the_product() -> None:
+    """Inside, across the edge, outside, and at the frame's border, where the product goes on."""
+    assert rim_on_product(SCRATCH, PART) == 1
+    assert 0.3 < rim_on_product(_disc(80, 140, 9), PART) < 0.6
+    assert rim_on_product(_disc(10, 10, 5), PART) == 0
+    assert rim_on_product(np.ones(FRAME, bool), PART) == 1
+    assert rim_on_product(_disc(0, 80, 9), np.ones(FRAME, bool)) == 1
+
+
+def test_what_was_inside_does_not_hang_over_the_edge() -> None:
+    """Scratches of the middle of a part stay on it; without the rule the ends of some cross its edge."""
+    assert min(_rims(SCRATCH, like_support=True)) >= 0.97
+    assert min(_rims(SCRATCH, like_support=False)) < 0.95
+
+
+def test_what_was_at_the_edge_goes_to_an_edge() -> None:
+    """Chips come to lie where a part of their rim is beside the part; without the rule most lie in the middle."""
+    wanted = rim_on_product(CHIP, PART)
+    assert wanted < 0.8
+
+    near = np.abs(np.array(_rims(CHIP, like_support=True)) - wanted)
+    anywhere = np.abs(np.array(_rims(CHIP, like_support=False)) - wanted)
+
+    assert np.median(near) < 0.12
+    assert np.median(anywhere) > 0.3
+
+
+def test_a_texture_is_planned_as_without_the_rule() -> None:
+    """Where the whole frame is product the first draw is taken, with the same random numbers."""
+    everywhere = np.ones(FRAME, bool)
+    plain = TransplantSamplerSettings().build([SCRATCH])
+    sampler = RimSampler(plain, [(SCRATCH, everywhere)])
+    for seed in range(5):
+        drawn = sampler.sample(everywhere, numpy_generator(seed))
+        assert drawn == plain.sample(everywhere, numpy_generator(seed))
+
+
+def test_a_support_beside_the_product_tells_nothing() -> None:
+    """A mask whose surroundings are background decides no places: the first draw is taken."""
+    plain = TransplantSamplerSettings().build([SCRATCH])
+    sampler = RimSampler(plain, [(SCRATCH, np.zeros(FRAME, bool))])
+    for seed in range(5):
+        assert sampler.sample(PART, numpy_generator(seed)) == plain.sample(PART, numpy_generator(seed))
+
+
+def test_where_nothing_has_room_the_reason_is_told() -> None:
+    """The sampler below says why, and a request is blocked with it."""
+    sampler = RimSampler(TransplantSamplerSettings(attempts=5).build([SCRATCH]), [(SCRATCH, PART)])
+    with pytest.raises(MaskPlacementError, match="no outline lay on the foreground"):
+        sampler.sample(_disc(80, 80, 4), numpy_generator(0))
