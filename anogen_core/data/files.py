@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from anogen_core.data.problems import Problem, UnusableFileError, error, warning
+from anogen_core.data.problems import Problem, UnusableFileError, error, unreadable, warning
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Endings of the files that are read as photos and masks, in lower case."""
@@ -66,8 +66,8 @@ def decode(path: Path, *, sha256: str | None = None) -> np.ndarray[Any, Any]:
     EXIF orientation is ignored; the orientation tag of TIFF itself is obeyed, as every TIFF decoder does.
 
     Raises:
-        UnusableFileError: OpenCV cannot decode the file, its pixels are not whole numbers of 8 or 16 bits, or it is
-            not the file that has this digest.
+        UnusableFileError: the file cannot be read, OpenCV cannot decode it, its pixels are not whole numbers of 8 or
+            16 bits, or it is not the file that has this digest.
     """
     try:
         data = path.read_bytes()
@@ -75,7 +75,9 @@ def decode(path: Path, *, sha256: str | None = None) -> np.ndarray[Any, Any]:
             fix = "Put the original file back, or begin another run with the new one."
             raise UnusableFileError(error(path, "has changed since it was read first.", fix=fix))
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (cv2.error, OSError) as failure:
+    except OSError as failure:
+        raise UnusableFileError(unreadable(path, failure)) from failure
+    except cv2.error as failure:
         raise UnusableFileError(error(path, f"cannot be decoded ({_reason(failure)}).", fix=_COPY_AGAIN)) from failure
     if pixels is None:
         raise UnusableFileError(error(path, "cannot be decoded by OpenCV.", fix="Save it again as an ordinary PNG."))
@@ -117,8 +119,7 @@ def _require_bytes(path: Path) -> None:
         if regular:
             path.open("rb").close()
     except OSError as failure:
-        fix = "Check that it exists and that you may read it."
-        raise UnusableFileError(error(path, f"cannot be read ({_reason(failure)}).", fix=fix)) from failure
+        raise UnusableFileError(unreadable(path, failure)) from failure
     if not regular:
         raise UnusableFileError(error(path, "is not a regular file.", fix="Remove it."))
     if status.st_size == 0:
