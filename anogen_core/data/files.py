@@ -22,6 +22,7 @@ PIXEL_CEILING = 178_956_970
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa"})
 _ORIENTATION_TAG = 0x0112
+_QUARTER_TURNS = range(5, 9)
 _COPY_AGAIN = "Copy it again from its source or remove it."
 
 
@@ -88,6 +89,19 @@ def decode(path: Path, *, sha256: str | None = None) -> np.ndarray[Any, Any]:
     return pixels
 
 
+def shown_size(path: Path) -> tuple[int, int]:
+    """Return the (height, width) of a usable photo as viewers show it: turned if its EXIF orientation asks for that."""
+    with Image.open(path, formats=_FORMATS) as image:
+        return (image.width, image.height) if _orientation(image) in _QUARTER_TURNS else (image.height, image.width)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that is not obeyed; 1 is upright."""
+    # TIFF's own tag is obeyed. Pillow would decode a PNG in search of EXIF data behind its pixels.
+    looked_at = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+    return int(image.getexif().get(_ORIENTATION_TAG, 1)) if looked_at else 1
+
+
 def _examine(path: Path, *, max_pixels: int, warnings: list[Problem] | None = None) -> Header:
     """Return the header; with a list for `warnings`, look at all of the file and add to it."""
     _require_bytes(path)
@@ -129,12 +143,11 @@ def _require_bytes(path: Path) -> None:
 def _unused(path: Path, image: Image.Image) -> list[Problem]:
     """Return a warning for each thing in the file that is not used."""
     warnings = []
-    # Pillow would decode a PNG in search of EXIF data behind its pixels.
-    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-    orientation = exif.get(_ORIENTATION_TAG, 1)
-    if orientation != 1 and image.format != "TIFF":
-        what = "asks to be rotated by its EXIF orientation, which is ignored for photo and mask alike."
-        warnings.append(warning(path, what, fix="Save it upright if the pixels as stored do not fit its mask."))
+    orientation = _orientation(image)
+    if orientation != 1:
+        what = f"is turned or mirrored by viewers (EXIF orientation {orientation}); its pixels are used as stored."
+        fix = "If its mask or boxes were drawn on what viewers show, save it as it is shown, without the tag."
+        warnings.append(warning(path, what, fix=fix))
     if image.has_transparency_data:
         warnings.append(
             warning(path, "has an alpha channel, which is dropped.", fix="If it is opaque, nothing needs to be done.")
