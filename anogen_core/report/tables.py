@@ -214,7 +214,7 @@ def count_reasons(rows: Sequence[LedgerRow]) -> list[Reason]:
     """Return why requests were not made, alike reasons together, the most frequent first."""
     groups: dict[tuple[Outcome, str], list[LedgerRow]] = {}
     for row in rows:
-        groups.setdefault((row.outcome, _shape_of(row.reason or "no reason was recorded")), []).append(row)
+        groups.setdefault((row.outcome, kind_of(row.reason or "no reason was recorded")), []).append(row)
     return [
         Reason(
             outcome=outcome,
@@ -228,6 +228,6 @@ def count_reasons(rows: Sequence[LedgerRow]) -> list[Reason]:
     ]
 
 
-def _shape_of(reason: str) -> str:
-    """Return a reason without its quoted names and numbers."""
+def kind_of(reason: str) -> str:
+    """Return a reason without its quoted names and numbers: reasons of one kind differ in these alone."""
     return re.sub(r"\d+(\.\d+)?", "#", re.sub(r"'[^']*'", "''", reason))
