@@ -1,6 +1,12 @@
 """Where the resumable state of a training is kept; the store's `Scratch` is one such place."""
 
-from typing import Protocol
+import io
+import logging
+from typing import Any, Protocol
+
+import torch
+
+log = logging.getLogger(__name__)
 
 
 class CheckpointSlot(Protocol):
@@ -11,3 +17,21 @@ class CheckpointSlot(Protocol):
 
     def save(self, state: bytes) -> None:
         """Replace what was saved, atomically."""
+
+
+def load_state(slot: CheckpointSlot, name: str, device: torch.device) -> dict[str, Any] | None:
+    """Return the state that a slot holds, on a device; None where there is none or, with a warning, it is damaged.
+
+    Args:
+        slot: Where it was saved, as the bytes of `torch.save`.
+        name: What is trained, for the warning.
+        device: Where its tensors go.
+    """
+    saved = slot.load()
+    if saved is None:
+        return None
+    try:
+        return dict(torch.load(io.BytesIO(saved), map_location=device, weights_only=True))
+    except Exception as error:  # noqa: BLE001 - torch.load names no errors; starting over gives the same result
+        log.warning("%s: the checkpoint cannot be read (%s); the training starts from its beginning", name, error)
+        return None

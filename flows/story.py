@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import Evaluation
 from anogen_core.records import LedgerRow, Outcome
-from anogen_core.report.tables import arm_name, count_reasons
+from anogen_core.report.tables import arm_name, count_endings, count_reasons
 from anogen_core.stages import reporting
 from anogen_core.stages.result import CategoryResult
 from anogen_core.storage import Dataset, open_store
@@ -67,11 +67,10 @@ def ledger_rows(ledger: list[LedgerRow]) -> list[dict[str, Any]]:
 
 
 def _ledger_row(defect: str, rows: list[LedgerRow]) -> dict[str, Any]:
-    counts = {o.value.capitalize(): sum(row.outcome is o for row in rows) for o in Outcome}
+    counts = {name.capitalize(): count for name, count in count_endings(rows).items()}
     reasons = count_reasons([row for row in rows if row.outcome is not Outcome.MADE])
     why = "; ".join(f"{r.count} {r.outcome.value}: {r.text}{' (and alike)' if r.varies else ''}" for r in reasons)
-    replacements = sum(row.replaces is not None for row in rows)
-    return {"Defect": defect, "Planned": len(rows) - replacements, "Replacements": replacements, **counts, "Why": why}
+    return {"Defect": defect, **counts, "Why": why}
 
 
 def _missing(ledger: list[LedgerRow]) -> list[str]:

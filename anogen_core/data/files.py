@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from anogen_core.data.problems import Problem, UnusableFileError, error, warning
+from anogen_core.data.problems import Problem, UnusableFileError, error, unreadable, warning
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Endings of the files that are read as photos and masks, in lower case."""
@@ -22,6 +22,7 @@ PIXEL_CEILING = 178_956_970
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa"})
 _ORIENTATION_TAG = 0x0112
+_QUARTER_TURNS = range(5, 9)
 _COPY_AGAIN = "Copy it again from its source or remove it."
 
 
@@ -66,8 +67,8 @@ def decode(path: Path, *, sha256: str | None = None) -> np.ndarray[Any, Any]:
     EXIF orientation is ignored; the orientation tag of TIFF itself is obeyed, as every TIFF decoder does.
 
     Raises:
-        UnusableFileError: OpenCV cannot decode the file, its pixels are not whole numbers of 8 or 16 bits, or it is
-            not the file that has this digest.
+        UnusableFileError: the file cannot be read, OpenCV cannot decode it, its pixels are not whole numbers of 8 or
+            16 bits, or it is not the file that has this digest.
     """
     try:
         data = path.read_bytes()
@@ -75,7 +76,9 @@ def decode(path: Path, *, sha256: str | None = None) -> np.ndarray[Any, Any]:
             fix = "Put the original file back, or begin another run with the new one."
             raise UnusableFileError(error(path, "has changed since it was read first.", fix=fix))
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (cv2.error, OSError) as failure:
+    except OSError as failure:
+        raise UnusableFileError(unreadable(path, failure)) from failure
+    except cv2.error as failure:
         raise UnusableFileError(error(path, f"cannot be decoded ({_reason(failure)}).", fix=_COPY_AGAIN)) from failure
     if pixels is None:
         raise UnusableFileError(error(path, "cannot be decoded by OpenCV.", fix="Save it again as an ordinary PNG."))
@@ -84,6 +87,19 @@ def decode(path: Path, *, sha256: str | None = None) -> np.ndarray[Any, Any]:
             error(path, f"has {pixels.dtype} pixels; 8 or 16 bits are expected.", fix="Save it as an 8 or 16 bit PNG.")
         )
     return pixels
+
+
+def shown_size(path: Path) -> tuple[int, int]:
+    """Return the (height, width) of a usable photo as viewers show it: turned if its EXIF orientation asks for that."""
+    with Image.open(path, formats=_FORMATS) as image:
+        return (image.width, image.height) if _orientation(image) in _QUARTER_TURNS else (image.height, image.width)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that is not obeyed; 1 is upright."""
+    # TIFF's own tag is obeyed. Pillow would decode a PNG in search of EXIF data behind its pixels.
+    looked_at = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+    return int(image.getexif().get(_ORIENTATION_TAG, 1)) if looked_at else 1
 
 
 def _examine(path: Path, *, max_pixels: int, warnings: list[Problem] | None = None) -> Header:
@@ -117,8 +133,7 @@ def _require_bytes(path: Path) -> None:
         if regular:
             path.open("rb").close()
     except OSError as failure:
-        fix = "Check that it exists and that you may read it."
-        raise UnusableFileError(error(path, f"cannot be read ({_reason(failure)}).", fix=fix)) from failure
+        raise UnusableFileError(unreadable(path, failure)) from failure
     if not regular:
         raise UnusableFileError(error(path, "is not a regular file.", fix="Remove it."))
     if status.st_size == 0:
@@ -128,12 +143,11 @@ def _require_bytes(path: Path) -> None:
 def _unused(path: Path, image: Image.Image) -> list[Problem]:
     """Return a warning for each thing in the file that is not used."""
     warnings = []
-    # Pillow would decode a PNG in search of EXIF data behind its pixels.
-    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-    orientation = exif.get(_ORIENTATION_TAG, 1)
-    if orientation != 1 and image.format != "TIFF":
-        what = "asks to be rotated by its EXIF orientation, which is ignored for photo and mask alike."
-        warnings.append(warning(path, what, fix="Save it upright if the pixels as stored do not fit its mask."))
+    orientation = _orientation(image)
+    if orientation != 1:
+        what = f"is turned or mirrored by viewers (EXIF orientation {orientation}); its pixels are used as stored."
+        fix = "If its mask or boxes were drawn on what viewers show, save it as it is shown, without the tag."
+        warnings.append(warning(path, what, fix=fix))
     if image.has_transparency_data:
         warnings.append(
             warning(path, "has an alpha channel, which is dropped.", fix="If it is opaque, nothing needs to be done.")

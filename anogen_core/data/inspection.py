@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from anogen_core.data.copies import BURNT, burnt_share, pixel_digest
-from anogen_core.data.files import decode, verify
+from anogen_core.data.files import decode, shown_size, verify
 from anogen_core.data.frame import FrameSettings, read_mask
 from anogen_core.data.problems import Problem, UnusableFileError, error, warning
-from anogen_core.records import GOOD, Sample
+from anogen_core.records import GOOD, Box, Sample
 
 _TWELVE_BITS = 4095
 
@@ -56,22 +56,29 @@ def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int]
 
 
 def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: FrameSettings) -> list[Problem]:
-    if sample.mask_uri is None:
-        if sample.boxes:
-            return _inspect_boxes(sample, size)
-        fix = "Add a mask with the same name (a suffix like _mask is allowed), or remove the photo."
-        return [error(sample.image_uri, f"shows {sample.defect} and has no usable mask.", fix=fix)]
-    path = Path(sample.mask_uri)
+    path = Path(sample.mask_uri or sample.image_uri)
     try:
-        header, problems = verify(path, max_pixels=settings.max_pixels)
-        if size is not None and header.size != size:
-            what = f"is a mask of {_shown(header.size)} for a photo of {_shown(size)} (height x width)."
-            problems.append(error(path, what, fix="Save the mask in the size of its photo."))
-        return problems + _inspect_coverage(path, sample.mask_threshold)
+        if sample.mask_uri is not None:
+            return _inspect_mask(sample, path, size, settings)
+        if sample.boxes:
+            return _inspect_boxes(sample, size) if size is not None else []
     except UnusableFileError as failure:
         return [failure.problem]
     except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
         return [_unexpected(path, failure)]
+    fix = "Add a mask with the same name (a suffix like _mask is allowed), or remove the photo."
+    return [error(path, f"shows {sample.defect} and has no usable mask.", fix=fix)]
+
+
+def _inspect_mask(sample: Sample, path: Path, size: tuple[int, int] | None, settings: FrameSettings) -> list[Problem]:
+    header, problems = verify(path, max_pixels=settings.max_pixels)
+    if size is not None and header.size != size:
+        what = f"is a mask of {_shown(header.size)} for a photo of {_shown(size)} (height x width)"
+        if header.size == shown_size(Path(sample.image_uri)):
+            problems.append(_drawn_on_view(path, what))
+        else:
+            problems.append(error(path, f"{what}.", fix="Save the mask in the size of its photo."))
+    return problems + _inspect_coverage(path, sample.mask_threshold)
 
 
 def _inspect_coverage(path: Path, threshold: int | None) -> list[Problem]:
@@ -86,16 +93,28 @@ def _inspect_coverage(path: Path, threshold: int | None) -> list[Problem]:
     return []
 
 
-def _inspect_boxes(sample: Sample, size: tuple[int, int] | None) -> list[Problem]:
-    if size is None:
-        return []
-    height, width = size
-    fix = "Give x, y of the top left pixel, width and height in pixels of the photo as stored."
-    return [
-        error(sample.image_uri, f"has the box {box.as_list()}, which is outside its {_shown(size)} pixels.", fix=fix)
-        for box in sample.boxes
-        if box.x < 0 or box.y < 0 or box.x + box.width > width or box.y + box.height > height
-    ]
+def _inspect_boxes(sample: Sample, size: tuple[int, int]) -> list[Problem]:
+    path, problems = Path(sample.image_uri), []
+    for box in sample.boxes:
+        if _is_inside(box, size):
+            continue
+        what = f"has the box {box.as_list()}, which is outside its {_shown(size)} pixels"
+        if _is_inside(box, shown_size(path)):
+            problems.append(_drawn_on_view(path, what))
+        else:
+            fix = "Give x, y of the top left pixel, width and height in pixels of the photo as stored."
+            problems.append(error(path, f"{what}.", fix=fix))
+    return problems
+
+
+def _is_inside(box: Box, size: tuple[int, int]) -> bool:
+    return box.x >= 0 and box.y >= 0 and box.x + box.width <= size[1] and box.y + box.height <= size[0]
+
+
+def _drawn_on_view(path: Path, what: str) -> Problem:
+    """Return the error about a label that fits its photo as viewers show it, and not the pixels that are stored."""
+    what += ", but as viewers turn it (EXIF orientation) it fits; pixels are used as they are stored."
+    return error(path, what, fix="Save the photo as it is shown, without the tag, or turn its label.")
 
 
 def _dark(path: Path, pixels: np.ndarray[Any, Any], *, white_level: int) -> list[Problem]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from anogen_core.data.files import IMAGE_SUFFIXES
-from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.problems import Problem, error, unreadable, warning
 from anogen_core.errors import InputError
 from anogen_core.records import Box, Sample
 
@@ -71,13 +71,13 @@ def list_directory(directory: Path, *, root: Path) -> Listing:
     except (FileNotFoundError, NotADirectoryError):
         return listing
     except (OSError, RuntimeError) as failure:
-        listing.problems.append(_unreadable(directory, failure))
+        listing.problems.append(unreadable(directory, failure))
         return listing
     for entry in found:
         try:
             _sort_in(entry, listing, root=root)
         except (OSError, RuntimeError) as failure:  # a loop of links, no permission
-            listing.problems.append(_unreadable(Path(entry.path), failure))
+            listing.problems.append(unreadable(Path(entry.path), failure))
     return listing
 
 
@@ -106,11 +106,6 @@ def _leaves(path: Path, *, root: Path) -> Problem:
     return error(path, f"is a link that leaves the root {root}.", fix=fix)
 
 
-def _unreadable(path: Path, failure: Exception) -> Problem:
-    reason = getattr(failure, "strerror", None) or failure
-    return error(path, f"cannot be read ({reason}).", fix="Check that it exists and that you may read it.")
-
-
 def hash_files(paths: Iterable[Path]) -> tuple[dict[Path, str], list[Problem]]:
     """Return the sha256 of each file, and an error for each file that cannot be read."""
     ordered = list(paths)
@@ -129,7 +124,7 @@ def _hash_file(path: Path) -> str | Problem:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as failure:
-        return _unreadable(path, failure)
+        return unreadable(path, failure)
 
 
 def make_samples(

@@ -44,6 +44,12 @@ def warning(file: Path | str, what: str, *, fix: str) -> Problem:
     return Problem(severity="warning", file=printable(file), what=what, fix=fix)
 
 
+def unreadable(file: Path, failure: Exception) -> Problem:
+    """Return an error about a file or directory that the operating system does not give."""
+    reason = getattr(failure, "strerror", None) or failure
+    return error(file, f"cannot be read ({reason}).", fix="Check that it exists and that you may read it.")
+
+
 def printable(name: Path | str) -> str:
     """Return a name as text that can be printed and stored, whatever bytes the file system holds."""
     return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

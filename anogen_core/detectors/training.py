@@ -4,13 +4,13 @@ import io
 import logging
 import time
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anogen_core.checkpoints import CheckpointSlot
+from anogen_core.checkpoints import CheckpointSlot, load_state
 from anogen_core.detectors import DetectorSettings
 from anogen_core.detectors.batches import BatchSampler
 from anogen_core.detectors.trained import TrainedDetector, allocate
@@ -54,7 +54,7 @@ def train_detector(
     identity = fingerprint([settings.model_dump(mode="json"), data.digest(), seed])
     training = _Training(settings, seed=seed, device=device)
     if checkpoint is not None:
-        training.resume(checkpoint.load(), identity)
+        training.resume(load_state(checkpoint, settings.kind, device), identity)
     sampler = BatchSampler(settings, data, seed=seed, device=device)
     first, started = training.step, time.monotonic()
     while training.step < settings.steps:
@@ -81,7 +81,6 @@ class _Training:
         self.detector.initialise(torch_generator(derive_seed(seed, "weights")))
         self.detector.train()
         self.optimizer = self.detector.optimizer()
-        self.device = device
         self.curve: list[dict[str, float]] = []
 
     @property
@@ -113,16 +112,11 @@ class _Training:
         torch.save({"identity": identity, "weights": weights, "optimizer": optimizer, "curve": self.curve}, buffer)
         return buffer.getvalue()
 
-    def resume(self, data: bytes | None, identity: str) -> None:
-        """Take over a saved state; one that cannot be read or belongs to another training is left aside."""
-        if data is None:
+    def resume(self, state: dict[str, Any] | None, identity: str) -> None:
+        """Take over a saved state; one that belongs to another training is left aside."""
+        if state is None:
             return
-        try:
-            state = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
-        except Exception as error:  # noqa: BLE001 - torch.load names no errors; starting over gives the same result
-            log.warning("the checkpoint cannot be read (%s); the training starts from its beginning", error)
-            return
-        if not isinstance(state, dict) or state.get("identity") != identity:
+        if state.get("identity") != identity:
             log.warning("the checkpoint is of another training; this one starts from its beginning")
             return
         self.detector.load_state_dict(state["weights"], strict=True)

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from anogen_core.checkpoints import CheckpointSlot
+from anogen_core.checkpoints import CheckpointSlot, load_state
 from anogen_core.diffusion.denoising import NoisedViews, draw_views, shared_losses, validation_grid
 from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
@@ -156,9 +156,10 @@ class _Learner:
         self.step, self._best_step, self._best_loss = 0, 0, math.inf
         self._best = self.vectors.detach().clone()
         self._curve: list[tuple[int, float]] = []
-        saved = concept.checkpoint.load() if concept.checkpoint is not None else None
+        slot = concept.checkpoint
+        saved = None if slot is None else load_state(slot, concept.name, self.vectors.device)
         if saved is not None:
-            self._resume(torch.load(io.BytesIO(saved), weights_only=True))
+            self._resume(saved)
 
     @property
     def is_due(self) -> bool:

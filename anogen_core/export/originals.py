@@ -13,7 +13,6 @@ from anogen_core.errors import InputError
 from anogen_core.export.pixels import reorder
 from anogen_core.records import LedgerRow
 from anogen_core.storage import Dataset, DatasetSpec, StoredSample
-from anogen_core.storage.local import explained
 
 _Pixels = np.ndarray[Any, Any]
 
@@ -36,8 +35,7 @@ class Originals:
         root: Directory below which the photos are.
 
     Raises:
-        InputError: a photo is missing or has changed, or was resized for the dataset.
-        StorageError: a file cannot be read.
+        InputError: a photo is missing, has changed or cannot be read, or was resized for the dataset.
     """
 
     def __init__(self, dataset: Dataset, rows: Iterable[LedgerRow], root: Path) -> None:
@@ -49,7 +47,7 @@ class Originals:
         photos = {row.normal_sha256: row for row in rows}
         lost = []
         for sha256, row in photos.items():
-            path = next((path for path in _candidates(root, row) if _digest(path) == sha256), None)
+            path = next((path for path in _candidates(root, row) if digest_file(path) == sha256), None)
             if path is None:
                 lost.append(row)
                 continue
@@ -117,9 +115,4 @@ def _loss(root: Path, row: LedgerRow) -> str:
     found = _candidates(root, row)
     if not found:
         return f"there is no {Path(row.normal_uri).name} for {row.normal_id}."
-    return f"{found[0]} has sha256 {_digest(found[0])[:16]}..., expected {row.normal_sha256[:16]}..."
-
-
-def _digest(path: Path) -> str:
-    with explained(path):
-        return digest_file(path)
+    return f"{found[0]} has sha256 {digest_file(found[0])[:16]}..., expected {row.normal_sha256[:16]}..."

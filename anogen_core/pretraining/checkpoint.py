@@ -1,6 +1,7 @@
 """Checkpoints of trainings: each says what decides its training, so that no other one goes on from it."""
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anogen_core.data.problems import UnusableFileError, unreadable
 from anogen_core.errors import InputError
 from anogen_core.settings import Settings
 
@@ -64,7 +66,7 @@ def check_checkpoints(work: Path, identities: Mapping[str, Identity]) -> None:
         identities: What decides each training, by the name of its trainer; what is left out is not compared.
 
     Raises:
-        InputError: something differs, or a checkpoint does not say what it is of.
+        InputError: something differs, or a checkpoint is damaged or does not say what it is of.
     """
     differences: dict[str, str] = {}
     for name, identity in identities.items():
@@ -84,7 +86,7 @@ def load_checkpoint(trainer: Trainer, work: Path, identity: Identity) -> int:
     """Give a trainer the state of its checkpoint, and return its step; 0 where there is none.
 
     Raises:
-        InputError: the checkpoint is of another training.
+        InputError: the checkpoint is damaged or of another training.
     """
     path = checkpoint_path(work, trainer.name)
     if not path.exists():
@@ -93,9 +95,9 @@ def load_checkpoint(trainer: Trainer, work: Path, identity: Identity) -> int:
     state = _read(path)
     try:
         trainer.load_state_dict(state["trainer"])
-    except (KeyError, RuntimeError, ValueError) as error:
+        return int(state["step"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(_of_another_version(path)) from error
-    return int(state["step"])
 
 
 def save_checkpoint(trainer: Trainer, work: Path, identity: Identity, step: int) -> None:
@@ -107,10 +109,26 @@ def save_checkpoint(trainer: Trainer, work: Path, identity: Identity, step: int)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if "identity" not in state:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch.load takes wrong numbers as they are.
+            state = None if archive.testzip() else torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UnusableFileError(unreadable(path, error)) from error
+    except Exception as error:  # torch.load names no errors
+        raise InputError(_damaged(path)) from error
+    if state is None:
+        raise InputError(_damaged(path))
+    if not isinstance(state, dict) or "identity" not in state:
         raise InputError(_of_another_version(path))
     return dict(state)
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path}: is damaged or no checkpoint of a training. Put a sound copy there, or move the file away: the "
+        "training begins anew then, and replaces what it has exported to `--out`."
+    )
 
 
 def _of_another_version(path: Path) -> str:

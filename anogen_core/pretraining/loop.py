@@ -43,7 +43,7 @@ def run_training(
 
     Raises:
         TrainingError: the loss is not a finite number.
-        InputError: the checkpoint in `work` is of another training.
+        InputError: the checkpoint in `work` is damaged or of another training.
     """
     work.mkdir(parents=True, exist_ok=True)
     step = first = load_checkpoint(trainer, work, identity)

@@ -71,7 +71,8 @@ def pretrain(settings: PretrainingSettings, place: Place) -> Path | None:
     None is returned where the deadline came before there was one.
 
     Raises:
-        InputError: the photos or the starting point cannot be used, or `place.work` holds another training.
+        InputError: the photos or the starting point cannot be used, or `place.work` holds another training or a
+            damaged checkpoint.
         TrainingError: the loss is not a finite number.
     """
     place.work.mkdir(parents=True, exist_ok=True)

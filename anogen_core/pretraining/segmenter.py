@@ -201,7 +201,7 @@ def train_segmenter(
             window.
 
     Raises:
-        InputError: a photo cannot be used, or `work` holds another training.
+        InputError: a photo cannot be used, or `work` holds another training or a damaged checkpoint.
         TrainingError: the loss is not a finite number.
     """
     deadline = deadline_in(minutes)

@@ -57,10 +57,10 @@ class Reason:
 
 @dataclass(frozen=True)
 class LedgerTable:
-    """What happened to every planned request of a category."""
+    """What happened to every planned request of a category, and to every replacement."""
 
     counts: tuple[tuple[str, dict[str, int]], ...]
-    """(defect, count of each outcome and `planned`); the last one is the total."""
+    """(defect, what `count_endings` returns); the last one is the total."""
     reasons: tuple[Reason, ...]
     rows: tuple[LedgerRow, ...]
     """Capped; requests without an image come first."""
@@ -168,9 +168,10 @@ def direction(change: float | None) -> str:
 def ledger_table(ledger: Sequence[LedgerRow], summary: Mapping[str, Any]) -> LedgerTable:
     """Return the ledger counted, explained, capped, and checked against the summary of the dataset."""
     counts = [
-        (defect, _count([r for r in ledger if r.defect == defect])) for defect in sorted({r.defect for r in ledger})
+        (defect, count_endings([r for r in ledger if r.defect == defect]))
+        for defect in sorted({r.defect for r in ledger})
     ]
-    total = _count(ledger)
+    total = count_endings(ledger)
     unmade = [row for row in ledger if row.outcome is not Outcome.MADE]
     listed = (unmade + [row for row in ledger if row.outcome is Outcome.MADE])[:_LEDGER_LIMIT]
     return LedgerTable(
@@ -180,7 +181,7 @@ def ledger_table(ledger: Sequence[LedgerRow], summary: Mapping[str, Any]) -> Led
         hidden_rows=len(ledger) - len(listed),
         mismatches=tuple(
             f"{name}: {found} in the ledger, {summary[name]} in the dataset's summary"
-            for name, found in total.items()
+            for name, found in (total | {"planned": len(ledger)}).items()  # a summary counts replacements too
             if name in summary and summary[name] != found
         ),
     )
@@ -201,16 +202,19 @@ def _pair(
     return means[0], means[1], _difference(means[0], means[1])
 
 
-def _count(rows: Sequence[LedgerRow]) -> dict[str, int]:
+def count_endings(rows: Sequence[LedgerRow]) -> dict[str, int]:
+    """Return the images that were `planned`, the `replacements` of filtered ones, and how many of both ended how."""
     found = Counter(row.outcome for row in rows)
-    return {"planned": len(rows)} | {outcome.value: found[outcome] for outcome in Outcome}
+    replacements = sum(row.replaces is not None for row in rows)
+    endings = {outcome.value: found[outcome] for outcome in Outcome}
+    return {"planned": len(rows) - replacements, "replacements": replacements, **endings}
 
 
 def count_reasons(rows: Sequence[LedgerRow]) -> list[Reason]:
     """Return why requests were not made, alike reasons together, the most frequent first."""
     groups: dict[tuple[Outcome, str], list[LedgerRow]] = {}
     for row in rows:
-        groups.setdefault((row.outcome, _shape_of(row.reason or "no reason was recorded")), []).append(row)
+        groups.setdefault((row.outcome, kind_of(row.reason or "no reason was recorded")), []).append(row)
     return [
         Reason(
             outcome=outcome,
@@ -224,6 +228,6 @@ def count_reasons(rows: Sequence[LedgerRow]) -> list[Reason]:
     ]
 
 
-def _shape_of(reason: str) -> str:
-    """Return a reason without its quoted names and numbers."""
+def kind_of(reason: str) -> str:
+    """Return a reason without its quoted names and numbers: reasons of one kind differ in these alone."""
     return re.sub(r"\d+(\.\d+)?", "#", re.sub(r"'[^']*'", "''", reason))

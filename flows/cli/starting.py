@@ -2,14 +2,18 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from anogen_core.config import RunConfig, load_config
 from anogen_core.data.audit import audit
 from anogen_core.data.problems import Problem
 from anogen_core.errors import InputError
+
+_READABLE: Final = 20
+"""Lines that a person still reads."""
 
 
 class UnusableDataError(InputError):
@@ -51,6 +55,7 @@ def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: P
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
     else:
         sys.stdout.write("".join(f"{_problem_line(p)}\n" for p in problems))
+        sys.stdout.write("".join(f"{line}\n" for line in _by_reason(errors)))
         sys.stdout.write(plan.describe() if plan else f"{len(errors)} error(s): nothing would be run.\n")
     return 2 if errors else 0
 
@@ -89,15 +94,29 @@ def audit_or_stop(config: RunConfig, note: Callable[[str], None]) -> list[str]:
         UnusableDataError: some photos have errors; lists all of them.
     """
     problems = find_problems(config)
-    errors = [_problem_line(p) for p in problems if p.severity == "error"]
+    errors = [p for p in problems if p.severity == "error"]
     if errors:
-        raise UnusableDataError(f"{len(errors)} error(s) in the photos of {config.reader.root}:\n" + "\n".join(errors))
+        lines = [*map(_problem_line, errors), *_by_reason(errors)]
+        raise UnusableDataError(f"{len(errors)} error(s) in the photos of {config.reader.root}:\n" + "\n".join(lines))
     warnings = [_problem_line(p) for p in problems]
-    for line in warnings[:20]:
+    for line in warnings[:_READABLE]:
         note(line)
-    if len(warnings) > 20:
-        note(f"... and {len(warnings) - 20} more warnings; `anogen check` lists them all")
+    if len(warnings) > _READABLE:
+        note(f"... and {len(warnings) - _READABLE} more warnings; `anogen check` lists them all")
     return warnings
+
+
+def _by_reason(errors: Sequence[Problem]) -> list[str]:
+    """Return how often each kind of error occurs, the most frequent first, where a list of them all is too long."""
+    from anogen_core.report.tables import kind_of  # noqa: PLC0415
+
+    if len(errors) <= _READABLE:
+        return []
+    kinds = Counter(kind_of(error.what) for error in errors)
+    first = {kind_of(error.what): error.what for error in reversed(errors)}
+    lines = [f"{count:>6} x {first[kind]}" for kind, count in kinds.most_common(_READABLE)]
+    more = [f"and {len(kinds) - _READABLE} more reasons"] if len(kinds) > _READABLE else []
+    return ["Errors by reason, each as the first file has it:", *lines, *more]
 
 
 def _problem_line(problem: Problem) -> str:

@@ -144,6 +144,28 @@ def test_broken_photos_stop_check_and_run_with_two(
     assert not (tmp_path / "out" / "datasets").exists()
 
 
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_many_errors_are_counted_by_reason_after_they_are_listed(
+    anogen: Anogen, photos: Path, tmp_path: Path, command: str
+) -> None:
+    """Every file keeps its line; the one that is empty among many that are no images is seen at the end."""
+    root = shutil.copytree(photos, tmp_path / "photos")
+    good = root / "bolt/train/good"
+    for i in range(30):
+        (good / f"x{i:02}.png").write_text("no image" if i else "")
+    (tmp_path / "run.yaml").write_text(f"output: out\nreader: {{kind: mvtec, root: {root}}}\n")
+
+    said = anogen(command, tmp_path / "run.yaml")
+
+    lines = (said.stdout + said.stderr).splitlines()
+    assert said.returncode == 2
+    assert sum(line.startswith(f"error: {good}/x") for line in lines) == 30
+    counted = lines.index("Errors by reason, each as the first file has it:")
+    assert counted > max(number for number, line in enumerate(lines) if line.startswith("error: /"))
+    assert lines[counted + 1].startswith("    29 x is not a PNG, JPEG, BMP or TIFF image")
+    assert lines[counted + 2] == "     1 x is empty (0 bytes)."
+
+
 def test_init_writes_a_run_file_that_checks(anogen: Anogen, photos: Path, tmp_path: Path) -> None:
     """`init` looks at the photos; its file is commented, names every field and passes `check` as it stands."""
     run_file = tmp_path / "run.yaml"

@@ -234,6 +234,26 @@ def test_a_corrected_label_is_evaluated_anew(
     assert detection.evaluate(trial, detector, config) == after
 
 
+@pytest.mark.parametrize(("kept", "what"), [(None, "cannot be read (No such file"), (100, "cannot be decoded")])
+def test_a_label_that_is_lost_meanwhile_is_named(
+    configure: Configure, first: Done, small_run: dict[str, Any], tmp_path: Path, kept: int | None, what: str
+) -> None:
+    """A mask that is deleted or cut short after the data was read ends in one error that says which and what to do."""
+    root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
+    config = configure(reader={"kind": "mvtec", "root": str(root)})
+    label = next(s.mask_uri for s in read_category(config, "bolt").evaluated[0] if s.mask_uri is not None)
+    content = Path(label).read_bytes()
+    Path(label).unlink()
+    if kept is not None:
+        Path(label).write_bytes(content[:kept])
+
+    with pytest.raises(InputError) as error:
+        detection.evaluate(Trial(arm="perlin", seed=config.seed), first.checkpoints["perlin"], config)
+
+    assert str(error.value).startswith(f"{label}: {what}")
+    assert str(error.value).endswith(("Check that it exists and that you may read it.", "or remove it.", "PNG."))
+
+
 def test_equal_detectors_of_two_arms_are_evaluated_apart(configure: Configure, first: Done) -> None:
     """As with an amount that is all there is: no arm is told under the name of another."""
     config, detector = configure(), first.checkpoints["perlin"]

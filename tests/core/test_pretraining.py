@@ -94,6 +94,23 @@ def test_a_checkpoint_of_another_version_is_told(tiny_crops: Crops, tmp_path: Pa
     assert checkpoint.read_bytes() == before
 
 
+@pytest.mark.parametrize("how", ["empty", "cut", "other", "flipped"])
+def test_a_damaged_checkpoint_is_told(tiny_crops: Crops, tmp_path: Path, how: str) -> None:
+    """It is named, with what to do, and stays as it is; the training does not begin anew over an exported model."""
+    run_training(tiny_trainer(tiny_crops), tmp_path, identity={}, steps=1)
+    checkpoint = tmp_path / "denoiser.pt"
+    whole = checkpoint.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    damaged = {"empty": b"", "cut": whole[:middle], "other": b"not a checkpoint", "flipped": flipped}[how]
+    checkpoint.write_bytes(damaged)
+
+    with pytest.raises(InputError, match=r"denoiser\.pt: is damaged .*move the file away"):
+        run_training(tiny_trainer(tiny_crops), tmp_path, identity={}, steps=3)
+
+    assert checkpoint.read_bytes() == damaged
+
+
 def place_in(directory: Path, **more: Any) -> Place:
     return Place(work=directory / "work", out=directory / "model", device=torch.device("cpu"), **more)
 

@@ -213,9 +213,44 @@ def test_ledger_on_the_page_reconciles_and_gives_reasons(html: str) -> None:
     """Counts per defect, their sum and the reason of every request that was not made are shown."""
     text = Page(html).text
 
-    assert "Defect Planned Made Filtered Blocked Failed scratch 4 3 0 1 0 All 4 3 0 1 0" in text
+    assert "Defect Planned Replacements Made Filtered Blocked Failed scratch 4 0 3 0 1 0 All 4 0 3 0 1 0" in text
     assert "No box of 30x20 px fits the foreground of 'a'. scratch-000003" in text
     assert "do not agree" not in text
+
+
+F, M = (Outcome.FILTERED, "no visible change"), (Outcome.MADE, None)
+
+
+@pytest.mark.parametrize(
+    ("chains", "words"),
+    [
+        ([[M], [M]], "Images made 2 of 2 Defects 1"),
+        ([[M], [F, M], [F, F, M]], "Images made 3 of 3 Filtered 3, each replaced by another try Defects"),
+        ([[M], [F, M], [F, F, F]], "Images made 2 of 3 Filtered 4, 3 replaced by another try Defects"),
+        ([[M], [F]], "Images made 1 of 2 Filtered 1, none replaced by another try Defects"),
+        (
+            [[M], [F, (Outcome.BLOCKED, "no place")], [(Outcome.FAILED, "a photo is gone")]],
+            "Images made 1 of 3 Filtered 1, each replaced by another try Blocked 1 Failed 1 Defects",
+        ),
+    ],
+)
+def test_images_made_are_counted_of_those_wanted(chains: list[list[tuple[Outcome, str | None]]], words: str) -> None:
+    """Replacements are tries, not further images that were wanted; the ledger's table tells them apart too."""
+    ledger: list[LedgerRow] = []
+    for chain in chains:
+        for attempt, (outcome, reason) in enumerate(chain):
+            before = ledger[-1].request_id if attempt else None
+            ledger.append(row(len(ledger), outcome, reason).model_copy(update={"replaces": before}))
+    counts = {outcome.value: sum(r.outcome is outcome for r in ledger) for outcome in Outcome}
+    replacements = len(ledger) - len(chains)
+    summary = {"planned": len(ledger), "replacements": replacements, **counts}
+
+    text = Page(render_report(content(category(ledger=ledger, dataset_summary=summary)))).text
+
+    assert words in text
+    assert f"All {len(chains)} {replacements} {' '.join(map(str, counts.values()))}" in text
+    assert "do not agree" not in text
+    assert ("A replacement is another try" in text) is (replacements > 0)
 
 
 def test_totals_that_disagree_are_shown() -> None:

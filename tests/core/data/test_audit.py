@@ -119,6 +119,26 @@ def test_a_mask_that_cannot_be_used_is_an_error(mvtec_root: Path, mask: np.ndarr
     assert what in problems[0].what
 
 
+@pytest.mark.parametrize(("orientation", "explained"), [(None, False), (3, False), (5, True), (6, True), (8, True)])
+def test_a_mask_drawn_on_the_turned_view_is_explained(
+    mvtec_root: Path,
+    orientation: int | None,
+    explained: bool,  # noqa: FBT001
+) -> None:
+    """Its sides are those of the photo swapped: if the photo's EXIF tag says why, so does the one error."""
+    photo = (mvtec_root / _PHOTO).with_suffix(".jpg")
+    (mvtec_root / _PHOTO).unlink()
+    photo.write_bytes(_encoded("JPEG", exif=_exif(orientation or 1)))
+    cv2.imwrite(str(mvtec_root / _MASK), np.ascontiguousarray(_pixels(mvtec_root / _MASK).T))
+
+    (problem,) = [p for p in _audit(mvtec_root) if p.severity == "error"]
+
+    assert problem.file == str(mvtec_root / _MASK)
+    assert problem.what.startswith("is a mask of 48x32 for a photo of 32x48 (height x width)")
+    assert ("EXIF orientation" in problem.what) is explained
+    assert ("without the tag" in problem.fix) is explained
+
+
 def test_a_threshold_tells_what_values_of_masks_mean(mvtec_root: Path) -> None:
     """Soft edges are no error with it; a mask whose every value is below is empty."""
     mask = cv2.GaussianBlur(_pixels(mvtec_root / _MASK), (0, 0), 1.0)
@@ -235,7 +255,8 @@ def test_what_is_not_used_of_a_photo_is_a_warning(mvtec_root: Path) -> None:
     told = {Path(p.file).name: p for p in _audit(mvtec_root)}
 
     assert {p.severity for p in told.values()} == {"warning"}
-    assert "EXIF orientation" in told["exif.jpg"].what
+    assert "(EXIF orientation 6); its pixels are used as stored" in told["exif.jpg"].what
+    assert "mask or boxes" in told["exif.jpg"].fix
     assert "alpha" in told["alpha.png"].what
     assert "several images" in told["pages.tif"].what
     assert "frame.white_level: 4095" in told["dark.png"].fix
@@ -291,6 +312,24 @@ def test_a_box_outside_its_photo_is_an_error(folder_root: Path, box: str) -> Non
 
     assert [(p.file, p.severity) for p in problems] == [(str(folder_root / "images/dent/d0.png"), "error")]
     assert "outside its 32x48 pixels" in problems[0].what
+
+
+@pytest.mark.parametrize(("box", "explained"), [("20,40,4,4", True), ("60,1,4,4", False)])
+def test_a_box_drawn_on_the_turned_view_is_explained(folder_root: Path, box: str, explained: bool) -> None:  # noqa: FBT001
+    """It is inside the photo as viewers show it and outside the stored pixels."""
+    shutil.rmtree(folder_root / "masks")
+    photo = folder_root / "images/dent/d0.png"
+    photo.write_bytes(_encoded(exif=_exif(6)))
+    rows = [f"d{i}.png,dent,1,1,4,4" for i in range(1, 4)]
+    (folder_root / "boxes.csv").write_text("\n".join(["image,defect,x,y,width,height", *rows, f"d0.png,dent,{box}"]))
+    reader = FolderReaderSettings(root=str(folder_root))
+
+    (problem,) = [
+        p for p in audit(reader.build().read(), reader, FrameSettings(), SupportSettings()) if p.severity == "error"
+    ]
+
+    assert problem.file == str(photo)
+    assert ("EXIF orientation" in problem.what) is explained
 
 
 def test_every_problem_is_listed_at_once(mvtec_root: Path) -> None:

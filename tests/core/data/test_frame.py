@@ -237,7 +237,7 @@ def test_a_file_that_is_not_an_image_is_an_input_error(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"a\.png: cannot be decoded"):
         load_image(_sample(tmp_path / "a.png"), (16, 16))
-    with pytest.raises(InputError, match=r"b\.png: cannot be decoded \(No such file"):
+    with pytest.raises(InputError, match=r"b\.png: cannot be read \(No such file"):
         load_image(_sample(tmp_path / "b.png"), (16, 16))
 
 

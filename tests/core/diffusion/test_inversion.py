@@ -186,6 +186,22 @@ def test_interrupted_learning_resumes_to_the_same_embedding(tiny_model: Diffusio
     assert resumed.curve == undisturbed.curve
 
 
+def test_a_damaged_checkpoint_is_left_aside(
+    tiny_model: DiffusionModel,
+    concepts: list[Concept],
+    alone: dict[str, LearnedEmbedding],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It costs time and a warning that names the defect, never the embedding."""
+    slot = MemorySlot()
+    slot.state = b"not a checkpoint"
+
+    learned = _learn([dataclasses.replace(concepts[3], checkpoint=slot)], tiny_model, GROUPED)["one photo"]
+
+    assert "one photo: the checkpoint cannot be read" in caplog.text
+    assert torch.equal(learned.vectors, alone["one photo"].vectors)
+
+
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_concepts_learned_together_equal_each_alone(
     tiny_model: DiffusionModel, concepts: list[Concept], alone: dict[str, LearnedEmbedding], at_once: int
