@@ -1,6 +1,5 @@
 """Make the images of requests: crop, encode, sample, decode, paste."""
 
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pydantic import Field, PositiveInt, field_validator
 
 from anogen_core.arrays import Conditioning, Image, ImageBatch, LatentMask, Latents, Mask
 from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
-from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
 from anogen_core.errors import InputError
@@ -22,8 +20,6 @@ from anogen_core.quality.contrast import ContrastSettings, contrast, gain
 from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
-
-log = logging.getLogger(__name__)
 
 GENERATION_VERSION = 9
 """Raised by hand when a change here changes the pixels or the mask of a request."""
@@ -114,7 +110,7 @@ def generate(
     """Return one image per job: the normal photo with a generated defect inside the mask.
 
     The model always sees full batches (a short one is filled up with copies), so that a job's result does not depend
-    on what it shares a batch with. Where memory is too short for a batch, batches are halved from there on.
+    on what it shares a batch with. Where memory is too short for a batch, the model divides it.
     """
     images: dict[int, Future[Image]] = {}
     texts: dict[bytes, Conditioning] = {}
@@ -131,16 +127,8 @@ def generate(
                     if i not in views:
                         views[i] = hands.submit(_view, jobs[i], model, settings)
                 filled = batch + batch[-1:] * (size - len(batch))
-                try:
-                    shown = [views[i].result() for i in filled]
-                    squares = _generate_batch(shown, model, settings, texts)
-                except (RuntimeError, MemoryError) as error:
-                    if size == 1 or not is_short_of_memory(error):
-                        raise
-                    size //= 2
-                    views.clear()
-                    log.warning("Memory is short: %d images go through the model together from here on.", size)
-                    continue
+                shown = [views[i].result() for i in filled]
+                squares = _generate_batch(shown, model, settings, texts)
                 waiting = waiting[size:]
                 for i, square in zip(batch, squares, strict=False):
                     del views[i]

@@ -45,6 +45,19 @@ class NoisedViews:
     prompts: tuple[str, ...]
     """With `{}` for the concept."""
 
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __getitem__(self, rows: slice) -> "NoisedViews":
+        return NoisedViews(
+            self.latents[rows],
+            self.noise[rows],
+            self.timesteps[rows],
+            self.masks[rows],
+            None if self.surroundings is None else self.surroundings[rows],
+            self.prompts[rows],
+        )
+
 
 def draw_views(views: Views, model: DiffusionModel, *, count: int, generator: torch.Generator) -> NoisedViews:
     """Return `count` random views at random timesteps, each with noise and a prompt of its own."""
@@ -100,7 +113,7 @@ def shared_losses(
         vectors: (V, D) for each concept.
         samples: Of each concept.
     """
-    sizes = [len(part.prompts) for part in samples]
+    sizes = [len(part) for part in samples]
     rows = [one[None].expand(size, -1, -1) for one, size in zip(vectors, sizes, strict=True)]
     seen = [part.surroundings for part in samples if part.surroundings is not None]
     predicted = model.predict_noise(

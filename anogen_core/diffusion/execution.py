@@ -1,6 +1,6 @@
 """How the networks of a base model are run: in which precision, compiled or not, all on the device or in turns."""
 
-import re
+import functools
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,13 @@ from typing import Any, Final, Literal, cast, final
 import torch
 from torch import nn
 
+from anogen_core.diffusion.memory import Portions
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.pipeline_files import Canvas
 from anogen_core.records import BaseModelInfo
 from anogen_core.settings import Settings
 
 _TYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-_SHORTAGE: Final = re.compile(r"DefaultCPUAllocator|could not create a (memory object|primitive)$")
-"""What PyTorch and oneDNN say where main memory is too short; for that of devices PyTorch has a class of errors."""
 
 _GRADIENT_SCALE: Final = 4096.0
 """Gradients of half precision are kept above its smallest number by this factor on their way through the network."""
@@ -83,11 +81,21 @@ class NoisePredictor:
             self.unet = self.unet.to(memory_format=torch.channels_last)
         how = compilation(device)
         self._static = cast("nn.Module", torch.compile(self.unet, **how) if settings.compile else self.unet)
+        self._portions = Portions("the noise predictor")
 
     def __call__(
         self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, *, static: bool
     ) -> torch.Tensor:
-        """Return the UNet's output in fp32; `static` promises the same shapes in every such call."""
+        """Return the UNet's output in fp32; `static` promises the same shapes in every such call.
+
+        Where memory is short, a batch is divided, unless it needs a gradient: that keeps all of its portions in memory.
+        """
+        run = functools.partial(self._run, static=static)
+        if torch.is_grad_enabled():
+            return run(latents, timestep, text)
+        return self._portions.map(run, latents, timestep, text)
+
+    def _run(self, latents: torch.Tensor, timestep: torch.Tensor, text: torch.Tensor, *, static: bool) -> torch.Tensor:
         run = self._static if static else self.unet
         if self._dtype == torch.float32:
             output: torch.Tensor = run(latents, timestep, encoder_hidden_states=text).sample
@@ -126,11 +134,6 @@ class Turns:
                     other.to("cpu")
             network.to(self._device)
             yield
-
-
-def is_short_of_memory(error: Exception) -> bool:
-    """Return whether a device or the host had too little memory; less at once may fit."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or _SHORTAGE.search(str(error)) is not None
 
 
 def scale_gradient(values: torch.Tensor, factor: float) -> torch.Tensor:

@@ -22,7 +22,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from anogen_core.checkpoints import CheckpointSlot, load_state
 from anogen_core.diffusion.denoising import NoisedViews, draw_views, shared_losses, validation_grid
-from anogen_core.diffusion.execution import is_short_of_memory
+from anogen_core.diffusion.memory import Portions
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.views import Views
 from anogen_core.errors import TrainingError
@@ -62,8 +62,9 @@ class InversionSettings(Settings):
     min_improvement: NonNegativeFloat = 0.001
     """Relative drop of the validation loss that counts as improvement."""
     concepts_at_once: PositiveInt | None = None
-    """Defects that share each pass through the model, so that it holds this many times `batch_size` views; default: 16
-    on a GPU, 1 on a CPU. An embedding depends on its company by rounding alone, and with 1 not at all."""
+    """Defects that share each pass through the model, so that it holds this many times `batch_size` views where memory
+    allows; default: 16 on a GPU, 1 on a CPU. An embedding depends on its company by rounding alone, and with 1 not at
+    all."""
 
     def identity(self) -> dict[str, Any]:
         """Return as plain JSON what decides an embedding: everything but the company it is learned in."""
@@ -114,6 +115,7 @@ def learn_embeddings(
     """
     waiting = iter(concepts)
     at_once = settings.concepts_at_once or (ON_GPU if model.device.type == "cuda" else 1)
+    portions = Portions("a step of learning")
     learning = [_Learner(c, model, settings) for c in itertools.islice(waiting, at_once)]
     while learning:
         ended = next((learner for learner in learning if learner.has_ended), None)
@@ -122,13 +124,14 @@ def learn_embeddings(
             yield ended.concept, ended.result()
             learning += [_Learner(c, model, settings) for c in itertools.islice(waiting, 1)]
             continue
-        try:
-            _advance(learning, model, at_once, on_step=on_step)
-        except (RuntimeError, MemoryError) as error:
-            if at_once == 1 or not is_short_of_memory(error):
-                raise
-            at_once //= 2
-            log.warning("Memory is short: `inversion.concepts_at_once` is %d from here on.", at_once)
+        due = [learner for learner in learning if learner.is_due]
+        if due:
+            _validate(due, model)
+            continue
+        _step(learning, model, portions)
+        if on_step is not None:
+            for learner in learning:
+                on_step(learner.concept.name, learner.step, learner.steps)
 
 
 @torch.no_grad()
@@ -153,6 +156,7 @@ class _Learner:
         word = model.word_vector(settings.initializer)
         self.vectors = word[None].repeat(settings.num_vectors, 1).cpu().requires_grad_()
         self._optimizer = torch.optim.Adam([self.vectors], lr=settings.learning_rate)
+        self._loss = 0.0
         self.step, self._best_step, self._best_loss = 0, 0, math.inf
         self._best = self.vectors.detach().clone()
         self._curve: list[tuple[int, float]] = []
@@ -194,11 +198,22 @@ class _Learner:
             )
         return self._failure is None
 
-    def move(self, gradient: torch.Tensor) -> None:
-        """Take one step of the optimiser along a gradient (V, D)."""
-        self.vectors.grad = gradient
-        self._optimizer.step()
-        self.step += 1
+    def share(self, samples: NoisedViews) -> float:
+        """Return the weight of some samples' mean loss in the loss of the step."""
+        return len(samples) / self._settings.batch_size
+
+    def add(self, loss: float, gradient: torch.Tensor | None) -> None:
+        """Count in what some samples add to the loss of a step and its gradient (V, D); None where it has none."""
+        self._loss += loss
+        if gradient is not None:
+            self.vectors.grad = gradient if self.vectors.grad is None else self.vectors.grad + gradient
+
+    def move(self) -> None:
+        """Take one step of the optimiser along the gradient of all samples, or fail if their loss is no number."""
+        if self.is_sound(self._loss):
+            self._optimizer.step()
+            self.step += 1
+        self._loss, self.vectors.grad = 0.0, None
 
     def measured(self, loss: float) -> None:
         """Note a validation loss, keep the embedding if it is the best so far, and write a checkpoint."""
@@ -228,37 +243,32 @@ class _Learner:
         self._best, self._curve = saved["best"], [(step, loss) for step, loss in saved["curve"]]
 
 
-def _advance(
-    learning: Sequence[_Learner],
-    model: DiffusionModel,
-    at_once: int,
-    *,
-    on_step: Callable[[str, int, int], None] | None,
-) -> None:
-    """Validate concepts if that is due, else let all take a step; begun again after an error, it does what is left."""
-    due = [learner for learner in learning if learner.is_due]
-    todo = due or learning
-    for start in range(0, len(todo), at_once):
-        group = todo[start : start + at_once]
-        if due:
-            _validate(group, model)
-            continue
-        _step(group, model)
-        if on_step is not None:
-            for learner in group:
-                on_step(learner.concept.name, learner.step, learner.steps)
-
-
-def _step(learners: Sequence[_Learner], model: DiffusionModel) -> None:
+def _step(learners: Sequence[_Learner], model: DiffusionModel, portions: Portions) -> None:
     samples = [learner.draw(model) for learner in learners]
-    losses = shared_losses(model, [learner.vectors for learner in learners], samples)
-    values = torch.stack(losses).tolist()
-    sound = [(one, loss) for one, loss, value in zip(learners, losses, values, strict=True) if one.is_sound(value)]
+    firsts = list(itertools.accumulate(map(len, samples), initial=0))
+
+    def learn(start: int, stop: int) -> None:
+        parts = [s[max(0, start - first) : max(0, stop - first)] for s, first in zip(samples, firsts, strict=False)]
+        _learn([(one, part) for one, part in zip(learners, parts, strict=True) if len(part)], model)
+
+    portions.run(firsts[-1], learn)
+    for learner in learners:
+        learner.move()
+
+
+def _learn(parts: Sequence[tuple[_Learner, NoisedViews]], model: DiffusionModel) -> None:
+    """Give concepts the gradients of some samples of a step; when memory runs out, none has got any."""
+    losses = shared_losses(model, [one.vectors for one, _ in parts], [part for _, part in parts])
+    shares = [loss * one.share(part) for loss, (one, part) in zip(losses, parts, strict=True)]
+    values = torch.stack(shares).tolist()
+    sound = [i for i, value in enumerate(values) if math.isfinite(value)]
+    gradients: dict[int, torch.Tensor] = {}
     if sound:
         # Of the sum of the losses: no concept's loss depends on the vectors of another.
-        gradients = torch.autograd.grad([loss for _, loss in sound], [one.vectors for one, _ in sound])
-        for (learner, _), gradient in zip(sound, gradients, strict=True):
-            learner.move(gradient)
+        found = torch.autograd.grad([shares[i] for i in sound], [parts[i][0].vectors for i in sound])
+        gradients = dict(zip(sound, found, strict=True))
+    for i, (learner, _) in enumerate(parts):
+        learner.add(values[i], gradients.get(i))
 
 
 @torch.no_grad()

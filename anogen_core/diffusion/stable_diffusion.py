@@ -11,6 +11,7 @@ from torch import nn
 
 from anogen_core.arrays import Conditioning, ImageBatch, LatentMask, Latents, Surroundings
 from anogen_core.diffusion.execution import ModelSettings, NoisePredictor, Turns, compilation
+from anogen_core.diffusion.memory import Portions
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.pipeline_files import Canvas, describe_directory, find_parts, read_canvas
 from anogen_core.diffusion.pipeline_loading import load_pipeline
@@ -90,6 +91,7 @@ class StableDiffusionModel(DiffusionModel):
         self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"])).to(device)
         self._unet = _frozen(pipeline.unet)
         self._predictor = NoisePredictor(self._unet, how, device)
+        self._encoding, self._decoding = Portions("the encoder"), Portions("the decoder")
         self._turns = Turns([self._vae, self._unet], device, offload=how.offload)
 
     @property
@@ -137,8 +139,7 @@ class StableDiffusionModel(DiffusionModel):
     def encode(self, images: ImageBatch) -> Latents:
         """Return scaled latents of images in [-1, 1] (the mode of the posterior, no sampling)."""
         with self._turns.of(self._vae):
-            output = self._vae.encode(images.to(self._device))
-        latents: Latents = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
+            latents: Latents = self._encoding.map(self._encode, images)
         return latents * self._vae.config.scaling_factor
 
     @torch.no_grad()
@@ -146,7 +147,7 @@ class StableDiffusionModel(DiffusionModel):
         """Return images in [-1, 1] of scaled latents."""
         scaled = latents.to(self._device) / self._vae.config.scaling_factor
         with self._turns.of(self._vae):
-            images: ImageBatch = self._vae.decode(scaled).sample
+            images: ImageBatch = self._decoding.map(lambda part: self._vae.decode(part).sample, scaled)
         return images.clamp(-1, 1)
 
     def word_vector(self, word: str) -> torch.Tensor:
@@ -214,6 +215,11 @@ class StableDiffusionModel(DiffusionModel):
         shown = latents if surroundings is None else torch.cat([latents, surroundings], dim=1)
         with self._turns.of(self._unet):
             return self._predictor(shown, timestep, conditioning, static=static)
+
+    def _encode(self, images: ImageBatch) -> Latents:
+        output = self._vae.encode(images.to(self._device))
+        latents: Latents = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
+        return latents
 
     def _encode_text(self, ids: torch.Tensor) -> Conditioning:
         output: Conditioning = self._text_encoder(ids)[0]

@@ -17,7 +17,6 @@ import torch
 
 from anogen_core.diffusion import BundledModelSettings
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, to_canvas
-from anogen_core.diffusion.execution import is_short_of_memory
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
 from anogen_core.errors import InputError
@@ -164,43 +163,29 @@ def test_squares_of_the_next_batch_are_cut_while_one_is_made(
     assert seen == [True] * 4
 
 
-def _no_device_memory() -> None:
-    raise torch.OutOfMemoryError
-
-
-def _no_main_memory() -> None:
-    torch.empty(2**57, dtype=torch.uint8)
-
-
-@pytest.mark.parametrize("exhaust", [_no_device_memory, _no_main_memory])
-def test_short_memory_halves_the_batch(
-    exhaust: Callable[[], None],
-    model: DiffusionModel,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("batch_size", [8, 1])
+def test_short_memory_divides_the_batch(
+    batch_size: int, model: DiffusionModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every job is still made, each once, as in batches of that size; one image that does not fit is an error."""
-    jobs = [_job(model, seed) for seed in range(5)]
-    expected = generate(jobs, model, SETTINGS.model_copy(update={"batch_size": 2}))
-    limit, predict, told = 2, model.predict, list[int]()
+    """Every job is made, each once, by a model that holds one sample; guidance shows it two of each, even of one."""
+    guided = SETTINGS.model_copy(
+        update={"batch_size": batch_size, "sampler": SETTINGS.sampler.model_copy(update={"guidance_scale": 3.0})}
+    )
+    jobs, told = [_job(model, seed) for seed in range(3)], list[int]()
+    expected = generate(jobs, model, guided)
+    small = BundledModelSettings().build(torch.device("cpu"))
 
-    def with_little_memory(latents: torch.Tensor, *rest: Any, static: bool) -> torch.Tensor:
-        if len(latents) > limit:
-            exhaust()
-        return predict(latents, *rest, static=static)
+    def with_little_memory(_network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if len(inputs[0]) > 1:
+            raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(model, "predict", with_little_memory)
-    eight = SETTINGS.model_copy(update={"batch_size": 8})
-    images = generate(jobs, model, eight, on_job=lambda job: told.append(job.seed))
+    for network in (small._unet, small._vae.encoder, small._vae.decoder):
+        network.register_forward_pre_hook(with_little_memory)
+    images = generate(jobs, small, guided, on_job=lambda job: told.append(job.seed))
 
-    assert all(np.array_equal(one, two) for one, two in zip(images, expected, strict=True))
-    assert told == [0, 1, 2, 3, 4]
-    assert "Memory is short: 2 images go through the model together" in caplog.text
-
-    limit = 0
-    with pytest.raises(RuntimeError) as raised:
-        generate(jobs, model, eight)
-    assert is_short_of_memory(raised.value)
+    assert np.abs(np.stack(images).astype(np.int16) - np.stack(expected)).max() <= 1
+    assert told == [0, 1, 2]
+    assert "Memory is short: the noise predictor takes at most 1 at once" in caplog.text
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="this processor has no vectors")

@@ -3,12 +3,11 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from anogen_core.diffusion import BundledModelSettings, StableDiffusionSettings
-from anogen_core.diffusion.execution import NoisePredictor, Turns, is_short_of_memory, scale_gradient
+from anogen_core.diffusion.execution import NoisePredictor, Turns, scale_gradient
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.seeding import torch_generator
 
@@ -139,18 +138,3 @@ def test_how_a_model_is_run_is_part_of_its_identity() -> None:
     assert reference.identity == reference.describe().fingerprint
     assert len({settings.identity for settings in ways}) == 3
     assert {settings.describe().fingerprint for settings in ways} == {reference.identity}
-
-
-def test_short_memory_is_told_from_other_errors() -> None:
-    """That of a device, of PyTorch and NumPy in main memory, and of oneDNN's kernels; no other error is tried again."""
-    found: list[Exception] = [torch.OutOfMemoryError(), RuntimeError("could not create a primitive")]
-    for allocate in (lambda: torch.empty(2**57, dtype=torch.uint8), lambda: np.empty(2**57, np.uint8)):
-        with pytest.raises((RuntimeError, MemoryError)) as raised:
-            allocate()
-        found.append(raised.value)
-    with pytest.raises(RuntimeError) as other:
-        torch.ones(2) @ torch.ones(3)
-
-    assert all(is_short_of_memory(error) for error in found)
-    assert not is_short_of_memory(other.value)
-    assert not is_short_of_memory(RuntimeError("could not create a primitive descriptor for a convolution"))

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anogen_core.diffusion import StableDiffusionSettings
 from anogen_core.diffusion.crop import CropSettings
 from anogen_core.diffusion.denoising import NoisedViews, masked_loss, shared_losses
 from anogen_core.diffusion.inversion import Concept, InversionSettings, LearnedEmbedding, learn_embeddings
@@ -44,13 +45,17 @@ class MemorySlot:
 
 @pytest.fixture(scope="module")
 def views(tiny_model: DiffusionModel) -> Views:
+    return _views(tiny_model)
+
+
+def _views(model: DiffusionModel) -> Views:
     rng = np.random.Generator(np.random.PCG64(0))
     photos = [rng.integers(0, 256, (48, 60, 3), dtype=np.uint8) for _ in range(3)]
     mask = np.zeros((48, 60), bool)
     mask[20:30, 25:33] = True
     return encode_views(
         [(photo, mask) for photo in photos],
-        tiny_model,
+        model,
         zooms=(1.0,),
         crop=CropSettings(),
     )
@@ -248,28 +253,44 @@ def test_a_loss_that_is_no_number_fails_its_concept_alone(
     )
 
 
-def test_short_memory_makes_groups_smaller(
-    tiny_model: DiffusionModel,
+@pytest.mark.parametrize("at_once", [1, 4])
+@pytest.mark.parametrize("limit", [5, 1])
+def test_short_memory_divides_what_is_learned(
+    tiny_directory: Path,
     concepts: list[Concept],
     alone: dict[str, LearnedEmbedding],
-    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+    at_once: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What does not fit is done again in halves, and nothing is lost; one concept that does not fit is an error."""
-    limit, predict = 10, tiny_model.predict_noise
+    """Steps and validations that do not fit are done in parts, down to one view at a time, to the same embeddings."""
+    model = StableDiffusionSettings(directory=str(tiny_directory)).build(torch.device("cpu"))
+    allowed = limit
 
-    def with_little_memory(latents: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        if len(latents) > limit:
+    def with_little_memory(_network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if len(inputs[0]) > allowed:
             torch.empty(2**57, dtype=torch.uint8)
-        return predict(latents, *rest)
 
-    monkeypatch.setattr(tiny_model, "predict_noise", with_little_memory)
-    _assert_same(_learn(concepts, tiny_model, GROUPED, at_once=4), alone)
-    assert "`inversion.concepts_at_once` is 2 from here on" in caplog.text
+    model._unet.register_forward_pre_hook(with_little_memory)
+    _assert_same(_learn(concepts, model, GROUPED, at_once=at_once), alone)
+    assert "Memory is short: the noise predictor takes" in caplog.text
+    assert ("Memory is short: a step of learning takes" in caplog.text) == (at_once * GROUPED.batch_size > limit)
 
-    limit = 1
+    allowed = 0
     with pytest.raises(RuntimeError, match="allocate memory"):
-        _learn(concepts, tiny_model, GROUPED, at_once=4)
+        _learn(concepts, model, GROUPED, at_once=at_once)
+
+
+def test_views_are_encoded_one_at_a_time_where_memory_is_short(tiny_directory: Path, views: Views) -> None:
+    """They are those of a machine with enough of it."""
+    model = StableDiffusionSettings(directory=str(tiny_directory)).build(torch.device("cpu"))
+
+    def with_little_memory(_network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if len(inputs[0]) > 1:
+            raise torch.OutOfMemoryError
+
+    model._vae.encoder.register_forward_pre_hook(with_little_memory)
+    torch.testing.assert_close(_views(model).latents, views.latents, atol=1e-5, rtol=1e-5)
 
 
 def test_company_is_no_part_of_an_embeddings_identity() -> None:
