@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from safetensors import SafetensorError
 
+from anogen_core.torch_files import TorchFileError, check_torch_file
+
 UNREADABLE: Final = (
     OSError,
     ValueError,
@@ -25,9 +27,15 @@ def load_network(kind: Any, directory: Path, **options: Any) -> Any:
     """Return a network of a class of diffusers or transformers, by its `from_pretrained`, from a directory alone.
 
     Raises:
-        ValueError: the files lack values of the network; the libraries fill in random numbers and log it.
+        ValueError: the files lack values of the network (the libraries fill in random numbers and log it), or a `.bin`
+            file could take far more memory than it has bytes.
         Exception: others of `UNREADABLE`, as the library has it.
     """
+    for file in sorted(directory.glob("*model*.bin")):
+        try:
+            check_torch_file(file)
+        except TorchFileError as error:
+            raise ValueError(f"{file.name} {error}") from error
     network, report = kind.from_pretrained(
         str(directory), local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True, **options
     )

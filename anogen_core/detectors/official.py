@@ -17,6 +17,7 @@ from torch import Tensor
 from anogen_core.detectors import DestsegSettings, DetectorSettings, DraemSettings
 from anogen_core.detectors.trained import TrainedDetector, allocate
 from anogen_core.errors import InputError
+from anogen_core.torch_files import load_torch_file
 
 _Renaming = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
@@ -88,7 +89,7 @@ def read_destseg(file: Path) -> TrainedDetector:
 def _read(file: Path, renaming: _Renaming) -> dict[str, Tensor]:
     """Return a state dict under our names; names that no rule knows stay as they are."""
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        state = load_torch_file(file)
     except Exception as error:  # torch.load names no errors
         raise InputError(f"{file}: cannot be read as PyTorch weights ({error}).") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

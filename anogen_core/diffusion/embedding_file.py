@@ -4,7 +4,6 @@ learned_embeds.safetensors, .bin    {token: (V, D) or (D,)}, diffusers' textual 
 embeddings.pt                       {string_to_token, string_to_param: {"*": (V, D)}}, the paper's code and others
 """
 
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +14,20 @@ from safetensors.torch import save as save_tensors
 from torch.serialization import safe_globals
 
 from anogen_core.errors import InputError
+from anogen_core.torch_files import TorchFileError, load_torch_file
 
 LARGEST_FILE: Final = 16 * 2**20
 """Bytes; an embedding has kilobytes."""
 MOST_VECTORS: Final = 16
 WIDEST: Final = 16384
+_NUMBERS: Final = {
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.float8_e4m3fn,
+    torch.float8_e5m2,
+}
 
 
 class _Parameters:
@@ -43,6 +51,8 @@ def read_embedding_file(path: Path, *, token: str | None = None) -> torch.Tensor
         InputError: the file is missing, damaged, holds code, or holds no embedding.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no regular file. Expected an embedding file.")
         size = path.stat().st_size
         if size > LARGEST_FILE:
             raise InputError(
@@ -80,16 +90,13 @@ def _read_safetensors(path: Path, data: bytes) -> dict[str, Any]:
 
 def _read_pickled(path: Path) -> dict[str, Any]:
     try:
-        # PyTorch's restricted unpickler: it knows tensors and plain containers, and calls nothing that a file names.
-        with (
-            warnings.catch_warnings(action="ignore"),
-            safe_globals([(_Parameters, "torch.nn.modules.container.ParameterDict")]),
-        ):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a hostile file may break the reader in any way
+        with safe_globals([(_Parameters, "torch.nn.modules.container.ParameterDict")]):
+            loaded = load_torch_file(path)
+    except Exception as error:  # torch.load names no errors, and a hostile file may break it in any way
+        found = str(error) if isinstance(error, TorchFileError) else "holds more than tensors or is damaged"
         raise InputError(
-            f"{path}: holds more than tensors, or is damaged, and was not loaded; no code in it was run. Expected an "
-            "embedding as PyTorch or diffusers save it. Ask its author for a .safetensors file."
+            f"{path}: {found}, and was not loaded; no code in it was run. Expected an embedding as PyTorch or "
+            "diffusers save it. Ask its author for a .safetensors file."
         ) from error
     concepts = loaded.get("string_to_param", loaded) if isinstance(loaded, dict) else loaded
     if isinstance(concepts, _Parameters):
@@ -101,9 +108,11 @@ def _read_pickled(path: Path) -> dict[str, Any]:
 
 def _checked(path: Path, token: str, vectors: Any) -> torch.Tensor:
     where = f"{path}: concept {token!r}"
-    if not isinstance(vectors, torch.Tensor) or not vectors.is_floating_point() or vectors.ndim not in (1, 2):
-        shape = tuple(vectors.shape) if isinstance(vectors, torch.Tensor) else type(vectors).__name__
-        raise InputError(f"{where} is {shape}, expected floating-point vectors of shape (vectors, width).")
+    if not _is_dense(vectors) or vectors.ndim not in (1, 2):
+        raise InputError(
+            f"{where} is {_described(vectors)}, expected a dense tensor of floating-point numbers of shape "
+            "(vectors, width) or (width,). Ask its author for a .safetensors file."
+        )
     count, width = (1, len(vectors)) if vectors.ndim == 1 else tuple(vectors.shape)
     if not 1 <= count <= MOST_VECTORS or not 1 <= width <= WIDEST:
         raise InputError(f"{where} has shape {count}x{width}, expected 1 to {MOST_VECTORS} vectors.")
@@ -111,6 +120,27 @@ def _checked(path: Path, token: str, vectors: Any) -> torch.Tensor:
     if not torch.isfinite(plain).all():
         raise InputError(f"{where} holds values that are not finite numbers. Learn or copy it again.")
     return plain
+
+
+def _is_dense(value: Any) -> bool:
+    """Return whether a value is a tensor of floating-point numbers that are all there, in one block of memory."""
+    return (
+        type(value) in (torch.Tensor, torch.nn.Parameter)
+        and value.dtype in _NUMBERS
+        and value.layout is torch.strided
+        and not value.is_nested
+        and value.device.type == "cpu"
+    )
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"of type {type(value).__name__}"
+    if value.is_nested:
+        return "a nested tensor"
+    layout = "dense" if value.layout is torch.strided else str(value.layout).removeprefix("torch.")
+    place = "" if value.device.type == "cpu" else f" without values (on the device {value.device.type})"
+    return f"a {layout} tensor of {str(value.dtype).removeprefix('torch.')}{place} of shape {tuple(value.shape)}"
 
 
 def _names(concepts: dict[str, Any]) -> str:

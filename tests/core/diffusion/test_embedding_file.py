@@ -110,11 +110,17 @@ def test_a_hostile_pickle_is_refused_and_harmless(
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ({"<cut>": torch.zeros(2, 3, 4)}, r"is \(2, 3, 4\)"),
-        ({"<cut>": torch.zeros(2, 4, dtype=torch.long)}, "expected floating-point vectors"),
+        (
+            {"<cut>": torch.zeros(2, 3, 4)},
+            r"is a dense tensor of float32 of shape \(2, 3, 4\), expected a dense tensor",
+        ),
+        (
+            {"<cut>": torch.zeros(2, 4, dtype=torch.long)},
+            "is a dense tensor of int64.*, expected a dense tensor of floating-point",
+        ),
         ({"<cut>": torch.full((1, 4), torch.nan)}, "not finite"),
         ({"<cut>": torch.zeros(1, 1).expand(1 << 20, 1 << 20)}, "expected 1 to 16 vectors"),
-        ({"<cut>": "text"}, "is str"),
+        ({"<cut>": "text"}, "is of type str"),
         ({}, "0 concepts"),
         ([VECTORS], "holds list"),
         (torch.zeros(1 << 23), "MiB, expected at most 16"),
@@ -126,6 +132,35 @@ def test_what_is_no_embedding_is_refused(content: object, expected: str, tmp_pat
 
     with pytest.raises(InputError, match=expected):
         read_embedding_file(tmp_path / "a.pt")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("odd", "expected"),
+    [
+        (VECTORS.to_sparse, "is a sparse_coo tensor of float32"),
+        (VECTORS.to_sparse_csr, "is a sparse_csr tensor of float32"),
+        (lambda: torch.nested.nested_tensor([VECTORS, VECTORS]), "is a nested tensor"),
+        (lambda: VECTORS.to("meta"), r"is a dense tensor of float32 without values \(on the device meta\)"),
+        (lambda: torch.quantize_per_tensor(VECTORS, 0.1, 0, torch.qint8), "is a dense tensor of qint8"),
+        (lambda: torch.complex(VECTORS, VECTORS), "is a dense tensor of complex64"),
+    ],
+)
+def test_odd_tensors_are_refused(odd: Callable[[], torch.Tensor], expected: str, tmp_path: Path) -> None:
+    """With what was found and what is expected, before anything is calculated with them."""
+    torch.save({"<cut>": odd()}, tmp_path / "a.pt")
+
+    with pytest.raises(InputError, match=rf"concept '<cut>' {expected}.*, expected a dense tensor of floating-point"):
+        read_embedding_file(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_device_is_no_embedding_file(suffix: str, tmp_path: Path) -> None:
+    """One that never ends would fill the memory."""
+    (tmp_path / f"a{suffix}").symlink_to("/dev/zero")
+
+    with pytest.raises(InputError, match="is no regular file"):
+        read_embedding_file(tmp_path / f"a{suffix}")
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.bin", "a.safetensors"])
