@@ -25,7 +25,7 @@ from anogen_core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GENERATION_VERSION = 9
+GENERATION_VERSION = 10
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
