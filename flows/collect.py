@@ -15,7 +15,7 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.futures import PrefectFuture
 from pydantic import TypeAdapter
 
-from anogen_core.errors import AnogenError, FullStoreError, InterruptedRunError
+from anogen_core.errors import AnogenError, FullStoreError, InputError, InterruptedRunError, TrainingError
 from tasks import page, progress
 
 T = TypeVar("T")
@@ -77,9 +77,10 @@ def collect(
             bar.move(100 * count / len(futures))
     if failures:
         share, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)
-        raise AnogenError(
-            f"{stage}: {share} tasks failed ({reasons}). Run again: finished work is kept."
-        ) from failures[0]
+        # These fail again; their reasons say what to do.
+        lasting = all(isinstance(failure, InputError | TrainingError) for failure in failures)
+        advice = "Finished work is kept." if lasting else "Run again: finished work is kept."
+        raise AnogenError(f"{stage}: {share} tasks failed ({reasons}). {advice}") from failures[0]
     return [results[place] for place in range(len(futures))]
 
 

@@ -29,7 +29,7 @@ from anogen_core.errors import TrainingError
 from anogen_core.seeding import derive_seed, torch_generator
 from anogen_core.settings import Settings
 
-INVERSION_VERSION = 4
+INVERSION_VERSION = 5
 """Raised by hand when a change here changes the learned embedding."""
 
 ON_GPU: Final = 16

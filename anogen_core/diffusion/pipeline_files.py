@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from anogen_core.digests import digest_files
 from anogen_core.errors import InputError
@@ -12,18 +13,31 @@ from anogen_core.records import BaseModelInfo
 
 _FINGERPRINTED: Final = {".safetensors", ".bin", ".json", ".txt"}
 _WEIGHTS: Final = ("*.safetensors", "*.bin")
+_SCHEDULER_CONFIG: Final = "scheduler_config.json"
 _PARTS: Final = {
     # role: names that pipelines give it, and the files it needs (of each group at least one)
     "autoencoder": (("vae", "vqvae"), (("config.json",), _WEIGHTS)),
     "text encoder": (("text_encoder", "bert"), (("config.json",), _WEIGHTS)),
     "tokenizer": (("tokenizer",), (("tokenizer.json", "vocab.json", "vocab.txt"),)),
     "noise predictor": (("unet",), (("config.json",), _WEIGHTS)),
-    "scheduler": (("scheduler",), (("scheduler_config.json",),)),
+    "scheduler": (("scheduler",), ((_SCHEDULER_CONFIG,),)),
 }
 _LIBRARIES: Final = {"diffusers", "transformers", "stable_diffusion", "latent_diffusion"}
 _CONFIG: Final = "config.json"
 _TINY_LEVELS: Final = "encoder_block_out_channels"
-_PREDICTED: Final = {"epsilon", "v_prediction", "sample"}
+_PREDICTED: Final = ("epsilon", "sample", "v_prediction")
+_BETAS: Final = ("linear", "scaled_linear", "squaredcos_cap_v2")
+_OTHER_INPUTS: Final = (
+    "class_embed_type",
+    "num_class_embeds",
+    "addition_embed_type",
+    "encoder_hid_dim",
+    "encoder_hid_dim_type",
+    "time_cond_proj_dim",
+)
+"""Settings of UNets that are told more than a timestep and a text: a class, a size, an image, a weight of guidance."""
+_FAMILIES: Final = "Stable Diffusion 1 or 2, text to image or inpainting, or LDM"
+_VARIANT: Final = re.compile(r"model\.(\w+)(-\d+-of-\d+)?\.(safetensors|bin)")
 _COPY: Final = "Copy a pipeline there (`save_pretrained`), or use `base_model: {kind: bundled}`."
 
 
@@ -69,7 +83,7 @@ def find_parts(directory: Path, *, field: str = "base_model.directory", remedy: 
             "Diffusion 1 or 2, or LDM)."
         )
     parts = {role: next((n for n in known if n in names), known[0]) for role, (known, _) in _PARTS.items()}
-    missing = list(_missing(directory, parts))
+    missing = list(_missing(directory, parts, field))
     if missing:
         raise InputError(f"{field}: {directory} lacks {', '.join(missing)}. {remedy}")
     _require_supported(directory, parts, field)
@@ -120,34 +134,99 @@ def read_canvas(directory: Path, *, field: str = "base_model.directory", remedy:
         ) from error
 
 
-def _missing(directory: Path, parts: dict[str, str]) -> Iterator[str]:
-    for role, folder in parts.items():
+def choose_weights(names: Collection[str]) -> tuple[str | None, bool]:
+    """Return what is loaded of weight files: their variant (fp16) where there are no others, and if safetensors are."""
+    variants = {name: match[1] for name in names if (match := _VARIANT.search(name))}
+    variant = min(variants.values()) if variants and len(variants) == len(names) else None
+    return variant, any(name.endswith(".safetensors") for name in names if variants.get(name) == variant)
+
+
+def find_weights(folder: Path) -> list[str]:
+    """Return the names of a folder's weight files."""
+    return [path.name for pattern in _WEIGHTS for path in folder.glob(pattern) if path.is_file()]
+
+
+def _missing(directory: Path, parts: dict[str, str], field: str) -> Iterator[str]:
+    for role, name in parts.items():
+        folder = directory / name
+        shards = _missing_shards(folder, field) if _WEIGHTS in _PARTS[role][1] else []
         for patterns in _PARTS[role][1]:
-            if not any(p.is_file() for pattern in patterns for p in (directory / folder).glob(pattern)):
-                yield f"{folder}/{' or '.join(patterns)}"
+            found = any(p.is_file() for pattern in patterns for p in folder.glob(pattern))
+            if not found and not (shards and patterns == _WEIGHTS):
+                yield f"{name}/{' or '.join(patterns)}"
+        yield from (f"{name}/{shard}" for shard in shards)
+        # A vocabulary in two files; without the second one no text is understood.
+        two = (folder / "vocab.json").is_file() and not (folder / "tokenizer.json").is_file()
+        if two and not (folder / "merges.txt").is_file():
+            yield f"{name}/merges.txt"
+
+
+def _missing_shards(folder: Path, field: str) -> list[str]:
+    """Return the files that the index of the weights to be loaded names and that are not there."""
+    indexed = [_read_index(path, field) for weights in _WEIGHTS for path in folder.glob(f"{weights}.index*.json")]
+    split, present = {shard for shards in indexed for shard in shards}, find_weights(folder)
+    chosen = choose_weights(present or split)
+    if any(choose_weights([name]) == chosen and name not in split for name in present):
+        return []
+    wanted = [shards for shards in indexed if choose_weights(shards) == chosen]
+    return sorted({shard for shards in wanted for shard in shards} - set(present))
+
+
+def _read_index(path: Path, field: str) -> set[str]:
+    shards = _read(path, field).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise InputError(f"{field}: {path} is damaged (no weight_map of file names). Copy it there again.")
+    return set(shards.values())
+
+
+def _read(path: Path, field: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{field}: {path} is damaged ({error}). Copy it there again.") from error
 
 
 def _require_supported(directory: Path, parts: dict[str, str], field: str) -> None:
-    """Raise InputError for a UNet that takes other inputs, or predicts something else, than the sampler knows."""
-    configs = {}
-    for role, file in (("autoencoder", _CONFIG), ("noise predictor", _CONFIG), ("scheduler", "scheduler_config.json")):
-        path = directory / parts[role] / file
-        try:
-            configs[role] = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{field}: {path} is damaged ({error}). Copy it there again.") from error
-    latent = configs["autoencoder"].get("latent_channels", 4)
-    taken = configs["noise predictor"].get("in_channels", 4)
+    """Raise InputError for a UNet or a noise schedule that the sampler does not know."""
+    autoencoder = _read(directory / parts["autoencoder"] / _CONFIG, field)
+    _require_unet(directory / parts["noise predictor"] / _CONFIG, autoencoder.get("latent_channels", 4), field)
+    _require_schedule(directory / parts["scheduler"] / _SCHEDULER_CONFIG, field)
+
+
+def _require_unet(path: Path, latent: int, field: str) -> None:
+    config = _read(path, field)
+    taken = config.get("in_channels", 4)
     if taken not in {latent, 2 * latent + 1}:
         raise InputError(
-            f"{field}: the UNet of {directory} takes {taken} channels; expected {latent} (text to image) or "
+            f"{field}: the UNet of {path} takes {taken} channels; expected {latent} (text to image) or "
             f"{2 * latent + 1} (inpainting) with its autoencoder of {latent}. Use another pipeline."
         )
-    predicted = configs["scheduler"].get("prediction_type", "epsilon")
+    given = config.get("out_channels", 4)
+    if given != latent:
+        raise InputError(
+            f"{field}: {path} sets out_channels: {given}; expected {latent}, as many as its autoencoder has (a UNet "
+            "that learned its variance has twice as many). Use another pipeline."
+        )
+    told = [f"{name}: {config[name]}" for name in _OTHER_INPUTS if config.get(name) is not None]
+    if told:
+        raise InputError(
+            f"{field}: {path} sets {', '.join(told)}; expected null: its UNet has to be told more than a timestep and "
+            f"a text, or was distilled (LCM). Use a pipeline of {_FAMILIES}, or `base_model: {{kind: bundled}}`."
+        )
+
+
+def _require_schedule(path: Path, field: str) -> None:
+    config = _read(path, field)
+    predicted = config.get("prediction_type", "epsilon")
     if predicted not in _PREDICTED:
         raise InputError(
-            f"{field}: {directory}/{parts['scheduler']} names the prediction_type {predicted!r}; expected one of: "
-            f"{', '.join(sorted(_PREDICTED))}."
+            f"{field}: {path} names the prediction_type {predicted!r}; expected one of: {', '.join(_PREDICTED)}."
+        )
+    if not config.get("trained_betas") and config.get("beta_schedule") not in _BETAS:
+        raise InputError(
+            f"{field}: {path} ({config.get('_class_name')}) names the beta_schedule {config.get('beta_schedule')!r}; "
+            f"expected one of: {', '.join(_BETAS)}, or trained_betas. Models of other schedules (EDM, flow "
+            f"matching) are not supported. Use a pipeline of {_FAMILIES}, or `base_model: {{kind: bundled}}`."
         )
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-import re
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from anogen_core.diffusion.pipeline_files import choose_weights, find_weights
 from anogen_core.errors import InputError
 from anogen_core.pretrained import UNREADABLE, load_network
 
@@ -18,7 +19,8 @@ _UNUSED: Final = ("safety_checker", "feature_extractor", "image_encoder")
 """Parts that pipelines may have and that paint nothing."""
 _MODULES: Final = {"latent_diffusion": "diffusers.pipelines.latent_diffusion"}
 """Where a library of model_index.json is no module of that name."""
-_VARIANT: Final = re.compile(r"model\.(\w+)(-\d+-of-\d+)?\.(safetensors|bin)")
+_REPEATED: Final = "An error occurred while trying to fetch"
+"""Begins what diffusers logs of a weight file that is not there, beside the error that it raises."""
 
 
 def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
@@ -47,7 +49,7 @@ def load_pipeline(directory: Path, parts: Mapping[str, str]) -> Any:
 
 
 def _load_part(folder: Path, library: str, name: str) -> Any:
-    variant, use_safetensors = _choose_files(folder)
+    variant, use_safetensors = choose_weights(find_weights(folder))
     return load_network(
         getattr(importlib.import_module(_MODULES.get(library, library)), name),
         folder,
@@ -55,14 +57,6 @@ def _load_part(folder: Path, library: str, name: str) -> Any:
         use_safetensors=use_safetensors,
         torch_dtype=torch.float32,
     )
-
-
-def _choose_files(folder: Path) -> tuple[str | None, bool]:
-    """Return the variant (fp16) of a folder without other weights, and whether safetensors hold what is loaded."""
-    files = [path.name for path in folder.iterdir() if path.suffix in {".safetensors", ".bin"}]
-    variants = {name: match[1] for name in files if (match := _VARIANT.search(name))}
-    variant = min(variants.values()) if len(variants) == len(files) else None
-    return variant, any(name.endswith(".safetensors") for name in files if variants.get(name) == variant)
 
 
 @contextmanager
@@ -76,9 +70,16 @@ def _quiet_libraries() -> Iterator[None]:
     for library in libraries:
         library.set_verbosity_error()
         library.disable_progress_bar()
+    loading = logging.getLogger("diffusers.models.modeling_utils")
+    loading.addFilter(_tells_more)
     try:
         yield
     finally:
+        loading.removeFilter(_tells_more)
         for library, level in zip(libraries, levels, strict=True):
             library.set_verbosity(level)
             library.enable_progress_bar()
+
+
+def _tells_more(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_REPEATED)

@@ -10,6 +10,7 @@ The background q(E(N), t) uses the request's own noise at every t, so its path i
 E(N).
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -106,7 +107,8 @@ def _scheduler(model: DiffusionModel, settings: SamplerSettings, *, from_photo: 
 
     classes = {"ddim": DDIMScheduler, "dpm_solver": DPMSolverMultistepScheduler, "unipc": UniPCMultistepScheduler}
     # Schedulers that never clip do not store that they do not, and DDIM's default is to clip latents at 1.
-    scheduler = classes[settings.kind].from_config({"clip_sample": False, **model.scheduler_config})
+    config = {"clip_sample": False, **model.scheduler_config}
+    scheduler = classes[settings.kind].from_config(config, **_solver(settings.kind, config))
     wanted, share = settings.schedule(from_photo=from_photo)
     scheduler.set_timesteps(wanted)
     steps = len(scheduler.timesteps)
@@ -114,3 +116,25 @@ def _scheduler(model: DiffusionModel, settings: SamplerSettings, *, from_photo: 
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
     return scheduler, scheduler.timesteps[first:]
+
+
+def _solver(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what holds whatever the pipeline's own scheduler says: that one gives the noise schedule, not the solver.
+
+    A solver that draws noise is replaced by its deterministic twin, an algorithm that DPM-Solver does not have by
+    DPM-Solver++, and the end of the schedule is one that the solver reaches in finite numbers.
+    """
+    final = config.get("final_sigmas_type", "zero")
+    if kind == "dpm_solver":
+        algorithm = str(config.get("algorithm_type")).removeprefix("sde-")
+        if algorithm == "dpmsolver":
+            final = "sigma_min"
+        else:
+            algorithm = "dpmsolver++"
+        return {"algorithm_type": algorithm, "final_sigmas_type": final, "variance_type": None}
+    if kind == "unipc":
+        if not config.get("predict_x0", True):
+            final = "sigma_min"
+        low = final == "zero" or config.get("lower_order_final", True)
+        return {"final_sigmas_type": final, "lower_order_final": low}
+    return {}

@@ -89,6 +89,7 @@ class StableDiffusionModel(DiffusionModel):
         if how.compile:
             self._vae.decoder.compile(**compilation(device))
         self._text_encoder = _frozen(getattr(pipeline, parts["text encoder"])).to(device)
+        self._masks_padding = bool(getattr(self._text_encoder.config, "use_attention_mask", False))
         self._unet = _frozen(pipeline.unet)
         self._predictor = NoisePredictor(self._unet, how, device)
         self._encoding, self._decoding = Portions("the encoder"), Portions("the decoder")
@@ -165,12 +166,14 @@ class StableDiffusionModel(DiffusionModel):
         """Return the last hidden state of the text encoder for prompts in which `{}` stands for a concept."""
         per_concept = 0 if vectors is None else vectors.shape[1]
         rows = [self._prompt_ids(prompt, per_concept) for prompt in prompts]
-        ids = torch.tensor([row for row, _ in rows], device=self._device)
+        ids = torch.tensor([row for row, _, _ in rows], device=self._device)
+        shown = torch.arange(ids.shape[1]) < torch.tensor([[length] for _, _, length in rows])
+        mask = shown.long().to(self._device) if self._masks_padding else None
         if vectors is None:
             with self._conditioning:
-                return self._encode_text(ids)
+                return self._encode_text(ids, mask)
         inserted = vectors.to(self._device)
-        starts = [start for _, start in rows]
+        starts = [start for _, start, _ in rows]
 
         def insert(_module: nn.Module, _inputs: object, embedded: torch.Tensor) -> torch.Tensor:
             parts = [
@@ -183,7 +186,7 @@ class StableDiffusionModel(DiffusionModel):
         with self._conditioning:
             hook = self._text_encoder.get_input_embeddings().register_forward_hook(insert)
             try:
-                return self._encode_text(ids)
+                return self._encode_text(ids, mask)
             finally:
                 hook.remove()
 
@@ -221,15 +224,15 @@ class StableDiffusionModel(DiffusionModel):
         latents: Latents = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
         return latents
 
-    def _encode_text(self, ids: torch.Tensor) -> Conditioning:
-        output: Conditioning = self._text_encoder(ids)[0]
+    def _encode_text(self, ids: torch.Tensor, mask: torch.Tensor | None) -> Conditioning:
+        output: Conditioning = self._text_encoder(ids, attention_mask=mask)[0]
         return output
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False).input_ids) if text.strip() else []
 
-    def _find_prompt_ids(self, prompt: str, per_concept: int) -> tuple[list[int], int]:
-        """Return padded token ids and the position where the concept's vectors go."""
+    def _find_prompt_ids(self, prompt: str, per_concept: int) -> tuple[list[int], int, int]:
+        """Return padded token ids, the position where the concept's vectors go, and how many ids are no padding."""
         tokenizer = self._tokenizer
         length = min(tokenizer.model_max_length, self._text_encoder.config.max_position_embeddings)
         # CLIP's tokenizer calls the ends of a text bos and eos, BERT's calls them cls and sep.
@@ -242,7 +245,7 @@ class StableDiffusionModel(DiffusionModel):
         # The id under a concept's vectors is never looked at; any ordinary token does (end-of-text ends a prompt).
         hole = [self._ids("a")[0]] * per_concept if "{}" in prompt else []
         ids = [*[first, *left, *hole, *right][: length - 1], last]
-        return ids + [tokenizer.pad_token_id] * (length - len(ids)), 1 + len(left)
+        return ids + [tokenizer.pad_token_id] * (length - len(ids)), 1 + len(left), len(ids)
 
 
 def _frozen(module: Any) -> Any:

@@ -194,6 +194,7 @@ def test_a_defect_that_cannot_be_learned_fails_its_category_alone(
     assert second.startswith(
         "  bolt: bolt: learn defects: 1 of 1 tasks failed (bolt/cut: inversion loss is nan at step 0."
     )
+    assert second.endswith("). Finished work is kept.")
     assert [path.name.split("-")[0] for path in (tmp_path / "datasets").glob("*.zarr")] == ["felt"]
     assert len(list((tmp_path / "artifacts").glob("embedding-*"))) == 1
 

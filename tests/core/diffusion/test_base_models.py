@@ -1,7 +1,9 @@
 """Families of base models through one interface: loaded from disk, equal to diffusers' own pipelines, never fetched."""
 
 import json
+import logging
 import pickle
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -136,11 +138,7 @@ def test_latents_are_not_clipped_unless_the_pipeline_says_so(saved: str, tiny_di
     """Schedulers that never clip store nothing of it, and DDIM's own default would clip latents at 1."""
     import diffusers
 
-    _change(tiny_directory, tmp_path / "saved", "model_index.json", {"scheduler": ["diffusers", saved]})
-    (tmp_path / "saved" / "scheduler" / "scheduler_config.json").unlink()
-    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    scheduler: Any = getattr(diffusers, saved)
-    scheduler(**betas).save_pretrained(tmp_path / "saved" / "scheduler")
+    _with_scheduler(tiny_directory, tmp_path / "saved", saved)
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(str(tmp_path / "saved"), local_files_only=True)
     pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
     pipeline.set_progress_bar_config(disable=True)
@@ -155,6 +153,75 @@ def test_latents_are_not_clipped_unless_the_pipeline_says_so(saved: str, tiny_di
     assert ours.abs().max() > 1
 
 
+SAVED: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddim": ("DDIM", {}),
+    "ddpm": ("DDPM", {}),
+    "pndm": ("PNDM", {"skip_prk_steps": True}),
+    "euler": ("EulerDiscrete", {}),
+    "euler_ancestral": ("EulerAncestralDiscrete", {}),
+    "dpm_sde_karras": ("DPMSolverMultistep", {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True}),
+    "dpm_sde_old": ("DPMSolverMultistep", {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"}),
+    "dpm_single": ("DPMSolverSinglestep", {"use_karras_sigmas": True}),
+    "deis": ("DEISMultistep", {}),
+    "unipc": ("UniPCMultistep", {}),
+    "unipc_noise": ("UniPCMultistep", {"predict_x0": False}),
+    "lms": ("LMSDiscrete", {}),
+    "heun": ("HeunDiscrete", {}),
+}
+KINDS: tuple[Literal["ddim", "dpm_solver", "unipc"], ...] = ("ddim", "dpm_solver", "unipc")
+
+
+@pytest.mark.filterwarnings("ignore:.*algorithm_type")
+@pytest.mark.parametrize("saved", SAVED)
+def test_every_sampler_is_deterministic_with_every_scheduler(saved: str, tiny_directory: Path, tmp_path: Path) -> None:
+    """Whatever solver a folder was saved with, the same noise gives the same finite bytes, and none is drawn."""
+    name, values = SAVED[saved]
+    _with_scheduler(tiny_directory, tmp_path / "saved", f"{name}Scheduler", **values)
+    model = StableDiffusionSettings(directory=str(tmp_path / "saved")).build(CPU)
+    noise, before = torch.randn((1, 4, 16, 16), generator=torch_generator(3)), torch.get_rng_state()
+
+    for kind in KINDS:
+        first, second = (_sampled(model, noise, ["defect"], kind=kind) for _ in range(2))
+
+        assert torch.equal(first, second), kind
+        assert first.isfinite().all(), kind
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("saved", ["dpm_sde_karras", "deis"])
+def test_a_solver_that_is_not_ours_gives_its_schedule_alone(saved: str, tiny_directory: Path, tmp_path: Path) -> None:
+    """The sampler equals diffusers' deterministic DPM-Solver++ on the betas and spacing of such a folder."""
+    import diffusers
+
+    name, values = SAVED[saved]
+    _with_scheduler(tiny_directory, tmp_path / "saved", f"{name}Scheduler", **values)
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(str(tmp_path / "saved"), local_files_only=True)
+    pipeline.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, algorithm_type="dpmsolver++"
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    noise, prompts = torch.randn((2, 4, 16, 16), generator=torch_generator(3)), ["a photo of a scratch"] * 2
+    expected = pipeline(
+        prompts, latents=noise.clone(), num_inference_steps=5, guidance_scale=4.0, output_type="latent"
+    ).images
+
+    ours = _sampled(
+        StableDiffusionSettings(directory=str(tmp_path / "saved")).build(CPU), noise, prompts, kind="dpm_solver"
+    )
+
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+def _with_scheduler(source: Path, copy: Path, name: str, **values: Any) -> None:
+    """Copy a pipeline and save another scheduler of diffusers in it, with Stable Diffusion's betas."""
+    import diffusers
+
+    _change(source, copy, "model_index.json", {"scheduler": ["diffusers", name]})
+    (copy / "scheduler" / "scheduler_config.json").unlink()
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    getattr(diffusers, name)(**betas, **values).save_pretrained(copy / "scheduler")
+
+
 def _change(source: Path, copy: Path, file: str, values: dict[str, Any]) -> None:
     """Copy a pipeline and change values of one of its JSON files."""
     shutil.copytree(source, copy)
@@ -167,15 +234,37 @@ def _change(source: Path, copy: Path, file: str, values: dict[str, Any]) -> None
     [
         ("unet/config.json", {"in_channels": 8}, "takes 8 channels; expected 4 .* or 9"),
         ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "'flow'; expected one of: epsilon, sample"),
+        ("unet/config.json", {"out_channels": 8}, r"unet/config\.json sets out_channels: 8; expected 4"),
+        ("unet/config.json", {"num_class_embeds": 4}, "sets num_class_embeds: 4; expected null.*Use a pipeline of"),
+        ("unet/config.json", {"class_embed_type": "timestep"}, "sets class_embed_type: timestep; expected null"),
+        ("unet/config.json", {"addition_embed_type": "text_time"}, "sets addition_embed_type: text_time; expected"),
+        ("unet/config.json", {"encoder_hid_dim_type": "image_proj"}, "sets encoder_hid_dim_type: image_proj; exp"),
+        ("unet/config.json", {"time_cond_proj_dim": 8}, r"sets time_cond_proj_dim: 8; expected null.*distilled \(LCM"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "sigmoid"}, "'sigmoid'; expected one of: linear, sca"),
     ],
 )
 def test_networks_of_another_kind_are_refused(
     file: str, values: dict[str, Any], expected: str, tiny_directory: Path, tmp_path: Path
 ) -> None:
-    """One that edits by 8 channels, or predicts a flow, is named before anything is loaded."""
+    """One that edits by 8 channels, has to be told more than a text, or predicts a flow, is named before loading."""
     _change(tiny_directory, tmp_path / "other", file, values)
 
     with pytest.raises(InputError, match=expected):
+        StableDiffusionSettings(directory=str(tmp_path / "other")).describe()
+
+
+@pytest.mark.parametrize("name", ["EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler"])
+def test_schedules_without_betas_are_refused(name: str, tiny_directory: Path, tmp_path: Path) -> None:
+    """Models of other noise schedules cannot be sampled with ours; the message says which can."""
+    import diffusers
+
+    shutil.copytree(tiny_directory, tmp_path / "other")
+    (tmp_path / "other" / "scheduler" / "scheduler_config.json").unlink()
+    getattr(diffusers, name)().save_pretrained(tmp_path / "other" / "scheduler")
+
+    with pytest.raises(
+        InputError, match=rf"scheduler_config\.json \({name}\) names the beta_schedule None; expected one of.*Use a "
+    ):
         StableDiffusionSettings(directory=str(tmp_path / "other")).describe()
 
 
@@ -264,6 +353,77 @@ def test_folders_that_are_links_are_fingerprinted(tiny_directory: Path, tmp_path
     save_file({name: value + 1 for name, value in load_file(file).items()}, file, metadata={"format": "pt"})
 
     assert settings.describe().fingerprint != before
+
+
+def _shard(pipeline: Path, part: str, suffix: str = "") -> list[Path]:
+    """Split the weights of one part into files that an index names; return these."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    network: Any = {"unet": UNet2DConditionModel, "text_encoder": CLIPTextModel}[part]
+    loaded = network.from_pretrained(pipeline / part)
+    shutil.rmtree(pipeline / part)
+    loaded.save_pretrained(pipeline / part, max_shard_size="20KB", variant=suffix or None)
+    return sorted((pipeline / part).glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("variant", ["", "fp16"])
+def test_shards_that_an_index_names_and_that_are_missing_are_named(
+    variant: str, tiny_directory: Path, tiny_model: DiffusionModel, tmp_path: Path
+) -> None:
+    """All of them, of every part, at once; complete shards are loaded, and an index of other weights is left alone."""
+    shutil.copytree(tiny_directory, tmp_path / "split")
+    shards = {part: _shard(tmp_path / "split", part, variant) for part in ("text_encoder", "unet")}
+    other = {"metadata": {}, "weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00002.bin"}}
+    (tmp_path / "split" / "unet" / "diffusion_pytorch_model.bin.index.json").write_text(json.dumps(other))
+    settings = StableDiffusionSettings(directory=str(tmp_path / "split"))
+    noise = torch.randn((1, 4, 16, 16), generator=torch_generator(3))
+    assert torch.equal(_sampled(settings.build(CPU), noise, ["defect"]), _sampled(tiny_model, noise, ["defect"]))
+
+    gone = [*shards["text_encoder"], *shards["unet"][1:3]]
+    for shard in gone:
+        shard.unlink()
+
+    named = ", ".join(str(shard.relative_to(tmp_path / "split")) for shard in gone)
+    with pytest.raises(InputError, match=rf"lacks {re.escape(named)}\. Copy"):
+        settings.describe()
+
+
+def test_a_vocabulary_needs_its_merges(tiny_directory: Path, tmp_path: Path) -> None:
+    """Without `tokenizer.json`, `vocab.json` alone is half a tokenizer."""
+    shutil.copytree(tiny_directory, tmp_path / "model")
+    tokenizer = tmp_path / "model" / "tokenizer"
+    whole = json.loads((tokenizer / "tokenizer.json").read_text())["model"]
+    (tokenizer / "tokenizer.json").unlink()
+    (tokenizer / "vocab.json").write_text(json.dumps(whole["vocab"]))
+    settings = StableDiffusionSettings(directory=str(tmp_path / "model"))
+
+    with pytest.raises(InputError, match=r"lacks tokenizer/merges\.txt\. Copy"):
+        settings.describe()
+    merges = (" ".join(pair) for pair in whole["merges"])
+    (tokenizer / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    expected = StableDiffusionSettings(directory=str(tiny_directory)).build(CPU).condition(["a defect"])
+    assert torch.equal(settings.build(CPU).condition(["a defect"]), expected)
+
+
+def test_a_weight_file_of_another_name_is_told_once(
+    tiny_directory: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Our error alone, without the line that diffusers logs before its own."""
+    shutil.copytree(tiny_directory, tmp_path / "model")
+    (file,) = (tmp_path / "model" / "unet").glob("*.safetensors")
+    file.rename(file.with_name("mine.safetensors"))
+    loading = logging.getLogger("diffusers.models.modeling_utils")
+    loading.addHandler(caplog.handler)
+
+    try:
+        with pytest.raises(InputError, match=r"does not load \(.*diffusion_pytorch_model\.safetensors"):
+            StableDiffusionSettings(directory=str(tmp_path / "model")).build(CPU)
+        assert caplog.messages == []
+        loading.error("An error occurred while trying to fetch something else")
+        assert caplog.messages
+    finally:
+        loading.removeHandler(caplog.handler)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Blended sampling against diffusers' own pipeline and against its definition."""
 
 import functools
+import json
+import shutil
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -216,6 +218,34 @@ def test_placeholder_equals_textual_inversion_of_diffusers(
 
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(ours, without, atol=1e-3)
+
+
+@pytest.mark.parametrize("num_vectors", [1, 3])
+def test_a_text_encoder_that_masks_padding_equals_diffusers(
+    num_vectors: int, tiny_directory: Path, tmp_path: Path
+) -> None:
+    """With `use_attention_mask` the encoding is that of StableDiffusionPipeline, also of a learned embedding."""
+    from diffusers import StableDiffusionPipeline
+
+    shutil.copytree(tiny_directory, tmp_path / "masked")
+    config = tmp_path / "masked" / "text_encoder" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "use_attention_mask": True}))
+    pipeline = StableDiffusionPipeline.from_pretrained(str(tmp_path / "masked"), local_files_only=True)
+    vectors = torch.randn((num_vectors, 24), generator=torch_generator(5))
+    (tmp_path / "learned_embeds.safetensors").write_bytes(learned_embeds("<bolt-cut>", vectors))
+    pipeline.load_textual_inversion(str(tmp_path / "learned_embeds.safetensors"))
+    prompts = ["a photo of a {}", "{}", " ".join(["the {} of"] + ["a scratch"] * 40)]
+    written = [p.format("<bolt-cut>") for p in prompts]
+    with torch.no_grad():
+        expected, empty = pipeline.encode_prompt(written, "cpu", 1, do_classifier_free_guidance=True)
+    model = StableDiffusionSettings(directory=str(tmp_path / "masked")).build(torch.device("cpu"))
+
+    with torch.no_grad():
+        ours = model.condition(prompts, vectors[None].expand(3, -1, -1))
+        without = model.condition([""] * 3)
+
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(without, empty, atol=1e-5, rtol=1e-5)
 
 
 def test_threads_that_share_a_model_keep_their_concepts_apart(tiny_model: DiffusionModel) -> None:
