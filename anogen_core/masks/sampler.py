@@ -72,6 +72,12 @@ class Region(NamedTuple):
     photo: int
     """Which of the support masks shows it."""
 
+    def within(self, frame: tuple[int, int]) -> Mask:
+        """Return the (H, W) mask of this region alone."""
+        mask, (x, y), (height, width) = np.zeros(frame, bool), self.corner, self.shape.shape
+        mask[y : y + height, x : x + width] = self.shape
+        return mask
+
 
 def regions(masks: Sequence[Mask]) -> list[Region]:
     """Return every defect region in the masks (H, W); parts that lie close to each other for their size are one."""
