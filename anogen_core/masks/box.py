@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Strict
 
 from anogen_core.arrays import Mask
 from anogen_core.errors import MaskPlacementError
-from anogen_core.masks.sampler import MaskSampler, Region, regions, render
+from anogen_core.masks.sampler import MaskSampler, Region, draw_region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
@@ -46,7 +46,7 @@ class BoxSamplerSettings(Settings):
 
     def build(self, support_masks: Sequence[Mask]) -> "BoxSampler":
         """Return the sampler for the defect these support masks show."""
-        return BoxSampler(self, regions(support_masks, join=7))
+        return BoxSampler(self, regions(support_masks))
 
 
 @final
@@ -78,7 +78,7 @@ class BoxSampler(MaskSampler):
 
     def _draw(self, frame: tuple[int, int], rng: np.random.Generator) -> Placement:
         height, width = frame
-        region = self._regions[int(rng.integers(len(self._regions)))] if self._regions else None
+        region = draw_region(self._regions, rng) if self._regions else None
         box_width, box_height = self._draw_size(frame, region, rng)
         angle = float(rng.uniform(-90, 90)) if self._settings.rotate else 0.0
         x = int(rng.integers(0, width - box_width + 1))

@@ -8,8 +8,12 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
+from anogen_core.diffusion.crop import cut
 from anogen_core.masks.outline import decode_outline
-from anogen_core.records import Placement
+from anogen_core.records import Box, Placement
+
+_JOIN = 7
+"""Parts of a support mask that are closer than this many pixels are one defect, whatever their size."""
 
 
 class MaskSampler(ABC):
@@ -68,25 +72,68 @@ class Region(NamedTuple):
     photo: int
     """Which of the support masks shows it."""
 
+    def within(self, frame: tuple[int, int]) -> Mask:
+        """Return the (H, W) mask of this region alone."""
+        mask, (x, y), (height, width) = np.zeros(frame, bool), self.corner, self.shape.shape
+        mask[y : y + height, x : x + width] = self.shape
+        return mask
 
-def regions(masks: Sequence[Mask], *, join: int) -> list[Region]:
-    """Return every defect region in the masks.
 
-    Args:
-        masks: (H, W) support masks.
-        join: Regions closer than this many pixels count as one.
-    """
+def regions(masks: Sequence[Mask]) -> list[Region]:
+    """Return every defect region in the masks (H, W); parts that lie close to each other for their size are one."""
     found = []
-    kernel = np.ones((join, join), np.uint8)
+    kernel = np.ones((_JOIN, _JOIN), np.uint8)
     for photo, mask in enumerate(masks):
         closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
         areas = stats[1:, cv2.CC_STAT_AREA]
         # Specks next to a real region are annotation crumbs, not defects of their own.
-        for label in np.flatnonzero(areas >= 0.1 * areas.max(initial=0)) + 1:
-            x, y, width, height = stats[label, :4]
-            centre = (float(y + height / 2) / mask.shape[0], float(x + width / 2) / mask.shape[1])
-            found.append(
-                Region(((labels == label) & mask)[y : y + height, x : x + width], centre, (int(x), int(y)), photo)
-            )
+        parts = (np.flatnonzero(areas >= 0.1 * areas.max(initial=0)) + 1).tolist()
+        for group in _neighbours(labels, parts, stats):
+            box = _box_of(stats[group])
+            middle = (box.y + box.height / 2) / mask.shape[0], (box.x + box.width / 2) / mask.shape[1]
+            found.append(Region(np.isin(cut(labels, box), group) & cut(mask, box), middle, (box.x, box.y), photo))
     return found
+
+
+def draw_region(found: Sequence[Region], rng: np.random.Generator) -> Region:
+    """Return a region of a photo; photos are drawn alike and the regions of one in proportion to their areas."""
+    photos = sorted({region.photo for region in found})
+    photo = photos[int(rng.integers(len(photos)))]
+    own = [region for region in found if region.photo == photo]
+    if len(own) == 1:
+        return own[0]
+    areas = np.array([region.shape.sum() for region in own])
+    return own[int(rng.choice(len(own), p=areas / areas.sum()))]
+
+
+def _neighbours(labels: np.ndarray, parts: Sequence[int], stats: np.ndarray) -> list[list[int]]:
+    """Return groups of parts that belong together: gaps are narrower than the smaller neighbour is large.
+
+    A group is at most half as long as the frame is wide or high: longer ones would hardly find a place.
+
+    Args:
+        labels: (H, W) number of the part at each pixel.
+        parts: Numbers of those that count.
+        stats: What OpenCV measured of each number.
+    """
+    size = {part: float(stats[part, cv2.CC_STAT_AREA]) ** 0.5 for part in parts}
+    group = {part: [part] for part in parts}
+    for part in parts:
+        near = cut(labels, _box_of(stats[[part]], margin=int(size[part])))
+        away = cv2.distanceTransform((near != part).astype(np.uint8), cv2.DIST_L2, 5)
+        for other in (int(n) for n in np.unique(near) if int(n) in group):
+            if other in group[part] or away[near == other].min() > min(size[part], size[other]):
+                continue
+            joined = sorted(group[part] + group[other])
+            whole = _box_of(stats[joined])
+            if max(whole.width, whole.height) <= min(labels.shape) / 2:
+                group.update(dict.fromkeys(joined, joined))
+    return [members for part, members in group.items() if part == members[0]]
+
+
+def _box_of(stats: np.ndarray, *, margin: int = 0) -> Box:
+    """Return the box around what OpenCV measured of some parts (n, 5), and `margin` pixels more; it may end outside."""
+    x, y = (max(0, int(first) - margin) for first in stats[:, :2].min(axis=0))
+    right, bottom = ((stats[:, :2] + stats[:, 2:4]).max(axis=0) + margin).tolist()
+    return Box(x=x, y=y, width=right - x, height=bottom - y)

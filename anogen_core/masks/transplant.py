@@ -14,7 +14,7 @@ from anogen_core.arrays import Mask
 from anogen_core.diffusion.crop import thickness
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.outline import encode_outline
-from anogen_core.masks.sampler import MaskSampler, Region, regions, render
+from anogen_core.masks.sampler import MaskSampler, Region, draw_region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
@@ -52,7 +52,7 @@ class TransplantSamplerSettings(Settings):
 
     def build(self, support_masks: Sequence[Mask]) -> "TransplantSampler":
         """Return the sampler for the defect these support masks show."""
-        return TransplantSampler(self, regions(support_masks, join=7))
+        return TransplantSampler(self, regions(support_masks))
 
 
 class _Drawn(NamedTuple):
@@ -115,7 +115,7 @@ class TransplantSampler(MaskSampler):
 
     def _draw(self, rng: np.random.Generator) -> _Drawn:
         settings = self._settings
-        shape, centre, corner, photo = self._regions[int(rng.integers(len(self._regions)))]
+        shape, centre, corner, photo = draw_region(self._regions, rng)
         warp = _moved(np.eye(3), -corner[0], -corner[1])
         if settings.flip and rng.random() < 0.5:
             shape, centre = shape[:, ::-1], (centre[0], 1 - centre[1])

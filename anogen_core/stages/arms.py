@@ -1,6 +1,6 @@
 """What the detectors of each arm learn from, and the content keys of these data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,15 +8,15 @@ import numpy as np
 
 from anogen_core.arm import COUNTED, FROM_DATASET, Part, parse_arm
 from anogen_core.arrays import Image, Mask, array_digest
-from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION, paste_defect
+from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.detectors.training_set import TrainingSet, resize_mask, resize_photo
 from anogen_core.errors import InputError
-from anogen_core.records import DatasetRef, Decision, LedgerRow, Sample
-from anogen_core.seeding import derive_seed, numpy_generator
+from anogen_core.records import DatasetRef, Decision, Sample
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
+from anogen_core.stages.pasting import paste_supports
 from anogen_core.storage import Dataset
 from anogen_core.storage.verdicts import review_fingerprint
 
@@ -154,7 +154,7 @@ def _anomalies(config: RunConfig, category: Category, part: Part, dataset: Datas
     place = {s.sample_id: i for i, s in enumerate(category.normals)}
     if part.source == "cutpaste":
         found = _Anomalies.empty()
-        for row, (photo, mask) in zip(made, _pasted(config, category, made, place), strict=True):
+        for row, (photo, mask) in zip(made, paste_supports(config, category, stored), strict=True):
             found.add(photo, mask, side=side, weak=weak, origin=place[row.normal_id], defect=row.defect)
     else:
         boxes = part.source == "generated_box" or (part.source == "generated" and by_box)
@@ -183,24 +183,6 @@ def _reviewed(stored: Dataset, place: Mapping[str, int], *, by_box: bool, side: 
     if not found.photos:
         raise InputError(f"{stored.uri}: every image was rejected in review. Accept some with `anogen review`.")
     return found
-
-
-def _pasted(
-    config: RunConfig, category: Category, made: list[LedgerRow], place: Mapping[str, int]
-) -> Iterator[tuple[Image, Mask]]:
-    """Yield one photo for each made request: a support defect of its kind, on its photo, at its place."""
-    support = {s.defect: load_support(s, config) for s in category.supports}
-    for row in made:
-        if not row.boxes:
-            raise InputError(f"{row.request_id}: was made without a place; the dataset's ledger is damaged.")
-        rng = numpy_generator(derive_seed(config.seed, "cutpaste", category.name, row.request_id))
-        image = _load(category.normals[place[row.normal_id]], config, category)
-        label = np.zeros(image.shape[:2], bool)
-        for box in row.boxes:
-            photo, mask = support[row.defect][int(rng.integers(len(support[row.defect])))]
-            image, where = paste_defect(image, box, photo, mask, rng=rng)
-            label |= where
-        yield image, label
 
 
 def _has_exact_masks(category: Category) -> bool:

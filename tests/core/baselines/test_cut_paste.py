@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from anogen_core.baselines.cut_paste import paste_defect
+from anogen_core.baselines.cut_paste import paste_defect, paste_outline
+from anogen_core.diffusion.crop import bounding_box
 from anogen_core.records import Box
 
 
@@ -15,23 +16,36 @@ def _defect() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("place", [Box(x=0, y=0, width=10, height=8), Box(x=9, y=5, width=31, height=35)])
-def test_paste_changes_the_mask_alone_and_stays_in_its_place(place: Box) -> None:
-    """The defect fills the place along one axis, is centred, and every pixel outside its mask is untouched."""
+def test_paste_keeps_the_size_and_changes_the_mask_alone(place: Box) -> None:
+    """A defect is as large in a small place as in a large one, as near to its middle as the frame lets it be."""
     normal = np.random.default_rng(0).integers(90, 110, (40, 40, 3), dtype=np.uint8)
 
     image, mask = paste_defect(normal, place, *_defect(), rng=np.random.default_rng(1))
 
-    inside = np.zeros_like(mask)
-    inside[place.y : place.y + place.height, place.x : place.x + place.width] = True
-    assert mask.any()
-    assert not (mask & ~inside).any()
+    x = max(0, place.x + (place.width - 20) // 2)
+    assert bounding_box(mask) == Box(x=x, y=place.y + (place.height - 4) // 2, width=20, height=4)
+    assert mask.sum() == 20 * 4
     assert (image[~mask] == normal[~mask]).all()
-    assert (image[mask] == 30).mean() > 0.9
-    assert mask.any(axis=0).sum() == place.width
+    assert (image[mask] == 30).all()
+
+
+def test_a_moved_outline_holds_the_moved_defect() -> None:
+    """The pasted pixels are those of the turned support photo, also in a box as high as the defect was wide."""
+    normal = np.random.default_rng(0).integers(90, 110, (60, 60, 3), dtype=np.uint8)
+    photo, mask = _defect()
+    photo[10:14, 8:28] = np.arange(80, dtype=np.uint8).reshape(4, 20, 1)
+    outline = np.zeros((60, 60), bool)
+    outline[19:41, 29:35] = True
+
+    image, pasted = paste_outline(normal, outline, photo, mask, (0, -1, 43, 1, 0, 12))
+
+    assert bounding_box(pasted) == Box(x=30, y=20, width=4, height=20)
+    assert np.array_equal(image[20:40, 30:34], np.rot90(photo[10:14, 8:28], -1))
+    assert (image[~pasted] == normal[~pasted]).all()
 
 
 def test_thin_defect_survives_shrinking() -> None:
-    """A one-pixel scratch that shrinks tenfold is still labelled."""
+    """A one-pixel scratch that is larger than the frame is still labelled."""
     mask = np.zeros((100, 100), bool)
     np.fill_diagonal(mask, val=True)
 
@@ -40,7 +54,7 @@ def test_thin_defect_survives_shrinking() -> None:
         np.full((100, 100, 3), 255, np.uint8), mask, rng=np.random.default_rng(0),
     )  # fmt: skip
 
-    assert pasted.sum() >= 5
+    assert pasted.sum() >= 25
 
 
 def test_paste_is_a_function_of_the_generator() -> None:

@@ -14,7 +14,7 @@ from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.box import BoxSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground
 from anogen_core.masks.perlin import PerlinSamplerSettings
-from anogen_core.masks.sampler import regions, render
+from anogen_core.masks.sampler import draw_region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.seeding import numpy_generator
 
@@ -82,8 +82,29 @@ def test_crumbs_of_an_annotation_are_not_defects() -> None:
     """Fragments closer than the joining distance are one defect, and specks far smaller than it are none."""
     mask = _mask(100, 100, (10, 10, 20, 20), (33, 10, 10, 20), (90, 90, 2, 2))
 
-    (region,) = regions([mask], join=7)
+    (region,) = regions([mask])
     assert region.shape.shape == (20, 33)
+
+
+def test_specks_of_a_cluster_are_one_defect() -> None:
+    """Gaps narrower than the parts are large join them; wider ones, and a chain as long as the frame, do not."""
+    cluster = _mask(200, 200, (20, 20, 20, 20), (52, 20, 20, 20), (30, 52, 20, 20), (150, 150, 20, 20))
+    row = _mask(60, 400, *((x, 20, 16, 16) for x in range(10, 390, 28)))
+
+    assert sorted(region.shape.sum() for region in regions([cluster])) == [400, 1200]
+    assert all(max(region.shape.shape) <= 30 for region in regions([row]))
+
+
+def test_photos_are_drawn_alike_and_their_large_defects_first() -> None:
+    """Three far specks weigh as much as the one defect of another photo, and a large one more than a small one."""
+    specks = _mask(100, 100, (5, 5, 8, 8), (80, 5, 8, 8), (5, 80, 16, 8))
+    found = regions([np.zeros((100, 100), bool), specks, _mask(100, 100, (40, 40, 20, 20))])
+    rng = numpy_generator(0)
+
+    drawn = [draw_region(found, rng) for _ in range(2000)]
+
+    assert np.mean([region.photo == 2 for region in drawn]) == pytest.approx(0.5, abs=0.04)
+    assert np.mean([region.shape.sum() == 128 for region in drawn]) == pytest.approx(0.25, abs=0.04)
 
 
 def test_axis_aligned_box_is_rendered_exactly() -> None:
