@@ -1,16 +1,17 @@
 """What a finished run's detectors are for: `anogen predict`, `anogen onnx`, `anogen evaluate`."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 import yaml
 from hypothesis import given
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from anogen_core.evaluation import Comparison, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
 from anogen_core.records import Decision, ReviewVerdict
+from anogen_core.resizing import RULE
 from anogen_core.stages.prediction import best_threshold, lenient_threshold, load_inspector
 from anogen_core.stages.result import read_result
 from anogen_core.storage import Dataset
@@ -147,18 +149,41 @@ def test_a_finished_run_predicts_new_photos(
     strict = anogen("predict", output, photo, "--json", "--false-alarms", "0")
     assert json.loads(strict.stdout)["calibration"]["normal_false_alarms"] == 0
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_onnx_file_says_what_predict_says(
+    finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
+) -> None:
+    """Its metadata are enough for photos of any proportions: the documented example gives the scores of `predict`."""
+    output = finished[1]
+    photo = next((photos / "felt" / "test").rglob("*.png"))
+    rgb = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    long_photo = tmp_path / "long.png"
+    cv2.imwrite(str(long_photo), cv2.resize(rgb, (400, 40)))
+    answer = json.loads(anogen("predict", output, photo, long_photo, "--json").stdout)
+
     written = anogen("onnx", output, tmp_path / "line" / "felt.onnx")
 
     assert written.returncode == 0, written.stderr
     assert written.stdout.strip() == str(tmp_path / "line" / "felt.onnx")
     assert "differs from PyTorch by at most" in written.stderr
-    session = onnxruntime.InferenceSession(written.stdout.strip(), providers=["CPUExecutionProvider"])
-    about = json.loads(session.get_modelmeta().custom_metadata_map["anogen"])
-    assert about["calibration"]["threshold"] == threshold
-    rgb = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    for said in answer["predictions"]:
+        names = _follow_the_documentation(Path(written.stdout.strip()), Path(said["image"]))
+        about = names["about"]
+        assert names["score"][0] == pytest.approx(said["score"], abs=1e-4)
+        assert about["calibration"]["threshold"] == said["threshold"]
+        assert about["resize"]["rule"] == RULE
     assert about["frame"] == [about["image_size"]] * 2 == list(rgb.shape[:2])
-    (score,), _ = session.run(["score", "anomaly_map"], {"photo": rgb[None]})
-    assert score == pytest.approx(scores["/".join(photo.with_suffix("").parts[-4:])], abs=1e-4)
+
+
+def _follow_the_documentation(file: Path, photo: Path) -> dict[str, Any]:
+    """Return the variables of the example of docs/evaluation.md after it was run on a photo."""
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "onnxruntime" in code)
+    names: dict[str, Any] = {"photo": cv2.imread(str(photo))[..., ::-1].copy()}  # type: ignore[index]
+    exec(example.replace("FILE.onnx", str(file)), names)  # noqa: S102
+    return names
 
 
 @pytest.mark.slow
