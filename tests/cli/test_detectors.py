@@ -17,6 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anogen_core.errors import InputError
 from anogen_core.evaluation import Comparison, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
 from anogen_core.records import Decision, ReviewVerdict
@@ -27,7 +28,7 @@ from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.verdicts import VerdictWriter
 from flows.cli.arguments import output_of
-from flows.cli.predicting import _file_names
+from flows.cli.predicting import _file_names, _photos
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -72,6 +73,25 @@ def test_every_photo_has_a_heat_map_of_its_own(tmp_path: Path, monkeypatch: pyte
     assert names[paths[0]] == "good-000.png"
     assert names[paths[3]] == f"{tmp_path.name}-000.png"
     assert _file_names([Path("a/1.png"), Path("b/2.png")]) == {Path("a/1.png"): "1.png", Path("b/2.png"): "2.png"}
+
+
+def test_images_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a directory photos are taken; images of other formats are counted, the first ones by name, other files not."""
+    for name in ("a.png", "B.JPG", "c.webp", "deep/d.GIF", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert _photos([tmp_path]) == [tmp_path / "B.JPG", tmp_path / "a.png"]
+
+    said = capsys.readouterr().err
+    assert f"2 files of formats that are not read are skipped: {tmp_path}/c.webp, {tmp_path}/deep/d.GIF." in said
+    for i in range(9):
+        (tmp_path / f"deep/{i}.webp").touch()
+    with pytest.raises(InputError, match="holds no photo"):
+        _photos([tmp_path / "deep"])
+    said = capsys.readouterr().err
+    assert "10 files" in said
+    assert said.count("deep/") == 5
 
 
 @pytest.mark.parametrize(
