@@ -235,8 +235,7 @@ def _calibrate(
             "photos are, with the same options; it is stored with the results."
         ) from error
     wanted = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
-    white = config.frame.white_level
-    normal = _scores(detector, (load_image(sample, frame, white_level=white) for sample in wanted))
+    normal = _scores(detector, (load_image(s, frame, white_level=config.frame.white_level) for s in wanted))
     if not len(normal):
         raise InputError(f"{dataset.uri}: none of the normal photos under its images is in the data any more.")
     threshold = best_threshold(generated, normal) if false_alarms is None else lenient_threshold(normal, false_alarms)
