@@ -59,7 +59,7 @@ class ArmEstimates(Record):
     arm: str
     against: str | None = None
     metrics: Mapping[str, Estimate | None]
-    """None where a metric is not defined: one class only."""
+    """None where a metric is not defined: one class only, for the test photos or in a twentieth of the draws."""
 
 
 class Comparison(Record):

@@ -13,6 +13,8 @@ from anogen_core.data.problems import Problem, UnusableFileError, error, unreada
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Endings of the files that are read as photos and masks, in lower case."""
+OTHER_IMAGE_SUFFIXES = frozenset({".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jfif", ".ppm", ".pgm", ".dng"})
+"""Endings of images that are not read, but told of."""
 
 PIXEL_LIMIT = 100_000_000
 """Default of the largest number of pixels that is decoded."""

@@ -14,6 +14,7 @@ from anogen_core.data.files import PIXEL_CEILING, PIXEL_LIMIT, decode, read_head
 from anogen_core.data.problems import UnusableFileError, error
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Box, Sample
+from anogen_core.resizing import resize
 from anogen_core.settings import Settings
 
 FULL_WHITE = 65535
@@ -56,9 +57,8 @@ def frame_size_of(samples: Sequence[Sample], settings: FrameSettings) -> tuple[i
 def load_image(sample: Sample, frame_size: tuple[int, int], *, white_level: int = FULL_WHITE) -> Image:
     """Return a photo in the frame as RGB, 0-255.
 
-    `read_photo` at the stored size (h, w), then, unless it is the frame's size (H, W), one
-    `cv2.resize(rgb, (W, H), interpolation=i)` where i is `cv2.INTER_AREA` if H < h or W < w and `cv2.INTER_CUBIC`
-    otherwise. The aspect ratio is not kept. Whoever repeats these steps gets the same bytes.
+    `read_photo` at the stored size, then resized as `resizing.RULE` says, with `cv2.INTER_CUBIC` along sides that grow.
+    The aspect ratio is not kept. Whoever repeats these steps gets the same bytes.
 
     Raises:
         UnusableFileError: the file cannot be decoded, or is another than when the data was read.
@@ -69,11 +69,7 @@ def load_image(sample: Sample, frame_size: tuple[int, int], *, white_level: int 
 
 def to_frame(rgb: Image, frame_size: tuple[int, int]) -> Image:
     """Return a photo as RGB resized to the frame; see `load_image`."""
-    if rgb.shape[:2] == frame_size:
-        return rgb
-    height, width = frame_size
-    shrinks = height < rgb.shape[0] or width < rgb.shape[1]
-    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return resize(rgb, frame_size, growing=cv2.INTER_CUBIC)
 
 
 def load_mask(sample: Sample, frame_size: tuple[int, int]) -> Mask:
@@ -172,15 +168,14 @@ def fill_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> Mask:
 def resize_mask(mask: Mask, frame_size: tuple[int, int]) -> Mask:
     """Return the mask in the frame: a frame pixel is anomalous if at least half of its area is.
 
-    That is `cv2.resize(255 * mask, (W, H), interpolation=cv2.INTER_AREA) >= 128` on uint8. When that leaves nothing of
-    a mask that is not empty, every frame pixel that an anomalous pixel (y, x) falls on, (y * H // h, x * W // w), is
-    anomalous instead: a thin defect never vanishes.
+    That is 255 * mask resized as `resizing.RULE` says, with `cv2.INTER_AREA` along sides that grow, >= 128, on uint8.
+    When that leaves nothing of a mask that is not empty, every frame pixel that an anomalous pixel (y, x) falls on,
+    (y * H // h, x * W // w), is anomalous instead: a thin defect never vanishes.
     """
     if mask.shape == frame_size:
         return mask
     height, width = frame_size
-    coverage = cv2.resize(255 * mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
-    resized: Mask = coverage >= 128
+    resized: Mask = resize(255 * mask.astype(np.uint8), frame_size, growing=cv2.INTER_AREA) >= 128
     if not resized.any() and mask.any():
         rows, columns = np.nonzero(mask)
         resized[rows * height // mask.shape[0], columns * width // mask.shape[1]] = True

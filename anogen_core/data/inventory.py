@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from anogen_core.data.files import IMAGE_SUFFIXES
+from anogen_core.data.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 from anogen_core.data.problems import Problem, error, unreadable, warning
 from anogen_core.errors import InputError
 from anogen_core.records import Box, Sample
 
-_OTHER_IMAGE_SUFFIXES = frozenset({".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jfif", ".ppm", ".pgm", ".dng"})
 _UNUSABLE_CHARACTERS = {"Cc", "Cs"}  # control characters; bytes that are not UTF-8
 
 
@@ -85,14 +84,14 @@ def _sort_in(entry: "os.DirEntry[str]", listing: Listing, *, root: Path) -> None
     path = Path(entry.path)
     suffix = path.suffix.lower()
     directory = not entry.name.startswith(".") and entry.is_dir()
-    if entry.name.startswith(".") or not (directory or suffix in IMAGE_SUFFIXES | _OTHER_IMAGE_SUFFIXES):
+    if entry.name.startswith(".") or not (directory or suffix in IMAGE_SUFFIXES | OTHER_IMAGE_SUFFIXES):
         return
     if any(unicodedata.category(character) in _UNUSABLE_CHARACTERS for character in path.name):
         what = "has a name that is not plain Unicode text."
         listing.problems.append(error(path, what, fix="Rename it (and its mask)."))
     elif directory:
         listing.directories.append(path)
-    elif suffix in _OTHER_IMAGE_SUFFIXES:
+    elif suffix in OTHER_IMAGE_SUFFIXES:
         what = f"is not read: {suffix} is not among the formats that are."
         listing.problems.append(warning(path, what, fix="Save it as a PNG if it belongs to the data."))
     elif entry.is_symlink() and not path.resolve().is_relative_to(root):

@@ -1,6 +1,7 @@
 """The photos a detector learns from, as arrays in memory."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anogen_core.errors import InputError
+from anogen_core.resizing import resize
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
     """Normal photos and, optionally, generated defective ones. All photos of one size; 8 bits per channel.
 
+    Generated photos whose mask is empty are left out, with one warning.
+
     Raises:
-        InputError: the shapes, types or values do not fit together.
+        InputError: the shapes, types or values do not fit together, or every mask is empty.
     """
 
     normals: NDArray[np.uint8]
@@ -46,9 +52,6 @@ class TrainingSet:
                 f"masks must be uint8 or bool of shape {self.generated.shape[:3]}, one per generated photo; "
                 f"found {self.masks.dtype} {self.masks.shape}."
             )
-        empty = np.flatnonzero(~self.masks.any(axis=(1, 2)))
-        if len(empty):
-            raise InputError(f"The masks of generated photos {empty[:5].tolist()} are empty. Leave these photos out.")
         if self.origins is not None:
             self._check_origins(len(self.generated), self.origins)
         if self.weak is not None and (self.weak.shape != (len(self.generated),) or self.weak.dtype != np.bool_):
@@ -56,6 +59,7 @@ class TrainingSet:
                 f"weak must be bool of shape ({len(self.generated)},), one per generated photo; "
                 f"found {self.weak.dtype} {self.weak.shape}."
             )
+        self._leave_out_unlabelled(np.asarray(self.masks.any(axis=(1, 2))))
 
     def resized(self, size: int) -> "TrainingSet":
         """Return the set with square photos of this side in pixels.
@@ -83,6 +87,18 @@ class TrainingSet:
             hasher.update(b"" if array is None else np.ascontiguousarray(array).data)
         return hasher.hexdigest()
 
+    def _leave_out_unlabelled(self, labelled: NDArray[np.bool_]) -> None:
+        count, empty = len(labelled), np.flatnonzero(~labelled)
+        if not len(empty):
+            return
+        if len(empty) == count:
+            raise InputError(f"The masks of all {count} generated photos are empty; expected anomalous pixels in them.")
+        shown = ", ".join(map(str, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        log.warning("%d of %d generated photos have an empty mask and are left out: %s.", len(empty), count, shown)
+        for name in ("generated", "masks", "origins", "weak"):
+            values = getattr(self, name)
+            object.__setattr__(self, name, None if values is None else values[labelled])
+
     def _check_origins(self, count: int, origins: NDArray[np.int64]) -> None:
         valid = origins.shape == (count,) and np.issubdtype(origins.dtype, np.integer)
         if not valid or origins.min() < -1 or origins.max() >= len(self.normals):
@@ -93,7 +109,10 @@ class TrainingSet:
 
 
 def resize_photos(photos: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Return RGB photos (N, H, W, 3) as squares of this side: averaged when they shrink, bilinear when they grow."""
+    """Return RGB photos (N, H, W, 3) as squares of this side: averaged along sides that shrink, bilinear along others.
+
+    `resizing.RULE` says it in full.
+    """
     if photos.shape[1:3] == (size, size):
         return photos
     return np.stack([resize_photo(photo, size) for photo in photos])
@@ -101,18 +120,16 @@ def resize_photos(photos: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def resize_photo(photo: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Return one RGB photo (H, W, 3) as `resize_photos` does."""
-    method = cv2.INTER_AREA if min(photo.shape[:2]) >= size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(photo, (size, size), interpolation=method), np.uint8)
+    return resize(photo, (size, size), growing=cv2.INTER_LINEAR)
 
 
 def resize_mask(mask: NDArray[Any], size: int, *, outward: bool) -> NDArray[np.bool_]:
     """Return a mask (H, W) as a square of this side: every pixel it touches (`outward`), or what its outline asks for.
 
     These are pixels covered at least half as much as the best covered one beside them: half of a pixel at the edge of a
-    wide defect, while one that is thinner than a pixel stays in one piece.
+    wide defect, while one that is thinner than a pixel stays in one piece. A mask that is not empty keeps a pixel.
     """
-    method = cv2.INTER_AREA if min(mask.shape) >= size else cv2.INTER_LINEAR
-    covered = cv2.resize((mask != 0).astype(np.float32), (size, size), interpolation=method)
+    covered = resize((mask != 0).astype(np.float32), (size, size), growing=cv2.INTER_LINEAR)
     least = 0 if outward else cv2.dilate(covered, np.ones((3, 3), np.uint8)) / 2
     return np.asarray((covered > 0) & (covered >= least), dtype=np.bool_)
 

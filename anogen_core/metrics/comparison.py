@@ -3,6 +3,10 @@
 A replicate draws as many groups of test photos as there are, with replacement, and as many seeds; groups with a
 defective photo and groups without are drawn apart, so that every replicate has both. All arms see the same draw: a
 difference of arms is one on the same photos and seeds, and its interval is narrower than two separate ones suggest.
+
+A metric may be undefined in a replicate although it is defined for the test set: the pixel metrics where by chance only
+defective photos without a labelled pixel are drawn. The interval is then that of the other replicates, as long as few
+are left out; otherwise it would be that of luckier draws, and there is none.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +28,8 @@ _COARSE_LEVELS = 1 << 12
 _BLOCK = 64
 """Replicates whose histograms are in memory at the same time."""
 _PERCENTILES = (2.5, 97.5)
+_MOST_UNDEFINED = 0.05
+"""Share of replicates without a value from which on there is no interval."""
 
 
 def compare_arms(
@@ -149,13 +155,16 @@ def _estimates(
     lowest: float = -1.0,
     highest: float = 1.0,
 ) -> Mapping[str, Estimate | None]:
-    ends = np.percentile(spread, _PERCENTILES, axis=0) + value
-    return {
-        name: None
-        if np.isnan([centre, low, high]).any()
-        else Estimate(value=centre, low=max(lowest, low), high=min(highest, high))
-        for name, centre, low, high in zip(METRICS, value.tolist(), *ends.tolist(), strict=True)
-    }
+    defined = np.isfinite(spread)
+    known = np.isfinite(value) & (defined.mean(axis=0) > 1 - _MOST_UNDEFINED)
+    found: dict[str, Estimate | None] = {}
+    for i, name in enumerate(METRICS):
+        if not known[i]:
+            found[name] = None
+            continue
+        low, high = np.percentile(spread[defined[:, i], i], _PERCENTILES) + value[i]
+        found[name] = Estimate(value=value[i], low=max(lowest, low), high=min(highest, high))
+    return found
 
 
 def _as_array(metrics: Mapping[str, float | None]) -> NDArray[np.float64]:

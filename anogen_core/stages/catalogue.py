@@ -1,14 +1,19 @@
 """What the data holds: the photos of every category, their frame and the support sets."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from anogen_core.config import RunConfig
+from anogen_core.data.files import read_header
 from anogen_core.data.frame import FrameSettings, frame_size_of
+from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.support import choose_support, held_out
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Record, Sample, SupportSet
+from anogen_core.resizing import mixed_mark
 from anogen_core.stages.embedding_store import named_embedding
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
@@ -36,6 +41,20 @@ class Category(Record):
             UnusableFileError: a photo cannot be read, or is another than when the data was read.
         """
         return held_out(self.samples, self.supports, self.frame_settings)
+
+    @functools.cached_property
+    def framed_mixed(self) -> list[int]:
+        """Return `mixed_mark` of the photos as stored, for content keys; headers are read where `frame.size` is set.
+
+        Photos that cannot be read count for nothing here: whoever needs them tells why.
+        """
+        if self.frame_settings.size is None:
+            return []
+        sizes = set()
+        for sample in self.samples:
+            with contextlib.suppress(UnusableFileError):
+                sizes.add(read_header(Path(sample.image_uri), max_pixels=self.frame_settings.max_pixels).size)
+        return mixed_mark(sizes, self.frame)
 
 
 def read_catalogue(config: RunConfig) -> tuple[Category, ...]:

@@ -16,6 +16,7 @@ from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
 from anogen_core.metrics.predictions import Predictions, pack_masks
 from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Sample
+from anogen_core.resizing import mixed_mark
 from anogen_core.seeding import derive_seed
 from anogen_core.stages import arms
 from anogen_core.stages.catalogue import Category, read_category
@@ -26,7 +27,10 @@ DETECTOR_VERSION = 3
 """Raised by hand when a change to a detector or its training changes its weights."""
 
 EVALUATION_VERSION = 3
-"""Raised by hand when a change to predictions, metrics or intervals changes their numbers."""
+"""Raised by hand when a change to predictions or metrics changes their numbers."""
+
+COMPARISON_VERSION = 1
+"""Raised by hand when a change to means or intervals changes their numbers."""
 
 _WEIGHTS = "detector.safetensors"
 _PREDICTIONS = "predictions.npz"
@@ -54,6 +58,8 @@ def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset:
         arms.identity(config, category, trial.arm, dataset),
         trial.seed,
         *(digest_files(path.parent, [path]) for path in config.detector.shipped_files()),
+        *category.framed_mixed,
+        *mixed_mark([category.frame], (config.detector.image_size,) * 2),
     )
 
 
@@ -122,7 +128,9 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
     kept, excluded = category.evaluated
     labelled = sorted((_labelled(sample) for sample in kept), key=str)
     # Detectors of two arms may be equal in every weight: each has an evaluation of its own.
-    key = artifact_key("evaluation", EVALUATION_VERSION, trial.arm, trial.seed, checkpoint.digest, labelled)
+    # A detector may be the same when the photos it is tested on are not.
+    tested = [trial.arm, trial.seed, checkpoint.digest, labelled, *category.framed_mixed]
+    key = artifact_key("evaluation", EVALUATION_VERSION, *tested)
     artifact = artifacts.get(key)
     if artifact is not None:
         return Evaluation.model_validate(artifact.metadata["evaluation"])
@@ -155,7 +163,7 @@ def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     by_trial = {Trial.model_validate({"arm": e.arm, "seed": e.seed}): str(e.predictions) for e in evaluations}
     of_trials = [[t.arm, t.seed, key] for t, key in by_trial.items()]
-    key = artifact_key("comparison", EVALUATION_VERSION, of_trials, config.evaluation.replicates, config.seed)
+    key = artifact_key("comparison", COMPARISON_VERSION, of_trials, config.evaluation.replicates, config.seed)
     artifact = artifacts.get(key)
     if artifact is not None:
         return Comparison.model_validate(artifact.metadata["comparison"])

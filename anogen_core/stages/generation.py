@@ -231,6 +231,7 @@ def _spec(
         "doubted": sorted(e.defect for e in embeddings if doubt(e.evidence) is not None),
         "shard_size": config.storage.shard_size,
         "frame": [height, width, config.frame.model_dump(mode="json")],
+        **({"mixed": category.framed_mixed} if category.framed_mixed else {}),
         "normals": sorted(s.sha256 for s in category.normals),
         # An embedding that the run file names does not change with the labels that decide places and masks.
         "labels": [array_digest(mask) for s in category.supports for _, mask in load_support(s, config)],

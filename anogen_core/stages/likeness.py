@@ -47,7 +47,8 @@ _CELLS = 4
 def likeness_key(config: RunConfig, category: Category, dataset: DatasetRef) -> str:
     """Return the content key of a dataset's measures."""
     real = sorted(s.sha256 for s in category.evaluated[0])
-    return artifact_key("likeness", LIKENESS_VERSION, dataset.digest, real, config.base_model.describe().fingerprint)
+    decided = [dataset.digest, real, config.base_model.describe().fingerprint, *category.framed_mixed]
+    return artifact_key("likeness", LIKENESS_VERSION, *decided)
 
 
 def measure(dataset: DatasetRef, config: RunConfig) -> list[SetLikeness]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +15,10 @@ from anogen_core.config import RunConfig, stored_config
 from anogen_core.data.frame import load_image, read_photo, to_frame
 from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
-from anogen_core.detectors.training_set import resize_photos
 from anogen_core.errors import AnogenError, InputError
 from anogen_core.metrics.predictions import Predictions
 from anogen_core.records import CheckpointRef, Decision, Record
+from anogen_core.resizing import RULE, mixed_mark, resize
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.detection import load_detector
 from anogen_core.stages.result import CategoryResult, read_result
@@ -128,32 +129,48 @@ def load_inspector(
 def deploy_onnx(inspector: Inspector) -> tuple[bytes, float, int]:
     """Return a detector as an ONNX file, its largest difference from PyTorch, and on how many images it was seen.
 
-    The file's metadata hold, under `anogen` as JSON, what a photo has to be: resized to `frame`, then to `image_size`
-    (INTER_AREA where a side shrinks, else INTER_CUBIC and INTER_LINEAR), RGB; and the threshold of `score`.
+    The file's metadata hold, under `anogen` as JSON, how a photo is resized (`resize`: the rule, and its steps from the
+    photo to the input) and the threshold of `score`. Compared are images of the run and a photo of other proportions,
+    resized by these steps, with what `Inspector.inspect` would say of them.
 
     Raises:
         InputError: the `onnx` extra is not installed.
         AnogenError: the answers differ by more than rounding.
     """
     trained, side = inspector.detector, inspector.detector.settings.image_size
+    steps: list[dict[str, Any]] = [
+        {"size": list(inspector.frame), "growing": "INTER_CUBIC"},
+        {"size": [side, side], "growing": "INTER_LINEAR"},
+    ]
     about = {
         "category": inspector.category,
         "arm": inspector.arm,
         "frame": list(inspector.frame),
         "image_size": side,
+        "resize": {"rule": RULE, "steps": steps},
         "white_level": inspector.white_level,
         "calibration": inspector.calibration.model_dump(mode="json"),
     }
     data = to_onnx(trained, about)
     rows = inspector.dataset.made()[:_TRIED]
-    squares = resize_photos(np.stack([sample.image for sample in inspector.dataset.read(rows)]), side)
-    difference = compare_onnx(data, trained, squares)
+    photos = [sample.image for sample in inspector.dataset.read(rows)]
+    photos.append(np.repeat(photos[0][::2], 2, axis=1))
+    squares = np.stack([_follow(steps, photo) for photo in photos])
+    expected = trained.predict_coarse(np.stack([to_frame(photo, inspector.frame) for photo in photos]))
+    difference = compare_onnx(data, squares, expected)
     if difference > TOLERANCE:
         raise AnogenError(
             f"The ONNX file differs from PyTorch by {difference:.2g}, expected at most {TOLERANCE:g}. "
             "Nothing was written."
         )
     return data, difference, len(squares)
+
+
+def _follow(steps: Sequence[dict[str, Any]], photo: Image) -> Image:
+    for step in steps:
+        height, width = step["size"]
+        photo = resize(photo, (height, width), growing=getattr(cv2, step["growing"]))
+    return photo
 
 
 def best_threshold(defective: NDArray[np.float32], normal: NDArray[np.float32]) -> float:
@@ -196,6 +213,8 @@ def _calibrate(
     real = evaluation.predictions if evaluation is not None else None
     rejected = {row for row, verdict in dataset.verdicts().items() if verdict.decision is Decision.REJECT}
     decided = [checkpoint.digest, made.dataset.digest, real, false_alarms, *([sorted(rejected)] if rejected else [])]
+    frame, side = (dataset.spec.height, dataset.spec.width), detector.settings.image_size
+    decided += mixed_mark([frame], (side, side))
     key = artifact_key("calibration", CALIBRATION_VERSION, *decided)
     stored = artifacts.get(key)
     if stored is not None:
@@ -216,8 +235,7 @@ def _calibrate(
             "photos are, with the same options; it is stored with the results."
         ) from error
     wanted = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
-    frame, white = (dataset.spec.height, dataset.spec.width), config.frame.white_level
-    normal = _scores(detector, (load_image(sample, frame, white_level=white) for sample in wanted))
+    normal = _scores(detector, (load_image(s, frame, white_level=config.frame.white_level) for s in wanted))
     if not len(normal):
         raise InputError(f"{dataset.uri}: none of the normal photos under its images is in the data any more.")
     threshold = best_threshold(generated, normal) if false_alarms is None else lenient_threshold(normal, false_alarms)

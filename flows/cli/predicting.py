@@ -13,6 +13,9 @@ from flows.cli.arguments import output_of
 if TYPE_CHECKING:
     from anogen_core.stages.prediction import Calibration
 
+_NAMED = 5
+"""Skipped files that are named; the others are counted."""
+
 
 def predict(
     output: str,
@@ -76,14 +79,20 @@ def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None
 
 
 def _photos(given: Sequence[Path]) -> list[Path]:
-    """Return the photos: files as they are, directories searched for files that look like photos."""
-    from anogen_core.data.files import IMAGE_SUFFIXES  # noqa: PLC0415
+    """Return the photos: files as they are, directories searched for the formats that a run reads; say what is not."""
+    from anogen_core.data.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES  # noqa: PLC0415
     from anogen_core.errors import InputError  # noqa: PLC0415
 
     found: list[Path] = []
+    skipped: list[Path] = []
     for path in given:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
-        found += inside
+        inside = sorted(path.rglob("*")) if path.is_dir() else []
+        found += [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES] if path.is_dir() else [path]
+        skipped += [p for p in inside if p.suffix.lower() in OTHER_IMAGE_SUFFIXES]
+    if skipped:
+        names = ", ".join(map(str, skipped[:_NAMED])) + (", ..." if len(skipped) > _NAMED else "")
+        what = f"{len(skipped)} files of formats that are not read are skipped: {names}."
+        sys.stderr.write(f"warning: {what} Save them as PNG to have an answer.\n")
     if not found:
         raise InputError(f"{given[0]}: holds no photo. Expected png, jpg, bmp or tif files.")
     return found

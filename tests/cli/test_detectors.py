@@ -1,31 +1,34 @@
 """What a finished run's detectors are for: `anogen predict`, `anogen onnx`, `anogen evaluate`."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anogen_core.errors import InputError
 from anogen_core.evaluation import Comparison, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
 from anogen_core.records import Decision, ReviewVerdict
+from anogen_core.resizing import RULE
 from anogen_core.stages.prediction import best_threshold, lenient_threshold, load_inspector
 from anogen_core.stages.result import read_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.verdicts import VerdictWriter
 from flows.cli.arguments import output_of
-from flows.cli.predicting import _file_names
+from flows.cli.predicting import _file_names, _photos
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -70,6 +73,25 @@ def test_every_photo_has_a_heat_map_of_its_own(tmp_path: Path, monkeypatch: pyte
     assert names[paths[0]] == "good-000.png"
     assert names[paths[3]] == f"{tmp_path.name}-000.png"
     assert _file_names([Path("a/1.png"), Path("b/2.png")]) == {Path("a/1.png"): "1.png", Path("b/2.png"): "2.png"}
+
+
+def test_images_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a directory photos are taken; images of other formats are counted, the first ones by name, other files not."""
+    for name in ("a.png", "B.JPG", "c.webp", "deep/d.GIF", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    assert _photos([tmp_path]) == [tmp_path / "B.JPG", tmp_path / "a.png"]
+
+    said = capsys.readouterr().err
+    assert f"2 files of formats that are not read are skipped: {tmp_path}/c.webp, {tmp_path}/deep/d.GIF." in said
+    for i in range(9):
+        (tmp_path / f"deep/{i}.webp").touch()
+    with pytest.raises(InputError, match="holds no photo"):
+        _photos([tmp_path / "deep"])
+    said = capsys.readouterr().err
+    assert "10 files" in said
+    assert said.count("deep/") == 5
 
 
 @pytest.mark.parametrize(
@@ -147,18 +169,41 @@ def test_a_finished_run_predicts_new_photos(
     strict = anogen("predict", output, photo, "--json", "--false-alarms", "0")
     assert json.loads(strict.stdout)["calibration"]["normal_false_alarms"] == 0
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_onnx_file_says_what_predict_says(
+    finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
+) -> None:
+    """Its metadata are enough for photos of any proportions: the documented example gives the scores of `predict`."""
+    output = finished[1]
+    photo = next((photos / "felt" / "test").rglob("*.png"))
+    rgb = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    long_photo = tmp_path / "long.png"
+    cv2.imwrite(str(long_photo), cv2.resize(rgb, (400, 40)))
+    answer = json.loads(anogen("predict", output, photo, long_photo, "--json").stdout)
+
     written = anogen("onnx", output, tmp_path / "line" / "felt.onnx")
 
     assert written.returncode == 0, written.stderr
     assert written.stdout.strip() == str(tmp_path / "line" / "felt.onnx")
     assert "differs from PyTorch by at most" in written.stderr
-    session = onnxruntime.InferenceSession(written.stdout.strip(), providers=["CPUExecutionProvider"])
-    about = json.loads(session.get_modelmeta().custom_metadata_map["anogen"])
-    assert about["calibration"]["threshold"] == threshold
-    rgb = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    for said in answer["predictions"]:
+        names = _follow_the_documentation(Path(written.stdout.strip()), Path(said["image"]))
+        about = names["about"]
+        assert names["score"][0] == pytest.approx(said["score"], abs=1e-4)
+        assert about["calibration"]["threshold"] == said["threshold"]
+        assert about["resize"]["rule"] == RULE
     assert about["frame"] == [about["image_size"]] * 2 == list(rgb.shape[:2])
-    (score,), _ = session.run(["score", "anomaly_map"], {"photo": rgb[None]})
-    assert score == pytest.approx(scores["/".join(photo.with_suffix("").parts[-4:])], abs=1e-4)
+
+
+def _follow_the_documentation(file: Path, photo: Path) -> dict[str, Any]:
+    """Return the variables of the example of docs/evaluation.md after it was run on a photo."""
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "onnxruntime" in code)
+    names: dict[str, Any] = {"photo": cv2.imread(str(photo))[..., ::-1].copy()}  # type: ignore[index]
+    exec(example.replace("FILE.onnx", str(file)), names)  # noqa: S102
+    return names
 
 
 @pytest.mark.slow

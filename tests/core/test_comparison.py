@@ -164,6 +164,29 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     assert hits >= 7
 
 
+@pytest.mark.parametrize(("unlabelled", "shown"), [(0, True), (9, True), (10, False)])
+def test_few_draws_without_a_label_are_left_out(unlabelled: int, shown: bool) -> None:  # noqa: FBT001
+    """Of 12 defective photos 9 without a labelled pixel leave 3 % of the draws without a value, 10 of them 11 %."""
+    said = predictions(1)
+    mask = np.stack([said.mask_of(i) for i in range(24)])
+    mask[: 2 * unlabelled] = False
+    bits = pack_masks(mask)
+    arms = {
+        "perlin": [replace(said, mask_bits=bits), replace(predictions(2), mask_bits=bits)],
+        "generated": [replace(predictions(seed, skill=0.3), mask_bits=bits) for seed in (1, 2)],
+    }
+
+    comparison = compare(arms, replicates=400)
+
+    for estimates in (*comparison.arms, *comparison.differences):
+        assert (estimates.metrics["pixel_ap"] is not None) == shown
+        assert estimates.metrics["image_ap"] is not None
+    if shown:
+        estimate = comparison.arms[0].metrics["pixel_ap"]
+        assert estimate is not None
+        assert estimate.low < estimate.value < estimate.high
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     """Arms with different seeds or photos, and no arm at all, are errors; a missing class gives None."""
     with pytest.raises(InputError, match="generated with seed 1"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anogen_core import resizing
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.detectors import DestsegSettings, FpnSettings, fpn
 from anogen_core.detectors.training_set import TrainingSet
@@ -13,7 +14,7 @@ from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
 from anogen_core.records import BaseModelInfo, Box, DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
 from anogen_core.stages import arms, detection
-from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.storage import DatasetSpec, DatasetWriter
 from anogen_core.storage.verdicts import VerdictWriter
 from tests.datasets import encode_pixels
@@ -131,6 +132,30 @@ def test_a_new_rejection_makes_a_new_detector(config: RunConfig, dataset: Datase
     assert rejected[0] != unseen[0]
     assert rejected[1] == unseen[1]
     assert keys() == unseen
+
+
+@pytest.mark.parametrize(
+    ("frame", "side", "changed"),
+    [(None, 64, False), (None, 32, False), ((128, 128), 64, False), ((128, 32), 128, True), ((128, 32), 64, True)],
+)
+def test_only_photos_of_mixed_proportions_ask_for_new_detectors(
+    config: RunConfig,
+    dataset: DatasetRef,
+    monkeypatch: pytest.MonkeyPatch,
+    frame: tuple[int, int] | None,
+    side: int,
+    changed: bool,  # noqa: FBT001
+) -> None:
+    """The version of how they are resized is in the keys where a side of a photo shrinks and the other grows."""
+    frames = config.frame.model_copy(update={"size": frame})
+    detector = config.detector.model_copy(update={"image_size": side})
+    chosen = config.model_copy(update={"frame": frames, "detector": detector})
+    trial = Trial(arm="perlin", seed=0)
+    category = read_category(chosen, "bolt")
+    key = detection.checkpoint_key(chosen, category, trial, dataset)
+    monkeypatch.setattr(resizing, "MIXED_VERSION", 2)
+
+    assert (detection.checkpoint_key(chosen, Category(**category.model_dump()), trial, dataset) != key) == changed
 
 
 def test_weights_replaced_in_their_place_make_a_new_detector(config: RunConfig, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_grey_photo_takes_the_lightness_of_colours() -> None:
 
 @pytest.mark.parametrize(
     ("size", "interpolation"),
-    [((16, 16), cv2.INTER_AREA), ((64, 16), cv2.INTER_AREA), ((64, 96), cv2.INTER_CUBIC), ((32, 64), cv2.INTER_CUBIC)],
+    [((16, 16), cv2.INTER_AREA), ((32, 16), cv2.INTER_AREA), ((64, 96), cv2.INTER_CUBIC), ((32, 64), cv2.INTER_CUBIC)],
 )
 def test_the_frame_is_one_documented_resize(tmp_path: Path, size: tuple[int, int], interpolation: int) -> None:
     """An independent reader that calls cv2.resize as documented gets the same bytes."""
@@ -133,6 +133,32 @@ def test_the_frame_is_one_documented_resize(tmp_path: Path, size: tuple[int, int
     image = load_image(_sample(tmp_path / "a.png"), size)
 
     np.testing.assert_array_equal(image, cv2.resize(stored, size[::-1], interpolation=interpolation))
+
+
+@pytest.mark.parametrize(("size", "between"), [((64, 16), (32, 16)), ((16, 96), (16, 48))])
+def test_a_photo_that_shrinks_along_one_side_is_averaged_first(
+    tmp_path: Path, size: tuple[int, int], between: tuple[int, int]
+) -> None:
+    """Two documented resizes: averaged along the side that shrinks, then lengthened along the other."""
+    stored = np.random.default_rng(1).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), stored[..., ::-1])
+
+    image = load_image(_sample(tmp_path / "a.png"), size)
+
+    averaged = cv2.resize(stored, between[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(image, cv2.resize(averaged, size[::-1], interpolation=cv2.INTER_CUBIC))
+
+
+def test_a_mask_that_shrinks_along_one_side_is_the_sum_of_its_parts() -> None:
+    """Of blocks that fill whole frame pixels all are kept, where every fourth column of each alone would do."""
+    mask = np.zeros((8, 64), bool)
+    mask[:, 8:16] = mask[:4, 40:44] = True
+    expected = np.zeros((16, 16), bool)
+    expected[:, 2:4] = expected[:8, 10] = True
+
+    np.testing.assert_array_equal(resize_mask(mask, (16, 16)), expected)
+    mask[:, 9:12] = False
+    assert not resize_mask(mask, (16, 16))[:, 2].any()
 
 
 def test_the_native_size_is_untouched(tmp_path: Path) -> None:

@@ -152,6 +152,63 @@ def test_a_single_anomalous_pixel_survives_reduction(weak: bool) -> None:  # noq
     assert small.masks.sum(axis=(1, 2)).tolist() == [1] * 8
 
 
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize(("short", "long"), [(50, 400), (63, 700)])
+def test_thin_scratches_of_long_narrow_photos_survive(short: int, long: int, upright: bool) -> None:  # noqa: FBT001
+    """One side shrinks and the other grows: wherever a scratch of one pixel lies, photo and label show it."""
+    masks = np.broadcast_to(np.eye(long, dtype=bool)[:, None], (long, short, long))
+    masks = np.ascontiguousarray(masks.swapaxes(1, 2) if upright else masks)
+    photos = np.full((*masks.shape, 3), 100, np.uint8)
+    photos[masks] = 250
+
+    small = TrainingSet(photos[:1], photos, masks, weak=np.zeros(long, bool)).resized(64)
+
+    assert small.masks is not None
+    assert small.generated is not None
+    assert small.masks.any(axis=(1, 2)).all()
+    marked = [photo[mask].mean() for photo, mask in zip(small.generated, small.masks, strict=True)]
+    assert min(marked) > 100 + 150 * 64 / long / 3
+    assert np.allclose(small.generated.mean(axis=(1, 2, 3)) - 100, 150 / long, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("size", "method"),
+    [
+        ((128, 90), cv2.INTER_AREA),
+        ((64, 65), cv2.INTER_AREA),
+        ((40, 64), cv2.INTER_LINEAR),
+        ((9, 20), cv2.INTER_LINEAR),
+    ],
+)
+def test_photos_of_ordinary_proportions_are_one_resize(size: tuple[int, int], method: int) -> None:
+    """Averaged when both sides shrink, bilinear when both grow, also where one stays."""
+    photos = np.random.default_rng(3).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+
+    square = TrainingSet(photos).resized(64).normals[0]
+
+    np.testing.assert_array_equal(square, cv2.resize(photos[0], (64, 64), interpolation=method))
+
+
+def test_photos_without_a_label_are_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Photo, mask, origin and flag leave together; a set with nothing left is an error."""
+    data = _data()
+    assert data.masks is not None
+    assert data.generated is not None
+    masks = data.masks.copy()
+    masks[[2, 5]] = 0
+
+    kept = TrainingSet(data.normals, data.generated, masks, np.arange(8) % 4, np.arange(8) > 4)
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 of 8 generated photos have an empty mask and are left out: 2, 5."
+    ]
+    rest = [0, 1, 3, 4, 6, 7]
+    expected = TrainingSet(
+        data.normals, data.generated[rest], masks[rest], np.arange(8)[rest] % 4, np.arange(8)[rest] > 4
+    )
+    assert kept.digest() == expected.digest()
+
+
 def test_crops_are_of_the_whole_photo_and_hold_the_anomaly() -> None:
     """Each generated sample shows the anomaly somewhere in the square, its target the same square; all places occur."""
     settings = {"image_size": 64, "crop_size": 32, "normal_share": 0.0, "generated_share": 1.0}
