@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, PositiveInt, field_validator
 
+from anogen_core import bands
 from anogen_core.arrays import Conditioning, Image, ImageBatch, LatentMask, Latents, Mask
 from anogen_core.diffusion.crop import CropSettings, cut, paste, to_canvas, to_latent_mask, zoom
 from anogen_core.diffusion.model import DiffusionModel
@@ -21,7 +22,7 @@ from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 
-GENERATION_VERSION = 10
+GENERATION_VERSION = 11
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
@@ -78,6 +79,8 @@ class Job:
     """How strongly the defect should stand out; None as the model makes it."""
     start: Image | None = None
     """(H, W, 3): the normal photo as the defect's denoising starts from it, equal outside the mask; noise when None."""
+    surface: tuple[float, ...] = ()
+    """How far each band of detail of `start` is the surface's and stays as it is, 0 not at all to 1, finest first."""
     label: Mask | None = None
     """(H, W), True where the outline of the support defect came to; None where no such outline is known."""
 
@@ -183,6 +186,7 @@ def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationS
     if settings.keep_detail and side != canvas_side:
         native = cut(job.detailed, job.crop).astype(np.float32)
         generated = generated + native - zoom(zoom(native, canvas_side), side)
+    generated = bands.keep(generated, cut(job.detailed, job.crop).astype(np.float32), job.surface)
     if is_grey(job.normal):
         generated = np.repeat(generated.mean(axis=2, keepdims=True), 3, axis=2)
     image = paste(job.normal, generated, job.crop, job.mask, settings.feather)

@@ -1,20 +1,44 @@
-"""Show a support defect at the place of a request: what its denoising starts from."""
+"""Show a support defect at the place of a request: what its denoising starts from.
+
+A stain lets the weave below it through, a smear the print. So a defect is shown band by band: where the support photo
+is no rougher inside the defect than beside it, the new surface stays, flattened as much as the old one was; elsewhere
+the defect's own pixels are shown.
+"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from anogen_core import bands
 from anogen_core.arrays import Image, Mask
-from anogen_core.diffusion.crop import window_around
+from anogen_core.diffusion.crop import thickness, window_around
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
 _SOFT = 3.0
 """Pixels over which the border fades in."""
+_CAST = 1.15
+"""Colour channels are brightened unlike each other by no more than this factor."""
+_FINEST = 8
+"""Thickness in pixels from which a defect is large enough to judge the finest band; twice that for each further one."""
+_CALM, _ROUGH = 1.0, 1.2
+"""A band no stronger inside a defect than beside it is the surface's; so much stronger, it is the defect's."""
+_PERCENTILE = 95
+"""Of the absolute values of a band: its strength."""
 
 
-def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequence[float]) -> Image:
+class Transplant(NamedTuple):
+    """A photo that shows the defect of another one."""
+
+    image: Image
+    """(H, W, 3)."""
+    surface: tuple[float, ...]
+    """How far each band of detail inside the mask is the photo's own surface, 0 not at all to 1, finest first."""
+
+
+def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequence[float]) -> Transplant:
     """Return a normal photo with the defect of a support photo inside `mask`, as bright as the surface around it.
 
     Args:
@@ -25,7 +49,8 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
         warp: Row-major 2x3 affine map from pixels (x, y) of the support photo to pixels of the normal one.
     """
     shown = normal.copy()
-    window = window_around(mask, _RING)
+    wide = max(_RING, round(thickness(mask[window_around(mask, 0)])))
+    window = window_around(mask, wide)
     part, inside = shown[window], mask[window]
     matrix = _matrix(warp, window)
     size = inside.shape[1], inside.shape[0]
@@ -33,16 +58,60 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
         np.float32
     )
     bad = _move(defect, matrix, size) > 0
-    near = cv2.dilate(inside.astype(np.uint8), np.ones((_RING, _RING), np.uint8)) > 0
-    ring = near & ~inside & ~bad
-    gain = np.ones(3)
-    if ring.any():
-        gain = (part[ring].mean(axis=0) + 1) / (moved[ring].mean(axis=0) + 1)
+    own = moved * _gain(part, moved, _near(inside, _RING) & ~inside & ~bad)
+    strengths = _relative_strengths(own, inside & bad, _near(inside, wide) & ~inside & ~_near(bad, 5))
+    surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
+    flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
+    content = bands.keep(own, flattened, surface)
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
-    blended = part + alpha * (moved * gain - part)
+    blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return shown
+    return Transplant(shown, surface)
+
+
+def _near(mask: Mask, size: int) -> Mask:
+    """Return a mask and what is at most half of `size` pixels from it."""
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
+
+
+def _gain(part: Image, moved: np.ndarray, ring: Mask) -> np.ndarray:
+    """Return the factors (3,) that make a moved photo as bright as the surface around the mask."""
+    if not ring.any():
+        return np.ones(3)
+    here, there = part[ring].mean(axis=0) + 1, moved[ring].mean(axis=0) + 1
+    # A ring across an edge of the part compares a colour of the part with one of what is behind it.
+    common = here.mean() / there.mean()
+    return np.asarray(np.clip(here / there, common / _CAST, common * _CAST))
+
+
+def _relative_strengths(own: np.ndarray, defect: Mask, beside: Mask) -> list[float]:
+    """Return how strong each band is inside a defect, relative to the calmest side of it; none for thin defects.
+
+    Args:
+        own: (h, w, 3) the defect on its own surface.
+        defect: (h, w), True at the defect.
+        beside: (h, w), True where that surface shows without it.
+    """
+    places = [beside & side for side in _sides(defect)]
+    places = [place for place in places if place.sum() >= max(1, defect.sum() / 8)]
+    thick = thickness(defect) if defect.any() and places else 0.0
+    count = int(np.log2(thick / _FINEST)) + 1 if thick >= _FINEST else 0
+    strengths = []
+    for band in bands.split(own, count):
+        strength = np.abs(band).mean(axis=2)
+        calm = min(np.percentile(strength[place], _PERCENTILE) for place in places)
+        strengths.append(float(np.percentile(strength[defect], _PERCENTILE) / max(calm, 1e-3)))
+    return strengths
+
+
+def _sides(mask: Mask) -> list[Mask]:
+    """Return what lies above, below, left and right of the middle of a mask."""
+    rows, columns = np.nonzero(mask) if mask.any() else (np.zeros(1), np.zeros(1))
+    y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    down, right = y - rows.mean(), x - columns.mean()
+    wide = np.abs(right) > np.abs(down)
+    return [wide & (right > 0), wide & (right <= 0), ~wide & (down > 0), ~wide & (down <= 0)]
 
 
 def transplant_label(mask: Mask, defect: Mask, warp: Sequence[float]) -> Mask:

@@ -9,6 +9,8 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.diffusion.crop import bounding_box, choose_crop
 from anogen_core.generation import Job
+from anogen_core.quality.contrast import contrast as measure_contrast
+from anogen_core.quality.contrast import support_contrast
 from anogen_core.records import Box
 from anogen_core.stages.runtime import base_model
 from anogen_core.transplant import transplant, transplant_label
@@ -46,11 +48,18 @@ def load_job(
         vectors: (V, D) concept embedding.
         config: The run's settings.
         seed: Of its noise.
-        contrast: How strongly it should stand out; None as the model makes it.
+        contrast: How strongly it should stand out; None as the model makes it. A defect that starts from a support
+            defect is to stand out as that does at its place, which the surface there decides too.
         source: Where the mask was taken from; None for a mask that is not the outline of a support defect.
     """
-    start = _start(normal, mask, source, config)
-    return Job(normal, mask, request_crop(mask, config), vectors, seed, contrast, start, _label(mask, source))
+    start = normal if config.start == "normal" else None
+    surface: tuple[float, ...] = ()
+    if config.start == "support" and source is not None:
+        start, surface = transplant(normal, mask, source.photo, source.mask, source.warp)
+        if contrast is not None:
+            contrast = measure_contrast(normal, start, mask) * _strength(contrast, source, config)
+    crop, label = request_crop(mask, config), _label(mask, source)
+    return Job(normal, mask, crop, vectors, seed, contrast, start, surface, label)
 
 
 def request_crop(mask: Mask, config: RunConfig) -> Box:
@@ -60,12 +69,10 @@ def request_crop(mask: Mask, config: RunConfig) -> Box:
     return choose_crop(bounding_box(mask), mask.shape, side // model.factor, side, settings)
 
 
-def _start(normal: Image, mask: Mask, source: Source | None, config: RunConfig) -> Image | None:
-    if config.start == "normal":
-        return normal
-    if config.start == "noise" or source is None:
-        return None
-    return transplant(normal, mask, source.photo, source.mask, source.warp)
+def _strength(contrast: float, source: Source, config: RunConfig) -> float:
+    """Return how many times as strong as its support defect a defect should be."""
+    own = support_contrast(source.photo, source.mask) if config.generation.contrast.spread > 1 else None
+    return contrast / own if own else 1.0
 
 
 def _label(mask: Mask, source: Source | None) -> Mask | None:

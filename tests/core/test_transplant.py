@@ -77,7 +77,7 @@ def test_a_defect_is_shown_inside_the_mask_and_nothing_changes_outside() -> None
     photo, mask = _defect()
     normal, place = _surface(120, seed=1), np.roll(mask, (10, 25), axis=(0, 1))
 
-    shown = transplant(normal, place, photo, mask, (1, 0, 25, 0, 1, 10))
+    shown = transplant(normal, place, photo, mask, (1, 0, 25, 0, 1, 10)).image
 
     assert np.array_equal(shown[~place], normal[~place])
     middle = cv2.erode(place.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
@@ -90,7 +90,7 @@ def test_a_defect_is_as_bright_as_the_surface_it_comes_to(level: int) -> None:
     photo, mask = _defect()
     middle = cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
 
-    shown = transplant(_surface(level), mask, photo, mask, STILL)
+    shown = transplant(_surface(level), mask, photo, mask, STILL).image
 
     assert shown[middle].mean() == pytest.approx(40 * level / 120, rel=0.1)
 
@@ -100,7 +100,7 @@ def test_a_mask_that_fills_the_photo_is_transplanted_as_it_is() -> None:
     photo, _ = _defect()
     everything = np.ones((96, 128), bool)
 
-    shown = transplant(_surface(90), everything, photo, everything, STILL)
+    shown = transplant(_surface(90), everything, photo, everything, STILL).image
 
     assert np.array_equal(shown[10:-10, 10:-10], photo[10:-10, 10:-10])
 
@@ -113,7 +113,7 @@ def test_the_label_is_the_persons_outline_moved_and_cut_to_the_mask() -> None:
     wide[:40] = False
 
     label = transplant_label(wide, mask, (1, 0, 25, 0, 1, 10))
-    image = transplant(normal, wide, photo, mask, (1, 0, 25, 0, 1, 10))
+    image = transplant(normal, wide, photo, mask, (1, 0, 25, 0, 1, 10)).image
     refined = refine_mask(normal, image, wide, RefinementSettings(), known=label)
 
     assert np.array_equal(label, place & wide)
@@ -132,7 +132,7 @@ def _jobs(model: DiffusionModel) -> list[Job]:
     for seed in range(3):
         normal = _surface(110, seed)
         crop = choose_crop(bounding_box(mask), mask.shape, cells, model.resolution, CropSettings())
-        start = transplant(normal, mask, photo, mask, STILL) if seed != 1 else None
+        start = transplant(normal, mask, photo, mask, STILL).image if seed != 1 else None
         jobs.append(Job(normal, mask, crop, model.word_vector("scratch")[None], seed=seed, start=start))
     return jobs
 
