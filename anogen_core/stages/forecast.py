@@ -9,7 +9,7 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.records import GenerationRequest, Record
 from anogen_core.stages.catalogue import Category, read_catalogue
-from anogen_core.stages.generation import plan_category
+from anogen_core.stages.generation import plan_category, product_of
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.shard import IMAGE_LEVEL, encode_chunk
 
@@ -42,6 +42,8 @@ class CategoryForecast(Record):
     """Test photos that detectors are evaluated on."""
     excluded: int
     """Test photos left out: support photos, copies of them, and their leakage groups."""
+    foreground: str | None
+    """What `foreground.method: auto` takes for the product, and why."""
     defects: list[DefectForecast]
 
 
@@ -63,6 +65,8 @@ class Forecast(Record):
                 f"{category.category}: {category.normals} normal photos at {width}x{height} px, "
                 f"{category.evaluated} test photos ({category.excluded} left out: supports, their copies and groups)"
             )
+            if category.foreground is not None:
+                lines.append(f"  foreground: {category.foreground}")
             for defect in category.defects:
                 lines.append(
                     f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
@@ -104,7 +108,8 @@ def _starts_from_photos(config: RunConfig) -> bool:
 
 
 def _category(config: RunConfig, category: Category) -> CategoryForecast:
-    requests = plan_category(config, category)
+    product = product_of(config, category)
+    requests = plan_category(config, category, product)
     kept, excluded = category.evaluated
     return CategoryForecast(
         category=category.name,
@@ -112,6 +117,7 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
         normals=len(category.normals),
         evaluated=len(kept),
         excluded=len(excluded),
+        foreground=product.why,
         defects=[
             _defect(s.defect, [p.sample_id for p in s.samples], [r for r in requests if r.defect == s.defect])
             for s in category.supports
