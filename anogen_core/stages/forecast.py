@@ -1,7 +1,6 @@
 """What a run would make, before it makes anything: counts, blocked requests, time and storage."""
 
 import time
-from collections import Counter
 
 import torch
 
@@ -10,6 +9,7 @@ from anogen_core.data.frame import load_image
 from anogen_core.records import GenerationRequest, Record
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.generation import plan_category, product_of
+from anogen_core.stages.room import Room, room_of
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.shard import IMAGE_LEVEL, encode_chunk
 
@@ -17,18 +17,14 @@ _MEASURED_SECONDS, _MOST_MEASURED = 2.0, 10
 """How long, and how often at most, a step of the base model is measured."""
 
 
-class DefectForecast(Record):
+class DefectForecast(Room):
     """The plan of one defect."""
 
     defect: str
     support: list[str]
     """Ids of the photos it would be learned from."""
-    planned: int
-    blocked: int
     instances: int
     """Defects that would be shown, more than images where images show several."""
-    reasons: dict[str, int]
-    """Why requests are blocked, with counts."""
 
 
 class CategoryForecast(Record):
@@ -56,6 +52,11 @@ class Forecast(Record):
     generation_seconds: float
     storage_mb: float
 
+    @property
+    def rooms(self) -> dict[str, Room]:
+        """Return how many requests have a place, by `<category>/<defect>`."""
+        return {f"{c.category}/{d.defect}": d for c in self.categories for d in c.defects}
+
     def describe(self) -> str:
         """Return the plan as text."""
         lines = []
@@ -72,7 +73,7 @@ class Forecast(Record):
                     f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
                     f"learned from {', '.join(defect.support)}"
                 )
-                lines += [f"    {count} x {reason}" for reason, count in defect.reasons.items()]
+                lines += [f"    {count} x, for example: {reason}" for reason, count in defect.reasons.items()]
         lines.append(
             f"about {_duration(self.generation_seconds)} to generate, "
             f"up to {_duration(self.inversion_seconds)} to learn before "
@@ -126,14 +127,11 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
 
 
 def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) -> DefectForecast:
-    reasons = Counter(r.blocked for r in requests if r.blocked is not None)
     return DefectForecast(
         defect=defect,
         support=support,
-        planned=len(requests),
-        blocked=sum(reasons.values()),
         instances=sum(len(r.instances) for r in requests),
-        reasons=dict(reasons),
+        **room_of(requests).model_dump(),
     )
 
 
