@@ -13,7 +13,8 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, require_cells
 from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.masks import MaskSamplerSettings
-from anogen_core.masks.foreground import Background, ForegroundSettings
+from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.masks.product import Product
 from anogen_core.masks.regions import find_region
 from anogen_core.masks.rim import RimSampler
 from anogen_core.masks.sampler import MaskSampler, render, union_of
@@ -22,7 +23,7 @@ from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sam
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 10
+PLANNING_VERSION = 11
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8
@@ -81,20 +82,20 @@ class DefectPlanner:
         support: Sequence[tuple[Image, Mask]],
         settings: PlanSettings,
         *,
+        product: Product,
         load: Callable[[Sample], Image],
         seed: int,
-        background: Background | None = None,
     ) -> "DefectPlanner":
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
         sampler: MaskSampler = settings.mask_sampler.build([mask for _, mask in support])
         if settings.foreground.like_support:
-            regions = [find_region(photo, settings.foreground, category, defect, background) for photo, _ in support]
+            regions = [find_region(photo, product, category, defect) for photo, _ in support]
             sampler = RimSampler(sampler, [(mask, region) for (_, mask), region in zip(support, regions, strict=True)])
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
 
         @functools.lru_cache(maxsize=_FOREGROUNDS)
         def packed(normal: Sample) -> tuple[np.ndarray, tuple[int, ...]]:
-            region = find_region(load(normal), settings.foreground, category, defect, background)
+            region = find_region(load(normal), product, category, defect)
             return np.packbits(region), region.shape
 
         def foreground(normal: Sample) -> Mask:
@@ -241,9 +242,9 @@ def plan_requests(
     support: Mapping[str, Sequence[tuple[Image, Mask]]],
     settings: PlanSettings,
     *,
+    product: Product,
     load: Callable[[Sample], Image],
     seed: int,
-    background: Background | None = None,
 ) -> list[GenerationRequest]:
     """Return every request of one category, blocked ones included, in a fixed order.
 
@@ -253,15 +254,15 @@ def plan_requests(
         normals: Normal photos of the category.
         support: Support photos and their masks in the frame, for each defect.
         settings: Counts, sizes and places.
+        product: How the product is found on a photo.
         load: Returns a photo in the frame.
         seed: The run's seed.
-        background: Of the normal photos, where their statistics tell the product from what is around it.
     """
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
     requests: list[GenerationRequest] = []
     for defect in sorted(support):
         planner = DefectPlanner.learn(
-            ordered[0].category, defect, support[defect], settings, load=load, seed=seed, background=background
+            ordered[0].category, defect, support[defect], settings, product=product, load=load, seed=seed
         )
         requests += planner.plan(ordered, first=len(requests))
     return requests

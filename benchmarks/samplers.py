@@ -23,7 +23,7 @@ from anogen_core.diffusion.sampling import SamplerSettings
 from anogen_core.generation import GenerationSettings, Job, generate
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.embedding import learn
-from anogen_core.stages.generation import plan_category
+from anogen_core.stages.generation import plan_category, product_of
 from anogen_core.stages.runtime import base_model
 from anogen_core.stages.shard_work import ShardWork
 
@@ -58,8 +58,9 @@ def main() -> None:
 
 
 def _jobs(config: RunConfig, category: Category, count: int) -> Iterator[tuple[str, list[Job]]]:
-    work = ShardWork(category.supports, category.frame, learn(category.supports, config), config)
-    requests = plan_category(config, category)
+    product = product_of(config, category)
+    work = ShardWork(category.supports, category.frame, learn(category.supports, config), config, product)
+    requests = plan_category(config, category, product)
     for support in category.supports:
         planned = [r for r in requests if r.defect == support.defect and r.instances][:count]
         yield support.defect, [job for request in planned for job in work.jobs(request)]

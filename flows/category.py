@@ -75,6 +75,8 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
     """Plan, make and seal the dataset of a category."""
     planned, shards = plan_dataset(category, embeddings, config)
     say = get_run_logger().info
+    if planned.product.why is not None:
+        say("Foreground of %s: %s.", category, planned.product.why)
     sealed = generation.find_sealed(planned)
     if sealed is not None:
         say("The dataset of %s is complete already: %d images in %s", category, sealed.num_images, sealed.uri)

@@ -19,6 +19,7 @@ from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import unlearned
 from anogen_core.stages.reporting import write_report
 from anogen_core.stages.result import CategoryResult, write_result
+from anogen_core.stages.room import require_room
 from flows.category import make_category
 from flows.collect import stopping_at_sigterm
 from flows.learning import learn_together
@@ -59,7 +60,7 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         warnings: What was noticed in the photos before the run, for the report; leave it empty.
 
     Raises:
-        AnogenError: some categories failed; what the others made is stored and kept.
+        AnogenError: every request would be blocked, or some categories failed; what the others made is kept.
         InterruptedRunError: a person asked the run to stop.
     """
     results: dict[str, CategoryResult] = {}
@@ -68,6 +69,10 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
     categories = read_catalogue(config)
     say("%s: %d categories (%s).", config.name, len(categories), ", ".join(c.name for c in categories))
     say("Everything goes to %s", config.output)
+    if warnings is None:
+        warnings = [f"{problem.severity}: {problem}" for problem in require_room(config)]
+        for line in warnings:
+            get_run_logger().warning("%s", line)
     bar = Bar(f"{config.name}: categories")
     with task_runners(config.runner) as new_runner, tags(*run_tags(config)):
         seconds = {"learn defects": _learn(config, new_runner)}
@@ -94,7 +99,7 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         )
     in_order = [results[category.name] for category in categories]
     result = write_result(config, in_order, seconds=seconds)
-    report = write_report(config, result, warnings=warnings or [])
+    report = write_report(config, result, warnings=warnings)
     show_run(config, in_order, report)
     images = sum(r.dataset.num_images for r in in_order)
     say("Done: %d images of %d categories. Report: %s", images, len(in_order), report)

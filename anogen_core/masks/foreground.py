@@ -19,23 +19,29 @@ _REACH: Final = 3.0
 """The background reaches this many times as far from its mean as the nearest half of its pixels does."""
 _VISIBLE: Final = 5.0
 """Colour difference (CIE 1976) from which a photo shows something else."""
+_AROUND: Final = 0.8
+"""Share of the frame's edge that a background holds."""
+_SMALLEST: Final = 0.01
+"""Share of the frame below which what differs from the border is no part, and what does not is no background."""
 
 
 class ForegroundSettings(Settings):
     """How the product is told from its background, and where on it defects may lie."""
 
-    method: Literal["auto", "full", "otsu", "statistics", "template"] = "auto"
+    method: Literal["auto", "full", "otsu", "border", "statistics", "template"] = "auto"
     """`full`: the whole frame (textures). `otsu`: grey threshold and closing (a part on a plain background).
-    `auto`: otsu where the photo clearly has a background around a part, the whole frame otherwise.
-    `statistics`: what differs from colour and grain of the background, learned from the borders of the normal photos
-    (a part of several colours). `template`: what differs from a photo of the empty scene, or a drawn mask."""
+    `border`: what differs from colour and grain of the photo's own border (a part on changing backgrounds).
+    `statistics`: what differs from those of the background, learned from the borders of the normal photos (a part of
+    several colours). `template`: what differs from a photo of the empty scene, or a drawn mask. `auto`: for each
+    category the first of otsu and border that finds a part of like size on nearly all normal photos and the support
+    defects on it, the whole frame otherwise; `anogen check` tells which and why."""
     template: str | None = None
     """For `template`: a photo of the same view without the part, or a mask image (0 and 255 only) of where the part
     is; `{category}` stands for the name."""
     closing: NonNegativeInt = 15
     """Gaps up to this many pixels in the thresholded foreground are closed."""
     min_separation: Annotated[float, Field(ge=0, le=1)] = 0.72
-    """`auto`: a photo has a background when the threshold explains this share of its grey variance (Otsu's eta)."""
+    """`auto`: otsu finds a background when the threshold explains this share of its grey variance (Otsu's eta)."""
     legal: str | None = None
     """Mask image (255 inside) of the region where defects may lie, beside the above: a path in which `{category}` and
     `{defect}` stand for their names. It is resized to the frame."""
@@ -69,7 +75,11 @@ def learn_background(photos: Sequence[Image]) -> Background:
     Half of the border's pixels decide mean and spread (those nearest to the median), so that a part which touches the
     border in some photos does not count as background.
     """
-    features = np.concatenate([_features(photo)[_border(photo.shape[:2])] for photo in photos])
+    return _learn(np.concatenate([_features(photo)[_border(photo.shape[:2])] for photo in photos]))
+
+
+def _learn(features: Float32[np.ndarray, "n 4"]) -> Background:
+    """Return the background that pixels of a border show."""
     scale = np.maximum(1.4826 * np.median(np.abs(features - np.median(features, axis=0)), axis=0), _NOISE)
     far = np.linalg.norm((features - np.median(features, axis=0)) / scale, axis=1)
     core = features[far <= np.median(far)]
@@ -101,13 +111,18 @@ def find_foreground(
         settings: Which method.
         background: Of the normal photos, for `statistics`.
         template: The empty scene (H, W, 3), or where the part is (H, W), for `template`.
+
+    Raises:
+        ValueError: the method is `auto`, which is a choice between others for a category.
     """
+    if settings.method == "auto":
+        raise ValueError("foreground.method: `auto` chooses a method for a category, not for a photo")
     if settings.method == "full":
         return np.ones(image.shape[:2], bool)
-    if background is not None:
-        distance = np.linalg.norm(
-            (_features(image) - np.array(background.mean)) @ np.array(background.whitening), axis=-1
-        )
+    if settings.method in ("border", "statistics"):
+        features = _features(image)
+        background = background or _learn(features[_border(image.shape[:2])])
+        distance = np.linalg.norm((features - np.array(background.mean)) @ np.array(background.whitening), axis=-1)
         # Smoothing carries the part's edge three pixels outwards: cut off after gaps are closed, with specks before.
         square = np.ones((5, 5), np.uint8)
         product = cv2.morphologyEx((distance > background.reach).astype(np.uint8), cv2.MORPH_OPEN, square) > 0
@@ -115,13 +130,33 @@ def find_foreground(
         return cv2.erode(solid, np.ones((7, 7), np.uint8), borderValue=1) > 0
     if template is not None:
         return template if template.ndim == 2 else _solid(_differs(image, template), settings.closing)
+    _, bright = _classes(image)
+    return _close(~bright if _outermost(bright).mean() > 0.5 else bright, settings.closing)
+
+
+def has_background(image: Image, product: Mask, settings: ForegroundSettings) -> bool:
+    """Return whether what `otsu` or `border` found on a photo is a part with a background around it.
+
+    Args:
+        image: (H, W, 3) photo in the frame.
+        product: (H, W), True where the product was found.
+        settings: How it was found.
+    """
+    if settings.method == "otsu":
+        return _stands_apart(*_classes(image), settings.min_separation)
+    return bool(_SMALLEST <= product.mean() <= 1 - _SMALLEST and _outermost(product).mean() <= 1 - _AROUND)
+
+
+def _classes(image: Image) -> tuple[np.ndarray, Mask]:
+    """Return grey values (H, W), and where they are above the threshold that best parts them in two."""
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (5, 5), 0)
     threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    bright = grey > threshold
-    border = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
-    if settings.method == "auto" and not _has_background(grey, bright, border, settings.min_separation):
-        return np.ones(grey.shape, bool)
-    return _close(~bright if border.mean() > 0.5 else bright, settings.closing)
+    return grey, grey > threshold
+
+
+def _outermost(pixels: Mask) -> np.ndarray:
+    """Return the values along the edge of the frame."""
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
 
 def _close(product: Mask, size: int) -> Mask:
@@ -165,7 +200,7 @@ def _differs(image: Image, scene: Image) -> Mask:
     return np.asarray(levels > max(4 * _VISIBLE, threshold / 2), bool)
 
 
-def _has_background(grey: np.ndarray, bright: Mask, border: np.ndarray, min_separation: float) -> bool:
+def _stands_apart(grey: np.ndarray, bright: Mask, min_separation: float) -> bool:
     """Return whether two grey classes are well apart and one of them surrounds the other."""
     share = bright.mean()
     variance = float(grey.var())
@@ -173,4 +208,5 @@ def _has_background(grey: np.ndarray, bright: Mask, border: np.ndarray, min_sepa
         return False
     gap = float(grey[bright].mean()) - float(grey[~bright].mean())
     separation = share * (1 - share) * gap**2 / variance
-    return bool(separation >= min_separation and max(border.mean(), 1 - border.mean()) >= 0.8)
+    border = float(_outermost(bright).mean())
+    return bool(separation >= min_separation and max(border, 1 - border) >= _AROUND)

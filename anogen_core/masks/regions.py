@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,44 +10,27 @@ import numpy as np
 from anogen_core.arrays import Image, Mask
 from anogen_core.data.frame import read_mask, read_photo, resize_mask, to_frame
 from anogen_core.errors import InputError
-from anogen_core.masks.foreground import Background, ForegroundSettings, find_foreground, learn_background
-from anogen_core.records import Sample
-
-_BACKGROUND_PHOTOS = 16
-"""Normal photos that the background is learned from."""
+from anogen_core.masks.foreground import ForegroundSettings, find_foreground
+from anogen_core.masks.product import Product
 
 
-def find_background(
-    normals: Sequence[Sample], settings: ForegroundSettings, *, load: Callable[[Sample], Image]
-) -> Background | None:
-    """Return what surrounds the product in normal photos, where the foreground is found by their statistics."""
-    if settings.method != "statistics":
-        return None
-    ordered = sorted(normals, key=lambda sample: sample.sample_id)
-    count = min(_BACKGROUND_PHOTOS, len(ordered))
-    return learn_background([load(ordered[i * len(ordered) // count]) for i in range(count)])
-
-
-def find_region(
-    image: Image, settings: ForegroundSettings, category: str, defect: str, background: Background | None = None
-) -> Mask:
+def find_region(image: Image, product: Product, category: str, defect: str) -> Mask:
     """Return (H, W) True where a defect may lie on a photo.
 
     Args:
         image: (H, W, 3) photo in the frame.
-        settings: How the product is found, and what people drew.
+        product: How the product is found, and what people drew.
         category: Stands for `{category}` in paths.
         defect: Stands for `{defect}` in paths.
-        background: Of the normal photos, for the method `statistics`.
 
     Raises:
         InputError: an image of `foreground.template`, `foreground.legal` or `foreground.illegal` is missing, not
             usable or empty.
     """
-    files, frame = dict(_files(settings, category, defect)), image.shape[:2]
+    files, frame = dict(_files(product.settings, category, defect)), image.shape[:2]
     template = files.pop("template", None)
     scene = None if template is None else _read_template(template, _digest("template", template), frame)
-    region = find_foreground(image, settings, background=background, template=scene)
+    region = find_foreground(image, product.settings, background=product.background, template=scene)
     for name, path in files.items():
         drawn = _read(name, path, _digest(name, path), frame)
         region = region & (drawn if name == "legal" else ~drawn)

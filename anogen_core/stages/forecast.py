@@ -1,7 +1,6 @@
 """What a run would make, before it makes anything: counts, blocked requests, time and storage."""
 
 import time
-from collections import Counter
 
 import torch
 
@@ -9,7 +8,8 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.records import GenerationRequest, Record
 from anogen_core.stages.catalogue import Category, read_catalogue
-from anogen_core.stages.generation import plan_category
+from anogen_core.stages.generation import plan_category, product_of
+from anogen_core.stages.room import Room, room_of
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.shard import IMAGE_LEVEL, encode_chunk
 
@@ -17,18 +17,14 @@ _MEASURED_SECONDS, _MOST_MEASURED = 2.0, 10
 """How long, and how often at most, a step of the base model is measured."""
 
 
-class DefectForecast(Record):
+class DefectForecast(Room):
     """The plan of one defect."""
 
     defect: str
     support: list[str]
     """Ids of the photos it would be learned from."""
-    planned: int
-    blocked: int
     instances: int
     """Defects that would be shown, more than images where images show several."""
-    reasons: dict[str, int]
-    """Why requests are blocked, with counts."""
 
 
 class CategoryForecast(Record):
@@ -42,6 +38,8 @@ class CategoryForecast(Record):
     """Test photos that detectors are evaluated on."""
     excluded: int
     """Test photos left out: support photos, copies of them, and their leakage groups."""
+    foreground: str | None
+    """What `foreground.method: auto` takes for the product, and why."""
     defects: list[DefectForecast]
 
 
@@ -54,6 +52,11 @@ class Forecast(Record):
     generation_seconds: float
     storage_mb: float
 
+    @property
+    def rooms(self) -> dict[str, Room]:
+        """Return how many requests have a place, by `<category>/<defect>`."""
+        return {f"{c.category}/{d.defect}": d for c in self.categories for d in c.defects}
+
     def describe(self) -> str:
         """Return the plan as text."""
         lines = []
@@ -63,12 +66,14 @@ class Forecast(Record):
                 f"{category.category}: {category.normals} normal photos at {width}x{height} px, "
                 f"{category.evaluated} test photos ({category.excluded} left out: supports, their copies and groups)"
             )
+            if category.foreground is not None:
+                lines.append(f"  foreground: {category.foreground}")
             for defect in category.defects:
                 lines.append(
                     f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
                     f"learned from {', '.join(defect.support)}"
                 )
-                lines += [f"    {count} x {reason}" for reason, count in defect.reasons.items()]
+                lines += [f"    {count} x, for example: {reason}" for reason, count in defect.reasons.items()]
         lines.append(
             f"about {_duration(self.generation_seconds)} to generate, "
             f"up to {_duration(self.inversion_seconds)} to learn before "
@@ -104,7 +109,8 @@ def _starts_from_photos(config: RunConfig) -> bool:
 
 
 def _category(config: RunConfig, category: Category) -> CategoryForecast:
-    requests = plan_category(config, category)
+    product = product_of(config, category)
+    requests = plan_category(config, category, product)
     kept, excluded = category.evaluated
     return CategoryForecast(
         category=category.name,
@@ -112,6 +118,7 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
         normals=len(category.normals),
         evaluated=len(kept),
         excluded=len(excluded),
+        foreground=product.why,
         defects=[
             _defect(s.defect, [p.sample_id for p in s.samples], [r for r in requests if r.defect == s.defect])
             for s in category.supports
@@ -120,14 +127,11 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
 
 
 def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) -> DefectForecast:
-    reasons = Counter(r.blocked for r in requests if r.blocked is not None)
     return DefectForecast(
         defect=defect,
         support=support,
-        planned=len(requests),
-        blocked=sum(reasons.values()),
         instances=sum(len(r.instances) for r in requests),
-        reasons=dict(reasons),
+        **room_of(requests).model_dump(),
     )
 
 

@@ -11,9 +11,9 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import bounding_box
 from anogen_core.generation import GENERATION_VERSION
-from anogen_core.masks.foreground import Background
+from anogen_core.masks.product import Product, find_product
 from anogen_core.masks.refinement import RefinedMask, refine_mask
-from anogen_core.masks.regions import find_background, region_digests
+from anogen_core.masks.regions import region_digests
 from anogen_core.planning import PLANNING_VERSION, plan_requests, split_into_shards
 from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import (
@@ -49,8 +49,8 @@ class PlannedDataset(Record):
     spec: DatasetSpec
     embeddings: tuple[ConceptEmbedding, ...]
     supports: tuple[SupportSet, ...]
-    background: Background | None = None
-    """Of the normal photos, where their statistics tell the product from what is around it."""
+    product: Product
+    """How the product is found on a photo: replacements are placed as the plan is."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,21 @@ class _Made:
     label: RefinedMask
 
 
-def background_of(config: RunConfig, category: Category) -> Background | None:
-    """Return what surrounds the product in the normal photos, where the foreground is found by their statistics."""
-    return find_background(category.normals, config.foreground, load=_loader(config, category))
+def product_of(config: RunConfig, category: Category) -> Product:
+    """Return how the product is found on the photos of a category."""
+    support = {s.defect: load_support(s, config) for s in category.supports}
+    return find_product(category.normals, support, config.foreground, load=_loader(config, category))
 
 
-def plan_category(config: RunConfig, category: Category) -> list[GenerationRequest]:
+def plan_category(config: RunConfig, category: Category, product: Product) -> list[GenerationRequest]:
     """Return every request of a category; of the base model only its configuration files are read."""
     return plan_requests(
         category.normals,
         {s.defect: load_support(s, config) for s in category.supports},
         config.plan,
+        product=product,
         load=_loader(config, category),
         seed=config.seed,
-        background=background_of(config, category),
     )
 
 
@@ -88,17 +89,14 @@ def plan_dataset(
 ) -> tuple[PlannedDataset, list[Shard]]:
     """Return the dataset of one category and its shards, and write down what it will be."""
     category = read_category(config, name)
-    requests = plan_category(config, category)
+    product = product_of(config, category)
+    requests = plan_category(config, category, product)
     shards = split_into_shards(requests, config.storage.shard_size)
-    spec = _spec(config, category, requests, embeddings)
+    spec = _spec(config, category, requests, embeddings, product)
     uri = f"{config.output}/datasets/{spec.name}.zarr"
     DatasetWriter(uri, spec).create()
     planned = PlannedDataset(
-        uri=uri,
-        spec=spec,
-        embeddings=tuple(embeddings),
-        supports=category.supports,
-        background=background_of(config, category),
+        uri=uri, spec=spec, embeddings=tuple(embeddings), supports=category.supports, product=product
     )
     return planned, shards
 
@@ -124,7 +122,7 @@ def make_shard(
         return receipt
     started = time.monotonic()
     spec = dataset.spec
-    work = ShardWork(dataset.supports, (spec.height, spec.width), dataset.embeddings, config, dataset.background)
+    work = ShardWork(dataset.supports, (spec.height, spec.width), dataset.embeddings, config, dataset.product)
     pixels, rows, shown = ShardPixels((spec.height, spec.width)), [], []
     for requests in _groups(shard.requests, spec, config):
         for ending in work.run(requests, on_image=on_image):
@@ -213,7 +211,11 @@ def _row(ending: Ending, made: _Made | None, dataset: PlannedDataset) -> LedgerR
 
 
 def _spec(
-    config: RunConfig, category: Category, requests: Sequence[GenerationRequest], embeddings: Sequence[ConceptEmbedding]
+    config: RunConfig,
+    category: Category,
+    requests: Sequence[GenerationRequest],
+    embeddings: Sequence[ConceptEmbedding],
+    product: Product,
 ) -> DatasetSpec:
     model = config.base_model.describe()
     settings = {
@@ -225,6 +227,7 @@ def _spec(
         "code": [PLANNING_VERSION, GENERATION_VERSION, QUALITY_VERSION],
         "seed": config.seed,
         "plan": config.plan.model_dump(mode="json"),
+        "foreground": product.settings.method,
         "generation": config.generation.model_dump(mode="json", exclude={"batch_size"}),
         "regions": [region_digests(config.foreground, category.name, s.defect) for s in category.supports],
         "quality": config.quality.model_dump(mode="json"),

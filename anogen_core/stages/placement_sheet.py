@@ -8,14 +8,14 @@ import numpy as np
 from anogen_core.arrays import Image
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
-from anogen_core.masks.foreground import Background
+from anogen_core.masks.product import Product
 from anogen_core.masks.regions import find_region
 from anogen_core.masks.sampler import union_of
 from anogen_core.records import GenerationRequest, Sample
 from anogen_core.report.figures import BOX_COLOUR, encode_png, outline
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.embedding import load_support
-from anogen_core.stages.generation import background_of, plan_category
+from anogen_core.stages.generation import plan_category, product_of
 
 _COLUMNS, _SIDE, _GAP, _TITLE = 10, 160, 6, 26
 
@@ -30,8 +30,8 @@ def placement_sheet(config: RunConfig) -> bytes:
 
 
 def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[Image]]]:
-    requests = plan_category(config, category)
-    background = background_of(config, category)
+    product = product_of(config, category)
+    requests = plan_category(config, category, product)
     for support in category.supports:
         own = [r for r in requests if r.defect == support.defect]
         placed = [r for r in own if r.instances]
@@ -40,16 +40,16 @@ def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[
         chosen = [placed[i * len(placed) // count] for i in range(count)]
         title = f"{category.name}: {support.defect} - {len(shown)} support photos, {len(placed)} planned"
         blocked = f", {len(own) - len(placed)} blocked" if len(placed) < len(own) else ""
-        yield title + blocked, shown + [_planned(request, config, category, background) for request in chosen]
+        yield title + blocked, shown + [_planned(request, config, category, product) for request in chosen]
 
 
 def _photo(sample: Sample, config: RunConfig, category: Category) -> Image:
     return load_image(sample, category.frame, white_level=config.frame.white_level)
 
 
-def _planned(request: GenerationRequest, config: RunConfig, category: Category, background: Background | None) -> Image:
+def _planned(request: GenerationRequest, config: RunConfig, category: Category, product: Product) -> Image:
     photo = _photo(request.normal, config, category)
-    foreground = find_region(photo, config.foreground, request.category, request.defect, background)
+    foreground = find_region(photo, product, request.category, request.defect)
     shaded = np.where(foreground[..., None], photo, photo // 3)
     mask = union_of([instance.placement for instance in request.instances], category.frame)
     return outline(shaded, mask, side=_SIDE, colour=BOX_COLOUR)

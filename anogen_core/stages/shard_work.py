@@ -12,7 +12,7 @@ from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.generation import Job, generate, merge
-from anogen_core.masks.foreground import Background
+from anogen_core.masks.product import Product
 from anogen_core.masks.sampler import render
 from anogen_core.planning import DefectPlanner
 from anogen_core.quality.gates import Gates
@@ -55,10 +55,10 @@ class ShardWork:
         frame: tuple[int, int],
         embeddings: Sequence[ConceptEmbedding],
         config: RunConfig,
-        background: Background | None = None,
+        product: Product,
     ) -> None:
         self.config = config
-        self._background = background
+        self._product = product
         self.frame = frame
         self._artifacts = ArtifactStore(f"{config.output}/artifacts")
         self._embeddings = {e.defect: e for e in embeddings}
@@ -162,9 +162,9 @@ class ShardWork:
             defect,
             self._support(defect),
             self.config.plan,
+            product=self._product,
             load=self._load,
             seed=self.config.seed,
-            background=self._background,
         )
 
     def _load(self, sample: Sample) -> Image:

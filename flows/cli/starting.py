@@ -35,20 +35,24 @@ def init(run_file: Path, root: str, *, force: bool) -> None:
 
 
 def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: Path | None = None) -> int:
-    """Print every problem and the plan, and draw the plan; return 2 when there are errors, else 0."""
+    """Print every problem and the plan, and draw the plan; return 2 when there are errors, 1 when all is blocked."""
     from anogen_core.stages.forecast import forecast  # noqa: PLC0415
     from anogen_core.stages.placement_sheet import placement_sheet  # noqa: PLC0415
+    from anogen_core.stages.room import room_problems  # noqa: PLC0415
 
     config = load_config(run_file, overrides)
     require_places(config)
     problems = find_problems(config)
     errors = [p for p in problems if p.severity == "error"]
     plan = None if errors else forecast(config)
+    blocked = room_problems(plan.rooms) if plan else []
+    problems += blocked
+    useless = any(p.severity == "error" for p in blocked)
     if picture is not None and not errors:
         picture.write_bytes(placement_sheet(config))
     if as_json:
         document: dict[str, Any] = {
-            "ok": not errors,
+            "ok": not errors and not useless,
             "problems": [p.model_dump(mode="json") for p in problems],
             "plan": plan.model_dump(mode="json") if plan else None,
         }
@@ -57,7 +61,7 @@ def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: P
         sys.stdout.write("".join(f"{_problem_line(p)}\n" for p in problems))
         sys.stdout.write("".join(f"{line}\n" for line in _by_reason(errors)))
         sys.stdout.write(plan.describe() if plan else f"{len(errors)} error(s): nothing would be run.\n")
-    return 2 if errors else 0
+    return 2 if errors else int(useless)
 
 
 def require_places(config: RunConfig) -> None:
@@ -88,17 +92,21 @@ def find_problems(config: RunConfig) -> list[Problem]:
 
 
 def audit_or_stop(config: RunConfig, note: Callable[[str], None]) -> list[str]:
-    """Return the warnings of the photos, after showing them.
+    """Return the warnings of the photos and of the plan, after showing them.
 
     Raises:
         UnusableDataError: some photos have errors; lists all of them.
+        AnogenError: every request would be blocked.
     """
+    from anogen_core.stages.room import require_room  # noqa: PLC0415
+
     problems = find_problems(config)
     errors = [p for p in problems if p.severity == "error"]
     if errors:
         lines = [*map(_problem_line, errors), *_by_reason(errors)]
         raise UnusableDataError(f"{len(errors)} error(s) in the photos of {config.reader.root}:\n" + "\n".join(lines))
-    warnings = [_problem_line(p) for p in problems]
+    # Defects that have no room first: nothing is made of them.
+    warnings = [_problem_line(p) for p in [*require_room(config), *problems]]
     for line in warnings[:_READABLE]:
         note(line)
     if len(warnings) > _READABLE:

@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -164,6 +166,32 @@ def test_many_errors_are_counted_by_reason_after_they_are_listed(
     assert counted > max(number for number, line in enumerate(lines) if line.startswith("error: /"))
     assert lines[counted + 1].startswith("    29 x is not a PNG, JPEG, BMP or TIFF image")
     assert lines[counted + 2] == "     1 x is empty (0 bytes)."
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_plan_without_room_ends_with_one(
+    anogen: Anogen, photos: Path, small_run: dict[str, object], tmp_path: Path, command: str
+) -> None:
+    """Nothing is learned where every request is blocked: defect, reason and remedy are told once for each defect."""
+    mask = np.zeros((8, 8), np.uint8)
+    mask[0, 0] = 255
+    cv2.imwrite(str(tmp_path / "legal.png"), mask)
+    foreground = {"method": "full", "legal": str(tmp_path / "legal.png")}
+    generation = {"images_per_defect": 30}
+    settings = {**small_run, "reader": {"kind": "mvtec", "root": str(photos)}, "output": "out"}
+    settings |= {"foreground": foreground, "generation": generation}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+
+    said = anogen(command, tmp_path / "run.yaml")
+
+    assert said.returncode == 1, said.stdout + said.stderr
+    lines = [line for line in (said.stdout + said.stderr).splitlines() if "all of 30 requests are blocked" in line]
+    assert [line.removeprefix("error: ").split(":")[0] for line in lines] == [
+        "bolt/cut", "bolt/spot", "felt/cut", "felt/spot"
+    ]  # fmt: skip
+    assert all("lower `mask_sampler.min_overlap`" in line and "--picture" in line for line in lines)
+    assert said.stdout.count("30 x, for example: ") == (4 if command == "check" else 0)
+    assert not (tmp_path / "out" / "artifacts").exists()
 
 
 def test_init_writes_a_run_file_that_checks(anogen: Anogen, photos: Path, tmp_path: Path) -> None:

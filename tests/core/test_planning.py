@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from anogen_core.diffusion.crop import CropSettings
 from anogen_core.masks import BoxSamplerSettings, TransplantSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.masks.product import Product
 from anogen_core.planning import PlanSettings, plan_requests, split_into_shards
 from anogen_core.records import GenerationRequest, Sample
 
@@ -20,12 +21,13 @@ NORMALS = [
 SETTINGS = PlanSettings(
     images_per_defect=12,
     mask_sampler=BoxSamplerSettings(attempts=50),
-    foreground=ForegroundSettings(),
+    foreground=ForegroundSettings(method="full"),
     crop=CropSettings(),
     canvas=64,
     cells=16,
     shown=False,
 )
+WHOLE = Product(settings=SETTINGS.foreground)
 
 
 def _mask(side: int) -> np.ndarray:
@@ -45,7 +47,7 @@ def _support() -> tuple[np.ndarray, np.ndarray]:
 def _plan(
     settings: PlanSettings = SETTINGS, *, seed: int = 0, defects: tuple[str, ...] = ("crack", "hole")
 ) -> list[GenerationRequest]:
-    return plan_requests(NORMALS, {d: [_support()] for d in defects}, settings, load=_texture, seed=seed)
+    return plan_requests(NORMALS, {d: [_support()] for d in defects}, settings, product=WHOLE, load=_texture, seed=seed)
 
 
 def test_plan_is_complete_and_uses_normals_evenly() -> None:
@@ -80,7 +82,7 @@ def test_request_without_a_place_is_blocked_with_its_reason() -> None:
     def wide(sample: Sample) -> np.ndarray:
         return np.concatenate([_texture(sample)] * 3, axis=1)
 
-    requests = plan_requests(NORMALS, {"crack": [_support()]}, settings, load=wide, seed=0)
+    requests = plan_requests(NORMALS, {"crack": [_support()]}, settings, product=WHOLE, load=wide, seed=0)
 
     assert len(requests) == 12
     assert all(not r.instances and r.blocked is not None and "largest square" in r.blocked for r in requests)
@@ -117,7 +119,9 @@ def test_masks_too_thin_to_be_painted_are_blocked_unless_the_defect_is_shown(
     def large(sample: Sample) -> np.ndarray:
         return np.tile(_texture(sample), (25, 25, 1))
 
-    requests = plan_requests(NORMALS, {"hair": [(large(NORMALS[0]), hair)]}, settings, load=large, seed=0)
+    requests = plan_requests(
+        NORMALS, {"hair": [(large(NORMALS[0]), hair)]}, settings, product=WHOLE, load=large, seed=0
+    )
 
     assert [len(r.instances) for r in requests] == [1] * made + [0] * (3 - made)
     assert all("too thin to be painted" in r.blocked for r in requests if r.blocked is not None)
@@ -143,7 +147,7 @@ def test_a_thin_outline_is_drawn_again_where_others_will_do() -> None:
             }
         )
 
-        requests = plan_requests(NORMALS, supports, settings, load=large, seed=0)
+        requests = plan_requests(NORMALS, supports, settings, product=WHOLE, load=large, seed=0)
 
         assert [r.blocked for r in requests] == [None] * 4
         assert {i.placement.source for r in requests for i in r.instances} == {1}

@@ -9,7 +9,7 @@ import pytest
 from anogen_core.config import load_config
 from anogen_core.records import LedgerRow, Outcome
 from anogen_core.stages.catalogue import read_category
-from anogen_core.stages.generation import plan_category
+from anogen_core.stages.generation import plan_category, product_of
 from anogen_core.storage import Dataset, verify
 from tests.faults.fleet import Begin, Fleet, Undisturbed, commits
 
@@ -47,7 +47,8 @@ def test_a_photo_damaged_after_the_plan(
     reader = {"kind": "mvtec", "root": str(own_photos), "categories": ["bolt"]}
     run_file = begin(tmp_path / "out", reader=reader, runner={"kind": "dask", "address": address})
     config = load_config(run_file)
-    last = plan_category(config, read_category(config, "bolt"))[-1]
+    category = read_category(config, "bolt")
+    last = plan_category(config, category, product_of(config, category))[-1]
     damaged = Path(last.normal.image_uri)
     fleet.run(run_file)
     fleet.until(lambda: commits(tmp_path / "out"), "a stored shard")

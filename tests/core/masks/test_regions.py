@@ -8,6 +8,7 @@ import pytest
 
 from anogen_core.errors import InputError
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground, learn_background
+from anogen_core.masks.product import Product
 from anogen_core.masks.regions import find_region, region_digests
 from anogen_core.masks.sampler import render
 from anogen_core.masks.transplant import TransplantSamplerSettings
@@ -28,10 +29,12 @@ def test_defects_lie_inside_the_legal_and_outside_the_illegal_region(tmp_path: P
     legal = _draw(tmp_path / "tile.png", slice(0, 64), slice(0, 96), shape=(128, 192))
     _draw(tmp_path / "tile-crack.png", slice(0, 10), slice(0, 10))
     settings = ForegroundSettings(
-        legal=legal.replace("tile.png", "{category}.png"), illegal=str(tmp_path / "{category}-{defect}.png")
+        method="full",
+        legal=legal.replace("tile.png", "{category}.png"),
+        illegal=str(tmp_path / "{category}-{defect}.png"),
     )
 
-    region = find_region(PHOTO, settings, "tile", "crack")
+    region = find_region(PHOTO, Product(settings=settings), "tile", "crack")
 
     expected = np.zeros((64, 96), bool)
     expected[:32, :48] = True
@@ -63,7 +66,7 @@ def test_a_bad_region_is_one_message_with_its_file(tmp_path: Path, fault: str) -
         cv2.imwrite(str(path), pixels)
 
     with pytest.raises(InputError, match=f"{fault}.png") as error:
-        find_region(PHOTO, ForegroundSettings(legal=str(path)), "tile", "crack")
+        find_region(PHOTO, Product(settings=ForegroundSettings(method="full", legal=str(path))), "tile", "crack")
 
     assert {"missing": "cannot be read", "empty": "is empty", "grey": "not binary"}[fault] in str(error.value)
 
@@ -98,7 +101,7 @@ def test_a_part_of_several_colours_is_found_where_a_threshold_fails(tmp_path: Pa
         by_statistics = find_foreground(
             photo, ForegroundSettings(method="statistics"), background=learn_background(normals)
         )
-        by_template = find_region(photo, template, "tray", "crack")
+        by_template = find_region(photo, Product(settings=template), "tray", "crack")
         assert _iou(by_threshold, truth) < 0.6
         assert _iou(by_statistics, truth) > 0.85
         assert _iou(by_template, truth) > 0.9
@@ -109,7 +112,7 @@ def test_a_drawn_template_is_taken_as_it_is(tmp_path: Path) -> None:
     drawn = _draw(tmp_path / "part.png", slice(0, 64), slice(96, 192), shape=(128, 192))
     settings = ForegroundSettings(method="template", template=drawn)
 
-    region = find_region(PHOTO, settings, "tile", "crack")
+    region = find_region(PHOTO, Product(settings=settings), "tile", "crack")
 
     expected = np.zeros((64, 96), bool)
     expected[:32, 48:] = True

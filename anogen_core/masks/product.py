@@ -1,0 +1,101 @@
+"""How the product is found on the photos of a category: chosen once, from its normal and its support photos."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal
+
+import numpy as np
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.masks.foreground import (
+    Background,
+    ForegroundSettings,
+    find_foreground,
+    has_background,
+    learn_background,
+)
+from anogen_core.masks.rim import rim_on_product
+from anogen_core.records import Record, Sample
+
+_PHOTOS: Final = 16
+"""Normal photos that decide."""
+_CANDIDATES: Final[tuple[Literal["otsu", "border"], ...]] = ("otsu", "border")
+"""What `auto` tries before it takes the whole frame."""
+_NEARLY_ALL: Final = 0.8
+_ALIKE: Final = 1.5
+"""Parts of one category differ in size by up to this factor from the usual one."""
+_TOUCHES: Final = 0.05
+"""Share of a defect's rim on the product from which it is at the product's edge."""
+_MOSTLY: Final = 0.4
+"""Share of a defect's rim on the product from which it belongs to it; about a half at a straight edge."""
+
+
+class Product(Record):
+    """How the product is told from its background: the same for every photo of a category."""
+
+    settings: ForegroundSettings
+    """The method is never `auto`."""
+    background: Background | None = None
+    """Of the normal photos, where their statistics tell the product from what is around it."""
+    why: str | None = None
+    """What `auto` chose, and for which reason."""
+
+
+def find_product(
+    normals: Sequence[Sample],
+    support: Mapping[str, Sequence[tuple[Image, Mask]]],
+    settings: ForegroundSettings,
+    *,
+    load: Callable[[Sample], Image],
+) -> Product:
+    """Return how the product is found; the same for the same photos and masks, in whatever order.
+
+    Args:
+        normals: Normal photos of the category.
+        support: Support photos (H, W, 3) and masks (H, W) in the frame, for each defect.
+        settings: What people chose.
+        load: Returns a photo in the frame.
+    """
+    if settings.method == "statistics":
+        return Product(settings=settings, background=learn_background([load(n) for n in _sample(normals)]))
+    if settings.method != "auto":
+        return Product(settings=settings)
+    photos = [load(normal) for normal in _sample(normals)]
+    faults: list[str] = []
+    for method in _CANDIDATES:
+        chosen = settings.model_copy(update={"method": method})
+        fault = _size_fault(photos, chosen) or _support_fault(support, chosen)
+        if fault is None:
+            return Product(settings=chosen, why="; ".join([f"{method} fits the normal and support photos", *faults]))
+        faults.append(f"{method} {fault}")
+    whole = settings.model_copy(update={"method": "full"})
+    return Product(settings=whole, why=f"the whole frame ({'; '.join(faults)})")
+
+
+def _sample(normals: Sequence[Sample]) -> list[Sample]:
+    ordered = sorted(normals, key=lambda sample: sample.sample_id)
+    count = min(_PHOTOS, len(ordered))
+    return [ordered[i * len(ordered) // count] for i in range(count)]
+
+
+def _size_fault(photos: Sequence[Image], settings: ForegroundSettings) -> str | None:
+    """Return what is wrong with the parts that a method finds on normal photos."""
+    found = [(photo, find_foreground(photo, settings)) for photo in photos]
+    shares = [float(product.mean()) for photo, product in found if has_background(photo, product, settings)]
+    usual = float(np.median(shares)) if shares else 0.0
+    alike = sum(usual / _ALIKE <= share <= usual * _ALIKE for share in shares)
+    if alike >= _NEARLY_ALL * len(photos):
+        return None
+    return f"finds parts of like size on {alike} of {len(photos)} normal photos"
+
+
+def _support_fault(support: Mapping[str, Sequence[tuple[Image, Mask]]], settings: ForegroundSettings) -> str | None:
+    """Return which defects do not lie on the product that a method finds.
+
+    What counts is the rim of a defect: a dark hole or a bright spot looks like background inside.
+    """
+    for defect, labelled in sorted(support.items()):
+        rims = [rim_on_product(mask, find_foreground(photo, settings)) for photo, mask in labelled if mask.any()]
+        on, touching = (sum(rim >= least for rim in rims) for least in (_MOSTLY, _TOUCHES))
+        if rims and (touching < _NEARLY_ALL * len(rims) or 2 * on <= len(rims)):
+            return f"misses {len(rims) - on} of {len(rims)} support photos of {defect}"
+    return None
