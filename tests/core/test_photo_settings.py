@@ -4,6 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from anogen_core.config import parse_config
+from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.masks.product import Product
 from anogen_core.stages import generation
 
 
@@ -11,10 +13,17 @@ def test_licence_and_source_reach_the_dataset_and_leave_its_identity_alone() -> 
     """The spec carries them; a dataset made with and without them is the same one."""
     values = {"output": "out", "reader": {"kind": "mvtec", "root": "photos"}}
     category: Any = SimpleNamespace(name="bolt", frame=(64, 64), normals=(), supports=())
+    product = Product(settings=ForegroundSettings(method="full"))
     photos = {"licence": "CC BY-NC 4.0", "source": "line 4"}
 
     stated, silent = (
-        generation._spec(parse_config({**values, "photos": said}, source="test"), category, [], [])
+        generation._spec(
+            parse_config({**values, "photos": said}, source="test"),
+            category,
+            [],
+            [],
+            product,
+        )
         for said in (photos, {})
     )
 

@@ -1,6 +1,7 @@
 """A support defect shown at the place of a request, and what is made from such a start."""
 
 import copy
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.diffusion import BundledModelSettings
@@ -223,3 +225,67 @@ def test_a_support_photo_that_changed_is_named(small_run: dict[str, Any], tmp_pa
 
     with pytest.raises(InputError, match=rf"{photo.name}: the support photo .* has changed .*Put the original"):
         regenerate(dataset.uri, row.request_id)
+
+
+def _weave(columns: int, *, tone: int = 120) -> Image:
+    """Return a woven surface, its threads shifted by a number of pixels."""
+    rows, across = np.indices((96, 128))
+    thread = np.sin((across + columns) * 2 * np.pi / 9) * np.sin(rows * 2 * np.pi / 9)
+    return np.repeat((tone + 50 * thread)[..., None], 3, axis=2).astype(np.uint8)
+
+
+def test_a_stain_darkens_the_surface_it_comes_to_and_leaves_its_texture() -> None:
+    """A texture that goes on below the defect is that of the new photo; the tint is the support's."""
+    place = cv2.circle(np.zeros((96, 128), np.uint8), (64, 48), 24, 1, -1) > 0
+    stained = _weave(0)
+    stained[place] = (0.6 * stained[place]).astype(np.uint8)
+    normal = _weave(4)
+
+    shown, surface = transplant(normal, place, stained, place, STILL)
+
+    middle = cv2.erode(place.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
+    assert surface[:2] == (1, 1)
+    assert np.corrcoef(shown[middle][:, 0], normal[middle][:, 0])[0, 1] > 0.95
+    assert np.corrcoef(shown[middle][:, 0], stained[middle][:, 0])[0, 1] < 0.2
+    assert shown[middle].mean() == pytest.approx(0.6 * normal[middle].mean(), rel=0.05)
+
+
+def test_a_defect_rougher_than_its_surface_is_shown_with_its_own_pixels() -> None:
+    """No band of a rough spot on a smooth surface is taken for the surface."""
+    place = cv2.circle(np.zeros((96, 128), np.uint8), (64, 48), 24, 1, -1) > 0
+    photo = _surface(120)
+    photo[place] = numpy_generator(0).integers(0, 255, (int(place.sum()), 1))
+
+    shown, surface = transplant(_surface(120, seed=1), place, photo, place, STILL)
+
+    middle = cv2.erode(place.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert not any(surface)
+    assert np.abs(shown[middle].astype(int) - photo[middle]).max() <= 8
+
+
+def test_an_edge_beside_the_mask_gives_the_defect_no_colour() -> None:
+    """Where the ring lies half on a blue background, the grey defect stays nearly grey."""
+    photo, mask = _defect()
+    normal = _surface(120, seed=1)
+    normal[:, 45:] = (20, 60, 220)
+
+    shown = transplant(normal, mask, photo, mask, STILL).image
+
+    middle = shown[cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0].astype(float).mean(axis=0)
+    assert middle.max() / middle.min() < 1.4
+
+
+def test_bands_that_are_the_surfaces_are_not_repainted(model: DiffusionModel) -> None:
+    """What the model makes of a texture is left out in these bands; in others it varies the defect."""
+    job = dataclasses.replace(_jobs(model)[0], contrast=None)
+    assert job.start is not None
+    kept = dataclasses.replace(job, surface=(1.0, 1.0))
+
+    free, bound = generate([job, kept], model, _settings(0.9))
+
+    inside = cv2.erode(job.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    distances = [
+        np.abs(bands.split(image.astype(np.float32), 2)[1] - bands.split(job.start.astype(np.float32), 2)[1])[inside]
+        for image in (free, bound)
+    ]
+    assert distances[1].mean() < 0.4 * distances[0].mean()

@@ -101,8 +101,8 @@ def test_a_part_on_changing_grounds_is_found_by_its_border() -> None:
 
 def test_a_texture_is_the_product_everywhere() -> None:
     """No method finds a part in grain, so the whole frame is taken, also where there are no support photos."""
-    for support in ({"spot": _supports(_texture, _disc(64, 64, 8), (0, 0, 0))}, {"spot": []}):
-        product = _find(_texture, support)
+    for known in (_supports(_texture, _disc(64, 64, 8), (0, 0, 0)), []):
+        product = _find(_texture, {"spot": known})
         assert product.settings.method == "full"
         assert "border finds parts of like size on 0 of 16 normal photos" in str(product.why)
 
