@@ -14,6 +14,7 @@ import numpy as np
 from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
+from anogen_core.quality.contrast import contrast
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
@@ -36,6 +37,8 @@ class Transplant(NamedTuple):
     """(H, W, 3)."""
     surface: tuple[float, ...]
     """How far each band of detail inside the mask is the photo's own surface, 0 not at all to 1, finest first."""
+    contrast: float
+    """How strongly the defect stands out there before its border is softened, which thin ones lose half of it by."""
 
 
 def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequence[float]) -> Transplant:
@@ -63,11 +66,13 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
     surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
     flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
     content = bands.keep(own, flattened, surface)
+    sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
+    strength = contrast(part, sharp, inside)
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface)
+    return Transplant(shown, surface, strength)
 
 
 def _near(mask: Mask, size: int) -> Mask:

@@ -9,7 +9,6 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.diffusion.crop import bounding_box, choose_crop
 from anogen_core.generation import Job
-from anogen_core.quality.contrast import contrast as measure_contrast
 from anogen_core.quality.contrast import support_contrast
 from anogen_core.records import Box
 from anogen_core.stages.runtime import base_model
@@ -55,9 +54,9 @@ def load_job(
     start = normal if config.start == "normal" else None
     surface: tuple[float, ...] = ()
     if config.start == "support" and source is not None:
-        start, surface = transplant(normal, mask, source.photo, source.mask, source.warp)
+        start, surface, shown = transplant(normal, mask, source.photo, source.mask, source.warp)
         if contrast is not None:
-            contrast = measure_contrast(normal, start, mask) * _strength(contrast, source, config)
+            contrast = shown * _strength(contrast, source, config)
     crop, label = request_crop(mask, config), _label(mask, source)
     return Job(normal, mask, crop, vectors, seed, contrast, start, surface, label)
 

@@ -25,6 +25,7 @@ from anogen_core.generation import GenerationSettings, Job, generate
 from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
+from anogen_core.quality.contrast import contrast
 from anogen_core.seeding import numpy_generator
 from anogen_core.stages import catalogue, embedding
 from anogen_core.stages.catalogue import read_category
@@ -241,7 +242,7 @@ def test_a_stain_darkens_the_surface_it_comes_to_and_leaves_its_texture() -> Non
     stained[place] = (0.6 * stained[place]).astype(np.uint8)
     normal = _weave(4)
 
-    shown, surface = transplant(normal, place, stained, place, STILL)
+    shown, surface, _ = transplant(normal, place, stained, place, STILL)
 
     middle = cv2.erode(place.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
     assert surface[:2] == (1, 1)
@@ -256,11 +257,24 @@ def test_a_defect_rougher_than_its_surface_is_shown_with_its_own_pixels() -> Non
     photo = _surface(120)
     photo[place] = numpy_generator(0).integers(0, 255, (int(place.sum()), 1))
 
-    shown, surface = transplant(_surface(120, seed=1), place, photo, place, STILL)
+    shown, surface, _ = transplant(_surface(120, seed=1), place, photo, place, STILL)
 
     middle = cv2.erode(place.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     assert not any(surface)
     assert np.abs(shown[middle].astype(int) - photo[middle]).max() <= 8
+
+
+def test_a_thin_defect_is_to_stand_out_as_its_support_does() -> None:
+    """The border fades in over three pixels, which weakens a line; the contrast asked for is that of the whole line."""
+    line = cv2.line(np.zeros((96, 128), np.uint8), (20, 30), (100, 60), 1, 3) > 0
+    photo = _surface(120)
+    photo[line] = 50
+    normal = _surface(120, seed=1)
+
+    shown, _, strength = transplant(normal, line, photo, line, STILL)
+
+    assert strength == pytest.approx(contrast(_surface(120), photo, line), rel=0.05)
+    assert contrast(normal, shown, line) < 0.9 * strength
 
 
 def test_an_edge_beside_the_mask_gives_the_defect_no_colour() -> None:
