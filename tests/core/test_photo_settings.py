@@ -12,7 +12,7 @@ from anogen_core.stages import generation
 def test_licence_and_source_reach_the_dataset_and_leave_its_identity_alone() -> None:
     """The spec carries them; a dataset made with and without them is the same one."""
     values = {"output": "out", "reader": {"kind": "mvtec", "root": "photos"}}
-    category: Any = SimpleNamespace(name="bolt", frame=(64, 64), normals=(), supports=())
+    category: Any = SimpleNamespace(name="bolt", frame=(64, 64), normals=(), supports=(), framed_mixed=False)
     product = Product(settings=ForegroundSettings(method="full"))
     photos = {"licence": "CC BY-NC 4.0", "source": "line 4"}
 
