@@ -23,13 +23,15 @@ from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sam
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 11
+PLANNING_VERSION = 12
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8
 """Intersection over union from which two masks on one photo are nearly the same."""
 _REDRAWS = 20
 """Places drawn until one is not taken."""
+_TOUCHES = 8
+"""Times that defects of one image may touch before it gets other places."""
 _FOREGROUNDS = 256
 """Normal photos whose foreground is kept for their next request, at one bit a pixel."""
 _GAP = 4
@@ -87,10 +89,12 @@ class DefectPlanner:
         seed: int,
     ) -> "DefectPlanner":
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
-        sampler: MaskSampler = settings.mask_sampler.build([mask for _, mask in support])
-        if settings.foreground.like_support:
-            regions = [find_region(photo, product, category, defect) for photo, _ in support]
-            sampler = RimSampler(sampler, [(mask, region) for (_, mask), region in zip(support, regions, strict=True)])
+        masks = [mask for _, mask in support]
+        like = settings.foreground.like_support
+        regions = [find_region(photo, product, category, defect) for photo, _ in support] if like else []
+        sampler: MaskSampler = settings.mask_sampler.build(masks, regions)
+        if like:
+            sampler = RimSampler(sampler, list(zip(masks, regions, strict=True)))
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
 
         @functools.lru_cache(maxsize=_FOREGROUNDS)
@@ -205,7 +209,8 @@ class DefectPlanner:
         """
         placements: list[Placement] = []
         boxes: list[Box] = []
-        while len(placements) < wanted:
+        touching = MaskPlacementError("the boxes of two defects touch")
+        for _ in range(wanted + _TOUCHES):
             try:
                 placement = self.sampler.sample(free, rng)
                 box = self._box(placement, free.shape)
@@ -214,12 +219,12 @@ class DefectPlanner:
                     raise
                 return placements, error
             if any(_near(box, other) for other in boxes):
-                return placements, MaskPlacementError("the boxes of two defects touch")
+                continue
             placements.append(placement)
             boxes.append(box)
-            free = free.copy()
-            free[_slices(box, _GAP)] = False
-        return placements, None
+            if len(placements) == wanted:
+                return placements, None
+        return placements, touching
 
     def _box(self, placement: Placement, frame: tuple[int, int]) -> Box:
         """Return the bounding box of a defect that can be generated.
@@ -272,12 +277,6 @@ def split_into_shards(requests: Sequence[GenerationRequest], shard_size: int) ->
     """Return consecutive runs of at most `shard_size` requests; together they hold every request once."""
     starts = range(0, len(requests), shard_size)
     return [Shard(index=i, requests=tuple(requests[s : s + shard_size])) for i, s in enumerate(starts)]
-
-
-def _slices(box: Box, gap: int = 0) -> tuple[slice, slice]:
-    """Return the pixels of a box and of a gap around it."""
-    rows = slice(max(0, box.y - gap), box.y + box.height + gap)
-    return rows, slice(max(0, box.x - gap), box.x + box.width + gap)
 
 
 def _near(first: Box, second: Box) -> bool:

@@ -44,8 +44,9 @@ class BoxSamplerSettings(Settings):
                 raise ValueError(f"{name}: expected [smallest, largest], got {list(limits)}")
         return self
 
-    def build(self, support_masks: Sequence[Mask]) -> "BoxSampler":
-        """Return the sampler for the defect these support masks show."""
+    def build(self, support_masks: Sequence[Mask], foregrounds: Sequence[Mask] = ()) -> "BoxSampler":
+        """Return the sampler for the defect these support masks show; boxes have no direction, wherever they lie."""
+        del foregrounds
         return BoxSampler(self, regions(support_masks))
 
 

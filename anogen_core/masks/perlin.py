@@ -43,8 +43,9 @@ class PerlinSamplerSettings(Settings):
     attempts: PositiveInt = 200
     """Random placements tried before a request is blocked."""
 
-    def build(self, support_masks: Sequence[Mask]) -> "PerlinSampler":
-        """Return the sampler for the defect these support masks show."""
+    def build(self, support_masks: Sequence[Mask], foregrounds: Sequence[Mask] = ()) -> "PerlinSampler":
+        """Return the sampler for the defect these support masks show; boxes have no direction, wherever they lie."""
+        del foregrounds
         return PerlinSampler(self, support_masks)
 
 

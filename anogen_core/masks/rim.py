@@ -18,11 +18,30 @@ from anogen_core.records import Placement
 _WIDTH: Final = 3
 """Pixels of the ring around a mask."""
 _TOLERANCE: Final = 0.03
-"""Difference of two rims that means nothing."""
+"""Share of a rim inside the product that may be beside it, or the other way round."""
+_EDGE_TOLERANCE: Final = 0.08
+"""The same of a rim that crosses the edge: edges are not equally straight."""
 _LEAST: Final = 0.25
 """A support defect with less of its rim on the product does not tell where on the product defects lie."""
+_UNKNOWN: Final = 2
+"""What a support photo does not show: the surface under the defect, and what lies outside the frame."""
 _DRAWS: Final = 40
 """Masks drawn until one's rim is like that of its support defect."""
+
+
+def find_ring(mask: Mask, foreground: Mask) -> tuple[tuple[int, int], Mask, Mask]:
+    """Return the ring of three pixels around a mask: (row, column) of a window that holds it, itself, the foreground.
+
+    Args:
+        mask: (H, W), True at the defect; somewhere it is.
+        foreground: (H, W), True where the product is.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = max(0, int(rows[0]) - _WIDTH), max(0, int(columns[0]) - _WIDTH)
+    near = slice(top, rows[-1] + _WIDTH + 1), slice(left, columns[-1] + _WIDTH + 1)
+    inside = mask[near].astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _WIDTH + 1, 2 * _WIDTH + 1))
+    return (top, left), (cv2.dilate(inside, disc) - inside) > 0, foreground[near]
 
 
 def rim_on_product(mask: Mask, foreground: Mask) -> float:
@@ -32,18 +51,13 @@ def rim_on_product(mask: Mask, foreground: Mask) -> float:
         mask: (H, W), True at the defect.
         foreground: (H, W), True where the product is.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = max(0, rows[0] - _WIDTH), max(0, columns[0] - _WIDTH)
-    near = slice(top, rows[-1] + _WIDTH + 1), slice(left, columns[-1] + _WIDTH + 1)
-    inside = mask[near].astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _WIDTH + 1, 2 * _WIDTH + 1))
-    ring = (cv2.dilate(inside, disc) - inside) > 0
-    return float(foreground[near][ring].mean()) if ring.any() else 1.0
+    _, ring, product = find_ring(mask, foreground)
+    return float(product[ring].mean()) if ring.any() else 1.0
 
 
 @final
 class RimSampler(MaskSampler):
-    """Draws masks by another sampler until one's rim is on the product as far as that of its support defect."""
+    """Draws masks by another sampler until one's rim is on the product where that of its support defect is."""
 
     def __init__(self, sampler: MaskSampler, support: Sequence[tuple[Mask, Mask]]) -> None:
         """Wrap a sampler.
@@ -54,6 +68,7 @@ class RimSampler(MaskSampler):
         """
         self._sampler = sampler
         self._rims = [rim_on_product(mask, foreground) if mask.any() else 0.0 for mask, foreground in support]
+        self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
 
     def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
         """Return the first placement whose rim is like its source's, or the one of 40 that comes nearest to it."""
@@ -68,8 +83,23 @@ class RimSampler(MaskSampler):
             wanted = 0.0 if placement.source is None else self._rims[placement.source]
             if wanted < _LEAST:
                 return placement
-            off = abs(rim_on_product(render(placement, foreground.shape), foreground) - wanted)
-            if off <= _TOLERANCE:
+            off = self._difference(placement, foreground)
+            if off <= (_TOLERANCE if wanted >= 1 - _TOLERANCE else _EDGE_TOLERANCE):
                 return placement
             drawn.append((off, placement))
         return min(drawn, key=lambda pair: pair[0])[1]
+
+    def _difference(self, placement: Placement, foreground: Mask) -> float:
+        """Return which share of a rim is on the product where that of the support defect is beside it, or reversed."""
+        mask = render(placement, foreground.shape)
+        if placement.source is None or placement.warp is None:
+            wanted = 1.0 if placement.source is None else self._rims[placement.source]
+            return abs(rim_on_product(mask, foreground) - wanted)
+        (top, left), ring, product = find_ring(mask, foreground)
+        warp = np.array(placement.warp).reshape(2, 3) - [[0, 0, left], [0, 0, top]]
+        size = (ring.shape[1], ring.shape[0])
+        shown = cv2.warpAffine(
+            self._shown[placement.source], warp, size, flags=cv2.INTER_NEAREST, borderValue=float(_UNKNOWN)
+        )
+        known = ring & (shown != _UNKNOWN)
+        return float((product[known] != (shown[known] > 0)).mean()) if known.any() else 0.0

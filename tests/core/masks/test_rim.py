@@ -24,8 +24,9 @@ CHIP = _disc(80, 138, 9) & PART
 
 
 def _rims(support: Mask, *, like_support: bool, count: int = 25) -> list[float]:
-    plain = TransplantSamplerSettings(rotation=180).build([support])
-    sampler = RimSampler(plain, [(support, PART)]) if like_support else plain
+    settings = TransplantSamplerSettings(rotation=180)
+    plain = settings.build([support], [PART])
+    sampler = RimSampler(plain, [(support, PART)]) if like_support else settings.build([support])
     placed = [render(sampler.sample(PART, numpy_generator(seed)), FRAME) for seed in range(count)]
     return [rim_on_product(mask, PART) for mask in placed]
 

@@ -1,0 +1,140 @@
+"""Defects of the edge lie across it on every side, and defects that run alike go on doing so."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from anogen_core.arrays import Mask
+from anogen_core.masks.direction import find_axes, find_axis, find_contour, find_edge, turn_between
+from anogen_core.masks.rim import RimSampler, rim_on_product
+from anogen_core.masks.sampler import regions, render
+from anogen_core.masks.transplant import TransplantSamplerSettings
+from anogen_core.records import Placement
+from anogen_core.seeding import numpy_generator
+
+FRAME = (200, 240)
+SEEDS = range(24)
+
+
+def _filled(*corners: tuple[int, int]) -> Mask:
+    return cv2.fillConvexPoly(np.zeros(FRAME, np.uint8), np.array(corners), 1) > 0
+
+
+PART = _filled((40, 40), (199, 40), (199, 159), (40, 159))
+"""40 pixels from the top, the left, the right and the bottom."""
+DENT = _filled((100, 40), (130, 40), (124, 52), (106, 52))
+"""Bites into the upper edge: wide outside, narrow inside."""
+BURR = _filled((100, 25), (130, 25), (130, 41), (100, 41))
+"""Stands out of the upper edge."""
+
+
+def _line(angle: float, centre: tuple[int, int] = (120, 100), *, length: int = 50) -> Mask:
+    """Return a line at an angle in degrees from x towards y."""
+    way = length / 2 * np.array([math.cos(math.radians(angle)), math.sin(math.radians(angle))])
+    first, second = (tuple(np.rint(np.array(centre) + sign * way).astype(int).tolist()) for sign in (-1, 1))
+    return cv2.line(np.zeros(FRAME, np.uint8), first, second, 1, 5) > 0
+
+
+def _placed(settings: TransplantSamplerSettings, masks: list[Mask], foreground: Mask) -> list[Placement]:
+    foregrounds = [foreground] * len(masks)
+    sampler = RimSampler(settings.build(masks, foregrounds), list(zip(masks, foregrounds, strict=True)))
+    return [sampler.sample(foreground, numpy_generator(seed)) for seed in SEEDS]
+
+
+def _outside(placement: Placement) -> tuple[float, str]:
+    """Return how far the former outer side of a defect is from the part it lies at, and at which side that is."""
+    assert placement.warp is not None
+    outer = np.array(placement.warp).reshape(2, 3) @ [115, 40, 1]
+    inner = np.array(placement.warp).reshape(2, 3) @ [115, 52, 1]
+    away = {"top": outer[1] - 40, "left": outer[0] - 40, "bottom": 159 - outer[1], "right": 199 - outer[0]}
+    side = min(away, key=lambda name: abs(away[name]))
+    deeper = {"top": inner[1] - 40, "left": inner[0] - 40, "bottom": 159 - inner[1], "right": 199 - inner[0]}[side]
+    return float(deeper - away[side]), side
+
+
+def test_an_edge_is_found_with_its_direction() -> None:
+    """The dent crosses the upper edge; what lies inside, or across a strip from side to side, has no such direction."""
+    edge = find_edge(DENT, PART & ~DENT)
+
+    assert edge is not None
+    assert edge.point == pytest.approx((115, 40), abs=1.5)
+    assert edge.outward == pytest.approx(-math.pi / 2, abs=0.05)
+    assert edge.width == pytest.approx(35, abs=5)
+    assert find_edge(_line(0), PART) is None
+    assert find_edge(_line(90, length=60), _filled((0, 90), (239, 90), (239, 110), (0, 110))) is None
+    assert find_edge(DENT, np.ones(FRAME, bool)) is None
+
+
+def test_the_border_of_the_photo_is_no_edge() -> None:
+    """A part that the photo cuts off has no edge there."""
+    contour = find_contour(_filled((0, 0), (239, 0), (239, 99), (0, 99)))
+
+    assert set(contour[:, 1].tolist()) == {99}
+    assert len(contour) == FRAME[1]
+
+
+def test_dents_bite_into_every_side_from_outside() -> None:
+    """They are turned with the edge, with their outer side outside; kept from turning they stay at the upper one."""
+    found = [_outside(placement) for placement in _placed(TransplantSamplerSettings(), [DENT], PART)]
+    still = [_outside(placement) for placement in _placed(TransplantSamplerSettings(rotation=10), [DENT], PART)]
+
+    assert {side for _, side in found} == {"top", "left", "bottom", "right"}
+    assert np.median([deeper for deeper, _ in found]) > 9
+    assert min(deeper for deeper, _ in found) > 5
+    assert {side for _, side in still} == {"top"}
+
+
+def test_burrs_stand_out_of_the_part() -> None:
+    """A defect that is mostly beside the part goes beside it, whatever `min_overlap` says."""
+    masks = [render(placement, FRAME) for placement in _placed(TransplantSamplerSettings(), [BURR], PART)]
+
+    assert np.median([PART[mask].mean() for mask in masks]) < 0.3
+    assert max(PART[mask].mean() for mask in masks) < 0.5
+    assert all(0.1 < rim_on_product(mask, PART) < 0.6 for mask in masks)
+
+
+def test_places_of_an_edge_stay_within_reach() -> None:
+    """`reach` bounds how far along the edge a dent goes, along each axis."""
+    settings = TransplantSamplerSettings(reach=0.1, flip=False)
+    for placement in _placed(settings, [DENT], PART):
+        middle = np.array(placement.warp).reshape(2, 3) @ [115, 40, 1]
+        assert abs(middle[0] - 115) <= 0.1 * FRAME[1] + 4
+        assert abs(middle[1] - 40) <= 0.1 * FRAME[0] + 4
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, -75.0, 90.0])
+def test_an_axis_is_the_longer_direction(angle: float) -> None:
+    """It is found to a degree or two, and a blob has none."""
+    axis = find_axis(_line(angle))
+
+    assert axis is not None
+    assert abs(math.degrees(turn_between(math.radians(angle), axis, math.pi))) < 2
+    assert find_axis(_filled((90, 90), (110, 90), (110, 108), (90, 108))) is None
+    assert find_axis(np.ones((1, 1), bool)) is None
+
+
+@pytest.mark.parametrize(
+    ("angles", "period"),
+    [([28, 30, 33], math.pi), ([1, 91, -2], math.pi / 2), ([0, 40, 80], None), ([10, 10], None)],
+)
+def test_axes_that_agree_are_told_from_those_that_do_not(angles: list[float], period: float | None) -> None:
+    """Alike, at right angles, scattered, and too few to tell."""
+    axes = find_axes(regions([_line(angle) for angle in angles]))
+
+    assert (axes.period if axes else None) == period
+
+
+@pytest.mark.parametrize(("angles", "wanted"), [([28, 30, 32], 30), ([0, 90, 1], 0)])
+def test_defects_that_lie_alike_are_not_turned(angles: list[float], wanted: float) -> None:
+    """Diagonal ones keep their direction when they are mirrored, too; 30 degrees where a number says so."""
+    masks, everywhere = [_line(angle) for angle in angles], np.ones(FRAME, bool)
+    period = math.pi if wanted else math.pi / 2
+
+    def turns(settings: TransplantSamplerSettings) -> list[float]:
+        found = [find_axis(render(p, FRAME)) for p in _placed(settings, masks, everywhere)]
+        return [abs(math.degrees(turn_between(math.radians(wanted), axis, period))) for axis in found if axis]
+
+    assert max(turns(TransplantSamplerSettings())) < 7
+    assert max(turns(TransplantSamplerSettings(rotation=30))) > 15
