@@ -17,13 +17,13 @@ from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
 from anogen_core.masks.regions import find_region
 from anogen_core.masks.rim import RimSampler
-from anogen_core.masks.sampler import MaskSampler, render, union_of
+from anogen_core.masks.sampler import MaskSampler, Shown, render, union_of
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
 from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample, Shard
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 12
+PLANNING_VERSION = 13
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8
@@ -73,6 +73,8 @@ class DefectPlanner:
     settings: PlanSettings
     foreground: Callable[[Sample], Mask]
     """Returns (H, W) where defects may lie on a normal photo."""
+    load: Callable[[Sample], Image]
+    """Returns a normal photo in the frame."""
     seed: int
     """The run's seed."""
 
@@ -89,12 +91,12 @@ class DefectPlanner:
         seed: int,
     ) -> "DefectPlanner":
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
-        masks = [mask for _, mask in support]
-        like = settings.foreground.like_support
-        regions = [find_region(photo, product, category, defect) for photo, _ in support] if like else []
-        sampler: MaskSampler = settings.mask_sampler.build(masks, regions)
-        if like:
-            sampler = RimSampler(sampler, list(zip(masks, regions, strict=True)))
+        masks, shown = [mask for _, mask in support], []
+        if settings.foreground.like_support:
+            shown = [Shown(photo, find_region(photo, product, category, defect)) for photo, _ in support]
+        sampler: MaskSampler = settings.mask_sampler.build(masks, shown)
+        if shown:
+            sampler = RimSampler(sampler, [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)])
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
 
         @functools.lru_cache(maxsize=_FOREGROUNDS)
@@ -106,7 +108,7 @@ class DefectPlanner:
             bits, frame = packed(normal)
             return np.unpackbits(bits, count=math.prod(frame)).reshape(frame).view(bool)
 
-        return cls(category, defect, sampler, contrasts, settings, foreground, seed)
+        return cls(category, defect, sampler, contrasts, settings, foreground, load, seed)
 
     def plan(self, normals: Sequence[Sample], *, first: int) -> list[GenerationRequest]:
         """Return the defect's requests; it walks through its own seeded permutation of the normal photos.
@@ -173,14 +175,14 @@ class DefectPlanner:
         self, request_id: str, normal: Sample, taken: Sequence[Sequence[Placement]]
     ) -> tuple[Sequence[Placement], str | None]:
         """Return the places of a request's defects, or none and why."""
-        foreground = self.foreground(normal)
+        foreground, photo = self.foreground(normal), self.load(normal) if self.sampler.looks else None
         rng = self._rng("mask", request_id)
         fewest, most = self.settings.instances
         wanted = int(self._rng("instances", request_id).integers(fewest, most + 1)) if most > 1 else 1
         problem: MaskPlacementError | None = None
         try:
             for _ in range(_REDRAWS):
-                placements, short = self._draw(foreground, rng, wanted)
+                placements, short = self._draw(foreground, photo, rng, wanted)
                 if len(placements) < fewest:
                     problem = short
                     continue
@@ -200,7 +202,7 @@ class DefectPlanner:
         )
 
     def _draw(
-        self, free: Mask, rng: np.random.Generator, wanted: int
+        self, foreground: Mask, photo: Image | None, rng: np.random.Generator, wanted: int
     ) -> tuple[list[Placement], MaskPlacementError | None]:
         """Return places of up to `wanted` defects whose boxes keep a gap, and why there are fewer than that.
 
@@ -212,8 +214,8 @@ class DefectPlanner:
         touching = MaskPlacementError("the boxes of two defects touch")
         for _ in range(wanted + _TOUCHES):
             try:
-                placement = self.sampler.sample(free, rng)
-                box = self._box(placement, free.shape)
+                placement = self.sampler.sample(foreground, rng, photo)
+                box = self._box(placement, foreground.shape)
             except MaskPlacementError as error:
                 if not placements and not isinstance(error, ThinMaskError):
                     raise

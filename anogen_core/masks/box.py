@@ -6,9 +6,9 @@ from typing import Annotated, Literal, final
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, StrictBool, model_validator
 
-from anogen_core.arrays import Mask
+from anogen_core.arrays import Image, Mask
 from anogen_core.errors import MaskPlacementError
-from anogen_core.masks.sampler import MaskSampler, Region, draw_region, regions, render
+from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
@@ -44,9 +44,9 @@ class BoxSamplerSettings(Settings):
                 raise ValueError(f"{name}: expected [smallest, largest], got {list(limits)}")
         return self
 
-    def build(self, support_masks: Sequence[Mask], foregrounds: Sequence[Mask] = ()) -> "BoxSampler":
-        """Return the sampler for the defect these support masks show; boxes have no direction, wherever they lie."""
-        del foregrounds
+    def build(self, support_masks: Sequence[Mask], shown: Sequence[Shown] = ()) -> "BoxSampler":
+        """Return the sampler for the defect these support masks show; what lies around it decides nothing."""
+        del shown
         return BoxSampler(self, regions(support_masks))
 
 
@@ -60,8 +60,9 @@ class BoxSampler(MaskSampler):
         self._settings = settings
         self._regions = list(found)
 
-    def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
+    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
         """Return a box inside the frame with at least `min_overlap` of it on the foreground."""
+        del photo
         height, width = foreground.shape
         best = 0.0
         for _ in range(self._settings.attempts):

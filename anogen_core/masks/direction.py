@@ -5,14 +5,14 @@ A dent bites into a part from outside, whichever side of the part it is on; a mi
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
 from anogen_core.masks.rim import find_ring
-from anogen_core.masks.sampler import Region
+from anogen_core.masks.sampler import Region, largest_regions
 
 _CROSSES: Final = 0.05
 """Share of a defect's rim that lies beside the product, and on it, from which the defect is at the edge."""
@@ -140,11 +140,8 @@ def find_axis(shape: Mask) -> float | None:
 
 def find_axes(found: Sequence[Region]) -> Axes | None:
     """Return what the axes of the largest defect of each photo have in common; None where some have none or differ."""
-    largest: dict[int, Region] = {}
-    for region in found:
-        if region.photo not in largest or region.shape.sum() > largest[region.photo].shape.sum():
-            largest[region.photo] = region
-    axes = [axis for region in largest.values() if (axis := find_axis(region.shape)) is not None]
+    largest = largest_regions(found)
+    axes = [axis for region in largest if (axis := find_axis(region.shape)) is not None]
     if len(axes) < max(_PHOTOS, len(largest)):
         return None
     for period, tolerance in _PERIODS:
@@ -156,6 +153,10 @@ def find_axes(found: Sequence[Region]) -> Axes | None:
     return None
 
 
-def turn_between(start: float, end: float, period: float = 2 * math.pi) -> float:
+@overload
+def turn_between(start: float, end: float, period: float = ...) -> float: ...
+@overload
+def turn_between(start: float, end: np.ndarray, period: float = ...) -> np.ndarray: ...
+def turn_between(start: float, end: float | np.ndarray, period: float = 2 * math.pi) -> float | np.ndarray:
     """Return the smallest turn in radians that leads from one direction to another; those a period apart are alike."""
     return (end - start + period / 2) % period - period / 2

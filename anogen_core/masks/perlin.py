@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from anogen_core.arrays import Mask
+from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.masks.box import BoxSamplerSettings, Fraction
 from anogen_core.masks.outline import encode_outline
-from anogen_core.masks.sampler import MaskSampler
+from anogen_core.masks.sampler import MaskSampler, Shown
 from anogen_core.records import Box, Placement
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
@@ -43,9 +43,9 @@ class PerlinSamplerSettings(Settings):
     attempts: PositiveInt = 200
     """Random placements tried before a request is blocked."""
 
-    def build(self, support_masks: Sequence[Mask], foregrounds: Sequence[Mask] = ()) -> "PerlinSampler":
-        """Return the sampler for the defect these support masks show; boxes have no direction, wherever they lie."""
-        del foregrounds
+    def build(self, support_masks: Sequence[Mask], shown: Sequence[Shown] = ()) -> "PerlinSampler":
+        """Return the sampler for the defect these support masks show; what lies around it decides nothing."""
+        del shown
         return PerlinSampler(self, support_masks)
 
 
@@ -58,8 +58,9 @@ class PerlinSampler(MaskSampler):
         shared = settings.model_dump(include={"width", "height", "jitter", "min_size", "min_overlap", "attempts"})
         self._boxes = BoxSamplerSettings(padding=0, **shared).build(support_masks)
 
-    def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
+    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
         """Return a blob inside the frame whose box lies on the foreground with at least `min_overlap` of it."""
+        del photo
         placed = self._boxes.sample(foreground, rng)
         blob = self._blob((placed.box.height, placed.box.width), rng)
         tight = bounding_box(blob)

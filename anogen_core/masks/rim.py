@@ -10,7 +10,7 @@ from typing import Final, final
 import cv2
 import numpy as np
 
-from anogen_core.arrays import Mask
+from anogen_core.arrays import Image, Mask
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.sampler import MaskSampler, render
 from anogen_core.records import Placement
@@ -66,16 +66,16 @@ class RimSampler(MaskSampler):
             sampler: Draws the masks.
             support: Mask and foreground (H, W) of each support photo, in the order that the sampler knows them in.
         """
-        self._sampler = sampler
+        self._sampler, self.looks = sampler, sampler.looks
         self._rims = [rim_on_product(mask, foreground) if mask.any() else 0.0 for mask, foreground in support]
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
 
-    def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
+    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
         """Return the first placement whose rim is like its source's, or the one of 40 that comes nearest to it."""
         drawn: list[tuple[float, Placement]] = []
         for _ in range(_DRAWS):
             try:
-                placement = self._sampler.sample(foreground, rng)
+                placement = self._sampler.sample(foreground, rng, photo)
             except MaskPlacementError:
                 if not drawn:
                     raise

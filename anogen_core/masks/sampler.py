@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from anogen_core.arrays import Mask
+from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import cut
 from anogen_core.masks.outline import decode_outline
 from anogen_core.records import Box, Placement
@@ -25,9 +25,17 @@ class MaskSampler(ABC):
         >>> mask = render(placement, foreground.shape)
     """
 
+    looks: bool = False
+    """Whether places depend on what a photo shows, beside its foreground."""
+
     @abstractmethod
-    def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
+    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
         """Return a placement inside the foreground.
+
+        Args:
+            foreground: (H, W), True where defects may lie.
+            rng: Draws the place.
+            photo: (H, W, 3), for samplers that look; without it they take any place.
 
         Raises:
             MaskPlacementError: no placement was found in the allowed number of attempts; the message is the reason.
@@ -60,6 +68,15 @@ def union_of(placements: Sequence[Placement], frame: tuple[int, int]) -> Mask:
     return np.any([np.zeros(frame, bool), *(render(placement, frame) for placement in placements)], axis=0)
 
 
+class Shown(NamedTuple):
+    """A support photo, beside its mask."""
+
+    photo: Image
+    """(H, W, 3) in the frame."""
+    foreground: Mask
+    """(H, W), True where the product is."""
+
+
 class Region(NamedTuple):
     """One defect in a support mask."""
 
@@ -71,6 +88,11 @@ class Region(NamedTuple):
     """(x, y) of the box's first pixel."""
     photo: int
     """Which of the support masks shows it."""
+
+    @property
+    def key(self) -> tuple[int, tuple[int, int]]:
+        """What tells it from others of the same masks."""
+        return self.photo, self.corner
 
     def within(self, frame: tuple[int, int]) -> Mask:
         """Return the (H, W) mask of this region alone."""
@@ -94,6 +116,12 @@ def regions(masks: Sequence[Mask]) -> list[Region]:
             middle = (box.y + box.height / 2) / mask.shape[0], (box.x + box.width / 2) / mask.shape[1]
             found.append(Region(np.isin(cut(labels, box), group) & cut(mask, box), middle, (box.x, box.y), photo))
     return found
+
+
+def largest_regions(found: Sequence[Region]) -> list[Region]:
+    """Return the largest region of each photo."""
+    photos = sorted({region.photo for region in found})
+    return [max((r for r in found if r.photo == photo), key=lambda r: int(r.shape.sum())) for photo in photos]
 
 
 def draw_region(found: Sequence[Region], rng: np.random.Generator) -> Region:

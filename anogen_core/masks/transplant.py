@@ -3,15 +3,17 @@
 A box leaves the form of a defect to the base model; an outline gives it, and is a closer label.
 """
 
+import functools
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, NamedTuple, final
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt, StrictBool
 
-from anogen_core.arrays import Mask
+from anogen_core.arrays import Image, Mask
 from anogen_core.errors import MaskPlacementError
+from anogen_core.masks.context import Context, Places, see
 from anogen_core.masks.deformation import Change, Outline, deform, moved
 from anogen_core.masks.direction import (
     Edge,
@@ -24,16 +26,16 @@ from anogen_core.masks.direction import (
     turn_between,
 )
 from anogen_core.masks.outline import encode_outline
-from anogen_core.masks.sampler import MaskSampler, Region, draw_region, regions, render
+from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
 _ROTATION = 30.0
 """Degrees either way where neither the settings nor the support defects say more."""
-_EDGE_TURN = math.radians(8)
-"""Defects of an edge are turned against it by up to this."""
-_EDGE_SHIFT = 2.0
-"""Pixels by which they lie farther in or out."""
+_TURN = math.radians(8)
+"""Defects that lie as their surroundings ask are turned by up to this."""
+_SHIFT = 2.0
+"""Pixels by which defects of an edge lie farther in or out."""
 _EDGE_SLACK = 0.15
 """Of the share of an edge defect that lies on the product."""
 
@@ -67,64 +69,93 @@ class TransplantSamplerSettings(Settings):
     attempts: PositiveInt = 200
     """Random placements tried before a request is blocked."""
 
-    def build(self, support_masks: Sequence[Mask], foregrounds: Sequence[Mask] = ()) -> "TransplantSampler":
-        """Return the sampler for the defect these support masks show; with their foregrounds it knows edges."""
-        return TransplantSampler(self, regions(support_masks), foregrounds)
+    def build(self, support_masks: Sequence[Mask], shown: Sequence[Shown] = ()) -> "TransplantSampler":
+        """Return the sampler for the defect these support masks show.
+
+        Args:
+            support_masks: (H, W) of each support photo.
+            shown: The photos and where the product is on them: edges and surroundings that defects keep to.
+        """
+        return TransplantSampler(self, regions(support_masks), shown)
+
+
+class _Scene:
+    """What a photo offers: found when it is asked for, once."""
+
+    def __init__(self, foreground: Mask, photo: Image | None, context: Context | None) -> None:
+        self.foreground, self._context = foreground, context
+        self._seen = None if photo is None or context is None else see(photo)
+        self._places: dict[tuple[int, tuple[int, int]], Places] = {}
+
+    @functools.cached_property
+    def contour(self) -> np.ndarray:
+        """Pixels (n, 2) as (x, y) of the edge of the product."""
+        return find_contour(self.foreground)
+
+    def places(self, region: Region) -> Places | None:
+        """Where a region's surroundings are; None where they do not count."""
+        if self._seen is None or self._context is None:
+            return None
+        if region.key not in self._places:
+            self._places[region.key] = self._context.places(region, self._seen)
+        return self._places[region.key]
+
+
+class _Goal(NamedTuple):
+    """Where a changed region goes."""
+
+    change: Change
+    turn: float
+    """Radians from x towards y."""
+    anchor: tuple[float, float]
+    """(x, y) in the support photo..."""
+    point: np.ndarray
+    """... that comes to lie here."""
 
 
 @final
 class TransplantSampler(MaskSampler):
     """Draws one region of the support masks, changes it within bounds and looks for a place on the foreground.
 
-    A region across the edge of the product goes to the edge, turned as the edge is there.
+    A region across the edge of the product goes to the edge, turned as the edge is there; others go where it looks as
+    it does around them, if the support photos show that it matters.
     """
 
     def __init__(
-        self, settings: TransplantSamplerSettings, found: Sequence[Region], foregrounds: Sequence[Mask] = ()
+        self, settings: TransplantSamplerSettings, found: Sequence[Region], shown: Sequence[Shown] = ()
     ) -> None:
         """Learn how the regions lie.
 
         Args:
             settings: Bounds of the changes.
             found: Regions of the support masks.
-            foregrounds: (H, W) of each support photo; without them no region is at an edge.
+            shown: Each support photo; without them regions go anywhere.
         """
         if not found:
             raise MaskPlacementError("The support masks are empty; use `mask_sampler: {kind: box}` with sizes.")
         self._settings = settings
         self._regions = list(found)
         self._axes = find_axes(found) if settings.rotation is None else None
-        self._last: tuple[Mask, np.ndarray] | None = None
-        self._edges: dict[tuple[int, tuple[int, int]], Edge] = {}
-        for region in found if foregrounds else ():
-            foreground = foregrounds[region.photo]
-            if (edge := find_edge(region.within(foreground.shape), foreground)) is not None:
-                self._edges[region.photo, region.corner] = edge
+        self._context = Context.learn(found, shown) if shown else None
+        self.looks = self._context is not None
+        self._edges = {
+            region.key: edge
+            for region in (found if shown else ())
+            if (edge := _edge_of(region, shown[region.photo].foreground)) is not None
+        }
+        self._last: _Scene | None = None
 
-    def sample(self, foreground: Mask, rng: np.random.Generator) -> Placement:
+    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
         """Return an outline inside the frame with at least `min_overlap` of it on the foreground."""
         height, width = foreground.shape
         best = None
-        contour = self._contour(foreground)
+        if self._last is None or self._last.foreground is not foreground:
+            self._last = _Scene(foreground, photo, self._context)
         for _ in range(self._settings.attempts):
-            change = self._change(rng)
-            edge = self._edges.get((change.region.photo, change.region.corner)) if len(contour) else None
-            if edge is None:
-                drawn = self._deformed(change, self._turn(change, rng), rng)
-                if max(drawn.mask.shape) > min(height, width):
-                    # No square of the frame would hold it.
-                    continue
-                corner, least = (
-                    self._anywhere(change, drawn.mask.shape, (height, width), rng),
-                    self._settings.min_overlap,
-                )
-            else:
-                found = self._at_edge(change, edge, contour, foreground, rng)
-                if found is None:
-                    continue
-                drawn, corner = found
-                least = min(self._settings.min_overlap, _inside(change.region, edge) - _EDGE_SLACK)
-            placement = _place(drawn, corner, change.region.photo)
+            drawn = self._draw(self._last, rng)
+            if drawn is None:
+                continue
+            placement, least = drawn
             share = float(foreground[render(placement, (height, width))].mean())
             if share >= least:
                 return placement
@@ -142,71 +173,98 @@ class TransplantSampler(MaskSampler):
             "widen `mask_sampler.reach`, or set `foreground`"
         )
 
-    def _contour(self, foreground: Mask) -> np.ndarray:
-        """Return (n, 2) pixels (x, y) of the edge of the product; none where no support defect crosses it."""
-        if self._last is None or self._last[0] is not foreground:
-            self._last = foreground, find_contour(foreground) if self._edges else np.empty((0, 2), int)
-        return self._last[1]
-
-    def _change(self, rng: np.random.Generator) -> Change:
-        """Return a random region, and how it is mirrored and scaled."""
-        settings, region = self._settings, draw_region(self._regions, rng)
+    def _draw(self, scene: _Scene, rng: np.random.Generator) -> tuple[Placement, float] | None:
+        """Return a placement, and how much of it must lie on the foreground; None where it does not fit."""
+        settings, frame = self._settings, scene.foreground.shape
+        region = draw_region(self._regions, rng)
         mirrored = settings.flip and bool(rng.random() < 0.5)
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
-        enlarged = scale * max(1.0, settings.min_size / max(np.array(region.shape.shape[::-1]) * scale))
-        return Change(region, mirrored, enlarged)
+        scale = scale * max(1.0, settings.min_size / max(np.array(region.shape.shape[::-1]) * scale))
+        change = Change(region, mirrored, scale)
+        edge, goal, least = self._edges.get(region.key), None, settings.min_overlap
+        if edge is not None and len(scene.contour):
+            goal = self._at_edge(change, edge, scene, rng)
+            if goal is None:
+                return None
+            least = min(least, _inside(region, edge) - _EDGE_SLACK)
+        elif (places := scene.places(region)) is not None:
+            goal = self._alike(change, places, (frame[0], frame[1]), rng)
+        change, turn = (change, self._turn(change, rng)) if goal is None else (goal.change, goal.turn)
+        outline = deform(change, turn, bend=settings.bend, margin=settings.margin, rng=rng)
+        rows, columns = outline.mask.shape
+        if max(rows, columns) > min(frame):
+            # No square of the frame would hold it.
+            return None
+        if goal is None:
+            x, y = self._anywhere(change, (rows, columns), (frame[0], frame[1]), rng)
+        else:
+            x, y = (round(float(value)) for value in goal.point - (outline.warp @ [*goal.anchor, 1.0])[:2])
+            if not (0 <= x <= frame[1] - columns and 0 <= y <= frame[0] - rows):
+                return None
+        return _place(outline, (x, y), region.photo), least
 
     def _turn(self, change: Change, rng: np.random.Generator) -> float:
-        """Return by how many radians, from x towards y, a region is turned that is at no edge."""
+        """Return by how many radians, from x towards y, a region is turned that goes anywhere."""
         drawn = float(rng.uniform(-1, 1))
         axis = None if self._axes is None else find_axis(change.region.shape)
         if self._axes is None or axis is None:
             return math.radians(_ROTATION if self._settings.rotation is None else self._settings.rotation) * drawn
         return turn_between(change.along(axis), self._axes.mean, self._axes.period) + self._axes.spread * drawn
 
-    def _deformed(self, change: Change, turn: float, rng: np.random.Generator) -> Outline:
-        return deform(change, turn, bend=self._settings.bend, margin=self._settings.margin, rng=rng)
-
     def _anywhere(
-        self, change: Change, shape: tuple[int, ...], frame: tuple[int, int], rng: np.random.Generator
+        self, change: Change, shape: tuple[int, int], frame: tuple[int, int], rng: np.random.Generator
     ) -> tuple[int, int]:
         """Return (x, y) of the first pixel of an outline of this shape (h, w), wherever it may lie in the frame."""
         down, across = change.region.centre
         y = _start(shape[0], frame[0], down, self._settings.reach, rng)
         return _start(shape[1], frame[1], 1 - across if change.mirrored else across, self._settings.reach, rng), y
 
-    def _at_edge(
-        self, change: Change, edge: Edge, contour: np.ndarray, foreground: Mask, rng: np.random.Generator
-    ) -> tuple[Outline, tuple[int, int]] | None:
-        """Return an outline that lies across the edge at a random pixel of it, and where; None where it does not fit.
-
-        Args:
-            change: What goes there.
-            edge: Where it crosses the edge of its own photo.
-            contour: (n, 2) pixels (x, y) of the edge of the product.
-            foreground: (H, W), True where the product is.
-            rng: Draws the pixel.
-        """
-        settings, (height, width) = self._settings, foreground.shape
-        point, (noise, off) = contour[int(rng.integers(len(contour)))], rng.uniform(-1, 1, 2)
-        own = np.array([width - 1 - edge.point[0] if change.mirrored else edge.point[0], edge.point[1]])
-        if settings.reach is not None and np.any(np.abs(point - own) > settings.reach * np.array([width, height])):
+    def _at_edge(self, change: Change, edge: Edge, scene: _Scene, rng: np.random.Generator) -> _Goal | None:
+        """Return how a region lies across the edge at a random pixel of it; None where it may not or cannot."""
+        height, width = scene.foreground.shape
+        point, (noise, off) = scene.contour[int(rng.integers(len(scene.contour)))], rng.uniform(-1, 1, 2)
+        if not self._within_reach(point[None], edge.point, np.array([change.mirrored]), (height, width))[0]:
             return None
-        width_there = edge.width * float(change.scale.mean())
-        chord = find_chord(contour, point, width_there)
-        outward = outward_at(foreground, (float(point[0]), float(point[1])), width_there)
+        chord_width = edge.width * float(change.scale.mean())
+        chord = find_chord(scene.contour, point, chord_width)
+        outward = outward_at(scene.foreground, (float(point[0]), float(point[1])), chord_width)
         if chord is None or outward is None:
             return None
         turn = turn_between(change.across(edge.outward), outward)
-        if settings.rotation is not None and abs(math.degrees(turn)) > settings.rotation:
+        if self._settings.rotation is not None and abs(math.degrees(turn)) > self._settings.rotation:
             return None
-        drawn = self._deformed(change, turn + _EDGE_TURN * noise, rng)
-        onto = drawn.warp @ [*edge.point, 1.0]
-        goal = chord + _EDGE_SHIFT * off * np.array([math.cos(outward), math.sin(outward)])
-        x, y = (round(float(value)) for value in goal - onto[:2])
-        rows, columns = drawn.mask.shape
-        fits = 0 <= x <= width - columns and 0 <= y <= height - rows and max(rows, columns) <= min(width, height)
-        return (drawn, (x, y)) if fits else None
+        shift = _SHIFT * off * np.array([math.cos(outward), math.sin(outward)])
+        return _Goal(change, turn + _TURN * noise, edge.point, chord + shift)
+
+    def _alike(self, change: Change, places: Places, frame: tuple[int, int], rng: np.random.Generator) -> _Goal | None:
+        """Return how a region lies at one of these places; None where it may lie at none of them."""
+        settings, (height, width) = self._settings, frame
+        down, across = change.region.centre
+        middle = (across * width - 0.5, down * height - 0.5)
+        may = self._within_reach(places.centres, middle, places.mirrored, frame)
+        if settings.rotation is not None:
+            may &= np.abs(turn_between(0.0, places.turns)) <= math.radians(settings.rotation) + 1e-6
+        if not settings.flip:
+            may &= ~places.mirrored
+        if not may.any():
+            return None
+        chosen, noise = int(rng.choice(np.flatnonzero(may))), float(rng.uniform(-1, 1))
+        changed = change._replace(mirrored=bool(places.mirrored[chosen]))
+        return _Goal(changed, float(places.turns[chosen]) + _TURN * noise, middle, places.centres[chosen])
+
+    def _within_reach(
+        self, points: np.ndarray, own: tuple[float, float], mirrored: np.ndarray, frame: tuple[int, int]
+    ) -> np.ndarray:
+        """Return (n,) which points (n, 2) lie within `reach` of where a defect was, mirrored (n,) with it."""
+        if self._settings.reach is None:
+            return np.ones(len(points), bool)
+        height, width = frame
+        before = np.stack([np.where(mirrored, width - 1 - own[0], own[0]), np.full(len(points), own[1])], axis=1)
+        return np.asarray((np.abs(points - before) <= self._settings.reach * np.array([width, height])).all(axis=1))
+
+
+def _edge_of(region: Region, foreground: Mask) -> Edge | None:
+    return find_edge(region.within((foreground.shape[0], foreground.shape[1])), foreground)
 
 
 def _place(drawn: Outline, corner: tuple[int, int], photo: int) -> Placement:

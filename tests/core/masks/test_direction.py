@@ -9,7 +9,7 @@ import pytest
 from anogen_core.arrays import Mask
 from anogen_core.masks.direction import find_axes, find_axis, find_contour, find_edge, turn_between
 from anogen_core.masks.rim import RimSampler, rim_on_product
-from anogen_core.masks.sampler import regions, render
+from anogen_core.masks.sampler import Shown, regions, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.records import Placement
 from anogen_core.seeding import numpy_generator
@@ -39,7 +39,8 @@ def _line(angle: float, centre: tuple[int, int] = (120, 100), *, length: int = 5
 
 def _placed(settings: TransplantSamplerSettings, masks: list[Mask], foreground: Mask) -> list[Placement]:
     foregrounds = [foreground] * len(masks)
-    sampler = RimSampler(settings.build(masks, foregrounds), list(zip(masks, foregrounds, strict=True)))
+    shown = [Shown(np.zeros((*FRAME, 3), np.uint8), foreground)] * len(masks)
+    sampler = RimSampler(settings.build(masks, shown), list(zip(masks, foregrounds, strict=True)))
     return [sampler.sample(foreground, numpy_generator(seed)) for seed in SEEDS]
 
 

@@ -7,7 +7,7 @@ import pytest
 from anogen_core.arrays import Mask
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.rim import RimSampler, rim_on_product
-from anogen_core.masks.sampler import render
+from anogen_core.masks.sampler import Shown, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.seeding import numpy_generator
 
@@ -25,7 +25,7 @@ CHIP = _disc(80, 138, 9) & PART
 
 def _rims(support: Mask, *, like_support: bool, count: int = 25) -> list[float]:
     settings = TransplantSamplerSettings(rotation=180)
-    plain = settings.build([support], [PART])
+    plain = settings.build([support], [Shown(np.zeros((*FRAME, 3), np.uint8), PART)])
     sampler = RimSampler(plain, [(support, PART)]) if like_support else settings.build([support])
     placed = [render(sampler.sample(PART, numpy_generator(seed)), FRAME) for seed in range(count)]
     return [rim_on_product(mask, PART) for mask in placed]
