@@ -111,6 +111,11 @@ class Placement(Record):
     """Which of the support photos the size or the outline was taken from."""
     warp: tuple[float, ...] | None = None
     """Row-major 2x3 affine map from pixels (x, y) of that photo, in the frame, to where they go; None for a box."""
+    edge: tuple[float, float, float] | None = None
+    """Where the defect crosses the edge of the part, as the mask does: x and y in that photo and the direction off the
+    part in radians from x towards y."""
+    alike: bool = False
+    """Whether the place was looked for by surroundings like the support defect's, which the defect keeps to."""
 
 
 class Instance(Record):
@@ -172,6 +177,8 @@ class MadeInstance(Record):
     """Id of the support photo that its outline or size was taken from."""
     warp: list[float] | None = None
     """Of the outline, from the support photo (see `Placement`); None for a box."""
+    edge: list[float] | None = None
+    """Where it crosses the edge of the part, on the support photo (see `Placement`)."""
 
 
 class LedgerRow(Record):

@@ -15,6 +15,7 @@ from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.quality.contrast import contrast
+from anogen_core.silhouette import Sides, background_share, fill_background, find_sides
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
@@ -41,7 +42,14 @@ class Transplant(NamedTuple):
     """How strongly the defect stands out there before its border is softened, which thin ones lose half of it by."""
 
 
-def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequence[float]) -> Transplant:
+def transplant(
+    normal: Image,
+    mask: Mask,
+    photo: Image,
+    defect: Mask,
+    warp: Sequence[float],
+    edge: Sequence[float] | None = None,
+) -> Transplant:
     """Return a normal photo with the defect of a support photo inside `mask`, as bright as the surface around it.
 
     Args:
@@ -50,6 +58,8 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
         photo: (h, w, 3) support photo.
         defect: (h, w), True where the support photo is defective.
         warp: Row-major 2x3 affine map from pixels (x, y) of the support photo to pixels of the normal one.
+        edge: Where the defect crosses the edge of the part (see `Placement`): what is behind the part stays that of the
+            normal photo.
     """
     shown = normal.copy()
     wide = max(_RING, round(thickness(mask[window_around(mask, 0)])))
@@ -61,11 +71,16 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
         np.float32
     )
     bad = _move(defect, matrix, size) > 0
-    own = moved * _gain(part, moved, _near(inside, _RING) & ~inside & ~bad)
-    strengths = _relative_strengths(own, inside & bad, _near(inside, wide) & ~inside & ~_near(bad, 5))
+    sides = None if edge is None else find_sides(edge, matrix, inside.shape)
+    counts = np.ones_like(inside) if sides is None else sides.part
+    own = moved * _gain(part, moved, _near(inside, _RING) & ~inside & ~bad & counts)
+    beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
+    strengths = _relative_strengths(own, inside & bad, beside & counts)
     surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
     flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
     content = bands.keep(own, flattened, surface)
+    if sides is not None:
+        content = _on_background(content, part, moved, beside, sides)
     sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
     strength = contrast(part, sharp, inside)
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
@@ -73,6 +88,24 @@ def transplant(normal: Image, mask: Mask, photo: Image, defect: Mask, warp: Sequ
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
     return Transplant(shown, surface, strength)
+
+
+def _on_background(content: np.ndarray, part: Image, moved: np.ndarray, beside: Mask, sides: Sides) -> np.ndarray:
+    """Return a defect (h, w, 3) with the background of the new photo where its own photo shows background.
+
+    Args:
+        content: (h, w, 3) the defect as bright as the part is.
+        part: (h, w, 3) the new photo.
+        moved: (h, w, 3) the support photo, moved.
+        beside: (h, w), True where neither shows the defect.
+        sides: Of the edge.
+    """
+    then = background_share(moved.astype(np.uint8), beside & sides.part, beside & sides.beyond)
+    here = background_share(part, beside & sides.part, beside & sides.beyond)
+    if then is None or here is None:
+        return content
+    behind = fill_background(part, (here > 0.5) & ~sides.part)
+    return np.asarray(content + then[..., None] * (behind - content))
 
 
 def _near(mask: Mask, size: int) -> Mask:

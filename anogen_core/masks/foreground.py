@@ -48,8 +48,9 @@ class ForegroundSettings(Settings):
     illegal: str | None = None
     """Mask image of a region where no defect may lie: a bore, a printed label, a clamp."""
     like_support: StrictBool = True
-    """Defects lie at the edge of the foreground as far as those of the support photos do, and clear of it where these
-    are; false: wherever `mask_sampler.min_overlap` of the mask is on it."""
+    """Defects lie across the edge of the foreground where those of the support photos do, and clear of it where these
+    are; and where it looks as it does around them, if the support photos show that they keep to such places. False:
+    wherever `mask_sampler.min_overlap` of the mask is on the foreground."""
 
     @model_validator(mode="after")
     def _check_template(self) -> "ForegroundSettings":

@@ -3,7 +3,6 @@
 A box leaves the form of a defect to the base model; an outline gives it, and is a closer label.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple, final
@@ -13,20 +12,20 @@ from pydantic import Field, NonNegativeInt, PositiveInt, StrictBool
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.errors import MaskPlacementError
-from anogen_core.masks.context import Context, Places, see
-from anogen_core.masks.deformation import Change, Outline, deform, moved
+from anogen_core.masks.context import Context, Places
+from anogen_core.masks.deformation import Change, deform, moved
 from anogen_core.masks.direction import (
     Edge,
     find_axes,
     find_axis,
     find_chord,
-    find_contour,
     find_edge,
     outward_at,
     turn_between,
 )
 from anogen_core.masks.outline import encode_outline
 from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
+from anogen_core.masks.scene import Scene
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
@@ -79,28 +78,6 @@ class TransplantSamplerSettings(Settings):
         return TransplantSampler(self, regions(support_masks), shown)
 
 
-class _Scene:
-    """What a photo offers: found when it is asked for, once."""
-
-    def __init__(self, foreground: Mask, photo: Image | None, context: Context | None) -> None:
-        self.foreground, self._context = foreground, context
-        self._seen = None if photo is None or context is None else see(photo)
-        self._places: dict[tuple[int, tuple[int, int]], Places] = {}
-
-    @functools.cached_property
-    def contour(self) -> np.ndarray:
-        """Pixels (n, 2) as (x, y) of the edge of the product."""
-        return find_contour(self.foreground)
-
-    def places(self, region: Region) -> Places | None:
-        """Where a region's surroundings are; None where they do not count."""
-        if self._seen is None or self._context is None:
-            return None
-        if region.key not in self._places:
-            self._places[region.key] = self._context.places(region, self._seen)
-        return self._places[region.key]
-
-
 class _Goal(NamedTuple):
     """Where a changed region goes."""
 
@@ -143,14 +120,14 @@ class TransplantSampler(MaskSampler):
             for region in (found if shown else ())
             if (edge := _edge_of(region, shown[region.photo].foreground)) is not None
         }
-        self._last: _Scene | None = None
+        self._last: Scene | None = None
 
     def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
         """Return an outline inside the frame with at least `min_overlap` of it on the foreground."""
         height, width = foreground.shape
         best = None
         if self._last is None or self._last.foreground is not foreground:
-            self._last = _Scene(foreground, photo, self._context)
+            self._last = Scene(foreground, photo, self._context)
         for _ in range(self._settings.attempts):
             drawn = self._draw(self._last, rng)
             if drawn is None:
@@ -173,7 +150,7 @@ class TransplantSampler(MaskSampler):
             "widen `mask_sampler.reach`, or set `foreground`"
         )
 
-    def _draw(self, scene: _Scene, rng: np.random.Generator) -> tuple[Placement, float] | None:
+    def _draw(self, scene: Scene, rng: np.random.Generator) -> tuple[Placement, float] | None:
         """Return a placement, and how much of it must lie on the foreground; None where it does not fit."""
         settings, frame = self._settings, scene.foreground.shape
         region = draw_region(self._regions, rng)
@@ -181,14 +158,16 @@ class TransplantSampler(MaskSampler):
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         scale = scale * max(1.0, settings.min_size / max(np.array(region.shape.shape[::-1]) * scale))
         change = Change(region, mirrored, scale)
-        edge, goal, least = self._edges.get(region.key), None, settings.min_overlap
-        if edge is not None and len(scene.contour):
+        edge = self._edges.get(region.key)
+        if edge is not None and not len(scene.contour):
+            edge = None
+        if edge is not None:
             goal = self._at_edge(change, edge, scene, rng)
             if goal is None:
                 return None
-            least = min(least, _inside(region, edge) - _EDGE_SLACK)
-        elif (places := scene.places(region)) is not None:
-            goal = self._alike(change, places, (frame[0], frame[1]), rng)
+        else:
+            places = scene.places(region)
+            goal = None if places is None else self._alike(change, places, (frame[0], frame[1]), rng)
         change, turn = (change, self._turn(change, rng)) if goal is None else (goal.change, goal.turn)
         outline = deform(change, turn, bend=settings.bend, margin=settings.margin, rng=rng)
         rows, columns = outline.mask.shape
@@ -201,7 +180,17 @@ class TransplantSampler(MaskSampler):
             x, y = (round(float(value)) for value in goal.point - (outline.warp @ [*goal.anchor, 1.0])[:2])
             if not (0 <= x <= frame[1] - columns and 0 <= y <= frame[0] - rows):
                 return None
-        return _place(outline, (x, y), region.photo), least
+        placement = Placement(
+            kind="outline",
+            box=Box(x=x, y=y, width=columns, height=rows),
+            outline=encode_outline(outline.mask),
+            source=region.photo,
+            warp=tuple(moved(outline.warp, x, y)[:2].ravel().round(4).tolist()),
+            edge=None if edge is None else (*edge.point, edge.outward),
+            alike=edge is None and goal is not None,
+        )
+        least = settings.min_overlap if edge is None else min(settings.min_overlap, _inside(region, edge) - _EDGE_SLACK)
+        return placement, least
 
     def _turn(self, change: Change, rng: np.random.Generator) -> float:
         """Return by how many radians, from x towards y, a region is turned that goes anywhere."""
@@ -219,7 +208,7 @@ class TransplantSampler(MaskSampler):
         y = _start(shape[0], frame[0], down, self._settings.reach, rng)
         return _start(shape[1], frame[1], 1 - across if change.mirrored else across, self._settings.reach, rng), y
 
-    def _at_edge(self, change: Change, edge: Edge, scene: _Scene, rng: np.random.Generator) -> _Goal | None:
+    def _at_edge(self, change: Change, edge: Edge, scene: Scene, rng: np.random.Generator) -> _Goal | None:
         """Return how a region lies across the edge at a random pixel of it; None where it may not or cannot."""
         height, width = scene.foreground.shape
         point, (noise, off) = scene.contour[int(rng.integers(len(scene.contour)))], rng.uniform(-1, 1, 2)
@@ -265,18 +254,6 @@ class TransplantSampler(MaskSampler):
 
 def _edge_of(region: Region, foreground: Mask) -> Edge | None:
     return find_edge(region.within((foreground.shape[0], foreground.shape[1])), foreground)
-
-
-def _place(drawn: Outline, corner: tuple[int, int], photo: int) -> Placement:
-    """Return the placement of an outline of a support photo whose first pixel is at (x, y)."""
-    rows, columns = drawn.mask.shape
-    return Placement(
-        kind="outline",
-        box=Box(x=corner[0], y=corner[1], width=columns, height=rows),
-        outline=encode_outline(drawn.mask),
-        source=photo,
-        warp=tuple(moved(drawn.warp, *corner)[:2].ravel().round(4).tolist()),
-    )
 
 
 def _inside(region: Region, edge: Edge) -> float:

@@ -25,6 +25,10 @@ class DefectForecast(Room):
     """Ids of the photos it would be learned from."""
     instances: int
     """Defects that would be shown, more than images where images show several."""
+    at_edge: int
+    """Those that would lie across the edge of the product, as support defects do."""
+    alike: int
+    """Those that would lie where it looks as around support defects, which keep to such places."""
 
 
 class CategoryForecast(Record):
@@ -73,6 +77,15 @@ class Forecast(Record):
                     f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
                     f"learned from {', '.join(defect.support)}"
                 )
+                if defect.at_edge:
+                    lines.append(
+                        f"    {defect.at_edge} of {defect.instances} at the edge of the product, turned with it"
+                    )
+                if defect.alike:
+                    lines.append(
+                        f"    {defect.alike} of {defect.instances} where it looks as around the support defects, "
+                        "which keep to such places"
+                    )
                 lines += [f"    {count} x, for example: {reason}" for reason, count in defect.reasons.items()]
         lines.append(
             f"about {_duration(self.generation_seconds)} to generate, "
@@ -127,10 +140,13 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
 
 
 def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) -> DefectForecast:
+    places = [instance.placement for request in requests for instance in request.instances]
     return DefectForecast(
         defect=defect,
         support=support,
-        instances=sum(len(r.instances) for r in requests),
+        instances=len(places),
+        at_edge=sum(place.edge is not None for place in places),
+        alike=sum(place.alike for place in places),
         **room_of(requests).model_dump(),
     )
 

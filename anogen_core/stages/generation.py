@@ -196,6 +196,7 @@ def _row(ending: Ending, made: _Made | None, dataset: PlannedDataset) -> LedgerR
                 seed=job.seed,
                 source=None if place.source is None else support.samples[place.source].sample_id,
                 warp=list(place.warp) if place.warp else None,
+                edge=list(place.edge) if place.edge else None,
             )
             for job, place in zip(jobs, places, strict=True)
         ]

@@ -25,6 +25,8 @@ class Source:
     """(h, w)."""
     warp: Sequence[float]
     """Row-major 2x3 affine map from pixels (x, y) of the photo to where they go."""
+    edge: Sequence[float] | None
+    """Where it crosses the edge of the part (see `Placement`)."""
     outlined: bool
     """Whether its mask is an outline, a person's or one found inside their box; it is the whole box otherwise."""
 
@@ -54,7 +56,7 @@ def load_job(
     start = normal if config.start == "normal" else None
     surface: tuple[float, ...] = ()
     if config.start == "support" and source is not None:
-        start, surface, shown = transplant(normal, mask, source.photo, source.mask, source.warp)
+        start, surface, shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
         if contrast is not None:
             contrast = shown * _strength(contrast, source, config)
     crop, label = request_crop(mask, config), _label(mask, source)

@@ -174,4 +174,4 @@ class ShardWork:
         if placement.source is None or placement.warp is None:
             return None
         outlined = self.config.support.outline_boxes or support.samples[placement.source].mask_uri is not None
-        return Source(*photos[placement.source], placement.warp, outlined=outlined)
+        return Source(*photos[placement.source], placement.warp, placement.edge, outlined=outlined)
