@@ -121,7 +121,7 @@ class Context:
         return context
 
     def places(self, region: Region, seen: Seen) -> Places:
-        """Return where a photo looks as much like a defect's surroundings as those of support photos look alike.
+        """Return where a photo of the same size looks as much like a defect's surroundings as theirs look alike.
 
         Where it does so nowhere, the place that does it most; none where the surroundings are larger than the photo.
         """

@@ -1,0 +1,129 @@
+"""Defects that keep to certain surroundings are placed in such; those that lie anywhere are not."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from anogen_core.arrays import Image, Mask
+from anogen_core.masks.context import Context, see
+from anogen_core.masks.sampler import Shown, regions, render
+from anogen_core.masks.transplant import TransplantSamplerSettings
+from anogen_core.seeding import numpy_generator
+
+FRAME = (200, 200)
+EVERYWHERE = np.ones(FRAME, bool)
+Point = tuple[int, int]
+
+
+def _board(seed: int, *, quarters: int = 0) -> tuple[Image, list[Point]]:
+    """Return a board with a chip and scattered pads, and the (x, y) of the gaps between the chip's pins."""
+    rng = numpy_generator(seed)
+    photo = np.full((*FRAME, 3), (40, 110, 60), np.uint8)
+    for x, y in rng.integers((8, 100), (190, 150), (14, 2)).tolist():
+        cv2.rectangle(photo, (x, y), (x + int(rng.integers(3, 9)), y + int(rng.integers(3, 9))), (190, 180, 120), -1)
+    left, top = rng.integers((20, 20), (90, 40)).tolist()
+    cv2.rectangle(photo, (left, top + 10), (left + 78, top + 45), (35, 35, 40), -1)
+    for pin in range(8):
+        cv2.rectangle(photo, (left + 10 * pin, top), (left + 10 * pin + 4, top + 10), (210, 210, 215), -1)
+    gaps = [(left + 10 * pin + 7, top + 5) for pin in range(7)]
+    if quarters:
+        photo = np.ascontiguousarray(np.rot90(photo, quarters))
+        gaps = [(y, FRAME[1] - 1 - x) for x, y in gaps]
+    noise = rng.normal(0, 3, photo.shape)
+    return np.clip(photo + noise, 0, 255).astype(np.uint8), gaps
+
+
+def _defective(seed: int, *, in_gap: bool) -> tuple[Image, Mask]:
+    photo, gaps = _board(seed)
+    rng = numpy_generator(100 + seed)
+    x, y = gaps[int(rng.integers(len(gaps)))] if in_gap else rng.integers((10, 10), (190, 150)).tolist()
+    mask = cv2.ellipse(np.zeros(FRAME, np.uint8), (x, y), (6, 3), 0, 0, 360, 1, -1) > 0
+    photo[mask] = (225, 225, 230)
+    return photo, mask
+
+
+def _support(*, in_gap: bool, first: int = 0) -> tuple[list[Mask], list[Shown]]:
+    made = [_defective(seed, in_gap=in_gap) for seed in range(first, first + 3)]
+    return [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
+
+
+def _away(points: list[tuple[float, float]], gaps: list[Point]) -> np.ndarray:
+    """Return how far each point is from the nearest gap, in pixels."""
+    return np.array([min(math.dist(point, gap) for gap in gaps) for point in points])
+
+
+def _middle(mask: Mask) -> tuple[float, float]:
+    rows, columns = np.nonzero(mask)
+    return float(columns.mean()), float(rows.mean())
+
+
+def test_surroundings_that_matter_are_told_from_those_that_do_not() -> None:
+    """Bridges between pins are always seen to be there; blots at random places hardly ever seem to keep to any."""
+    kept = [Context.learn(regions(masks), shown) for masks, shown in (_support(in_gap=True, first=k) for k in (0, 10))]
+    free = [
+        Context.learn(regions(masks), shown)
+        for masks, shown in (_support(in_gap=False, first=10 * k) for k in range(12))
+    ]
+
+    assert all(kept)
+    assert sum(context is not None for context in free) <= 1
+
+
+def test_one_photo_tells_nothing() -> None:
+    """There is nothing to compare it with."""
+    masks, shown = _support(in_gap=True)
+
+    assert Context.learn(regions(masks[:1]), shown[:1]) is None
+
+
+@pytest.mark.parametrize("quarters", [0, 1])
+def test_places_are_those_that_look_alike(quarters: int) -> None:
+    """On other boards they are the gaps between pins, and the defect is turned as the board is."""
+    masks, shown = _support(in_gap=True)
+    found = regions(masks)
+    context = Context.learn(found, shown)
+    assert context is not None
+    photo, gaps = _board(50, quarters=quarters)
+
+    places = context.places(found[0], see(photo))
+
+    assert np.quantile(_away(places.centres.tolist(), gaps), 0.9) < 4
+    across = np.abs(np.sin(places.turns)) > 0.5
+    assert across.all() if quarters else not across.any()
+
+
+def test_defects_go_where_they_belong() -> None:
+    """Between pins with the photo, anywhere without it or without support photos; and the placement says so."""
+    masks, shown = _support(in_gap=True)
+    photo, gaps = _board(60)
+    sampler, blind = (TransplantSamplerSettings().build(masks, known) for known in (shown, ()))
+    assert sampler.looks
+    assert not blind.looks
+
+    placed = [sampler.sample(EVERYWHERE.copy(), numpy_generator(seed), photo) for seed in range(20)]
+    anywhere = [blind.sample(EVERYWHERE, numpy_generator(seed), photo) for seed in range(20)]
+
+    assert all(placement.alike for placement in placed)
+    assert not any(placement.alike for placement in anywhere)
+    assert np.quantile(_away([_middle(render(p, FRAME)) for p in placed], gaps), 0.9) < 5
+    assert np.median(_away([_middle(render(p, FRAME)) for p in anywhere], gaps)) > 15
+
+
+def test_places_keep_the_bounds_that_people_set() -> None:
+    """Within `reach` of where the defect was, not mirrored with `flip: false`, not turned with a small `rotation`."""
+    masks, shown = _support(in_gap=True)
+    photo, _ = _board(60)
+    settings = TransplantSamplerSettings(reach=0.2, flip=False, rotation=10, bend=0)
+    sampler = settings.build(masks, shown)
+
+    for seed in range(20):
+        placement = sampler.sample(EVERYWHERE.copy(), numpy_generator(seed), photo)
+        assert placement.warp is not None
+        assert placement.source is not None
+        linear = np.array(placement.warp).reshape(2, 3)[:, :2]
+        assert np.linalg.det(linear) > 0
+        assert abs(math.degrees(math.atan2(linear[1, 0], linear[0, 0]))) <= 10
+        now, before = _middle(render(placement, FRAME)), _middle(masks[placement.source])
+        assert np.all(np.abs(np.subtract(now, before)) <= 0.2 * np.array(FRAME[::-1]) + 3)
