@@ -8,10 +8,11 @@ import pytest
 from distributed import LocalCluster
 from prefect import flow, get_client, task, unmapped
 from prefect.events.worker import EventsWorker
-from prefect_dask.task_runners import DaskTaskRunner
 
 from anogen_core.records import Record
+from anogen_core.runner import DaskRunnerSettings
 from flows.collect import Elsewhere, collect
+from flows.runners import task_runners
 
 
 class Receipt(Record):
@@ -44,9 +45,9 @@ def shards(folder: Path) -> list[int]:
 def test_a_shard_that_was_made_elsewhere_is_shown_as_cancelled(tmp_path: Path) -> None:
     """Its worker still has it in work when the run has ended; no task is shown as running then."""
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
-        runner = DaskTaskRunner(address=cluster.scheduler_address)
         try:
-            assert shards.with_options(task_runner=runner)(tmp_path) == [0, 1]
+            with task_runners(DaskRunnerSettings(address=cluster.scheduler_address)) as new_runner:
+                assert shards.with_options(task_runner=new_runner())(tmp_path) == [0, 1]
             EventsWorker.drain_all(timeout=10)  # what happened is on the page
             with get_client(sync_client=True) as client:
                 runs = client.read_task_runs()
