@@ -11,8 +11,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import httpx
 from prefect import Task
+from prefect.client.orchestration import get_client
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectFuture, PrefectWrappedFuture
+from prefect.states import Cancelled
 from pydantic import TypeAdapter
 
 from anogen_core.errors import AnogenError, FullStoreError, InputError, InterruptedRunError, TrainingError
@@ -115,11 +117,26 @@ def _ended(
         if twins is None:
             continue
         for twin in twins:
-            cancel = getattr(getattr(twin, "wrapped_future", None), "cancel", None)
-            if twin is not future and cancel is not None:
-                cancel()
+            if twin is not future:
+                _drop(twin)
         last, repeated = time.monotonic(), False
         yield place, future
+
+
+def _drop(twin: PrefectFuture[Any]) -> None:
+    """Let Dask forget a shard whose twin has ended, and show it as cancelled on the flow page.
+
+    A worker that has it in work does not notice. It may never come to its end, or after the flow page is gone.
+    """
+    if isinstance(twin, PrefectWrappedFuture):
+        twin.wrapped_future.cancel()
+    with page.forgiving(), get_client(sync_client=True) as client:
+        try:
+            client.set_task_run_state(twin.task_run_id, Cancelled(message="Its twin on another worker ended first."))
+        except httpx.HTTPStatusError as error:
+            # The page does not know of a task that no worker has begun.
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from anogen_core.arrays import ImageBatch
 from anogen_core.baselines.perlin_noise import MAX_CELLS, perlin_noise
+from anogen_core.data.files import IMAGE_SUFFIXES
 from anogen_core.errors import InputError
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 _CHANGES_PER_SAMPLE = 3
 _GREY_AXIS = torch.full((3, 3), 1 / 3)
 _GREY_CROSS = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
@@ -29,7 +29,7 @@ def load_textures(directory: str, size: int) -> NDArray[np.uint8]:
     Raises:
         InputError: there is no image, or one cannot be read.
     """
-    paths = sorted(path for path in Path(directory).rglob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = sorted(path for path in Path(directory).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise InputError(f"texture_directory {directory!r} holds no png, jpg, bmp or tif image. Name another or None.")
     return np.stack([_read_texture(path, size) for path in paths])

@@ -17,6 +17,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from anogen_core.arrays import Image
 from anogen_core.data.frame import read_photo
+from anogen_core.data.problems import UnusableFileError, unreadable
 from anogen_core.diffusion.crop import fill_photo
 from anogen_core.digests import digest_files
 from anogen_core.pretraining.checkpoint import Identity, identify
@@ -76,6 +77,7 @@ class CorpusFiles:
         # Other photos under the same names are another corpus, the same ones elsewhere are not.
         content = digest_files(Path(settings.photos), self._photos)[:16] if settings.photos else None
         self._directory = work / f"scenes-{fingerprint(settings.model_dump(mode='json') | {'photos': content})}"
+        self._labels_file = self._directory / "scenes.json"
         self._count = settings.num_scenes + (settings.num_photo_scenes if self._photos else 0)
         self.identity: Identity = identify("corpus", settings) | {"corpus.photos": content}
         """All that decides the scenes."""
@@ -84,10 +86,15 @@ class CorpusFiles:
         """Render the scenes that are missing, on all cores, and return whether all are there.
 
         Those that are there when the deadline comes, in seconds of `time.monotonic()`, are kept: the next call goes on.
+        A damaged file is noticed by its form; all scenes are rendered anew then.
 
         Raises:
-            InputError: a photo cannot be used.
+            InputError: a photo cannot be used, or a file of the corpus cannot be read.
         """
+        damaged = self._damaged()
+        if damaged is not None:
+            log.warning("%s: is damaged or missing; all scenes are rendered anew", damaged)
+            self._labels_file.unlink()
         labels = self._labels()
         first = done = len(labels["materials"])
         if done == self._count:
@@ -123,8 +130,30 @@ class CorpusFiles:
 
     def _labels(self) -> dict[str, Any]:
         """Return materials and defects of the scenes that are kept."""
-        kept = self._directory / "scenes.json"
+        kept = self._labels_file
         return json.loads(kept.read_text()) if kept.exists() else {"materials": [], "defects": []}
+
+    def _damaged(self) -> Path | None:
+        """Return the first file that cannot be what was kept in it, by its form and not by its pixels."""
+        if not self._labels_file.exists():
+            return None
+        path = self._labels_file
+        try:
+            labels = self._labels()
+            if not len(labels["materials"]) == len(labels["defects"]) <= self._count:
+                return path
+            for name, shape in self._shapes().items():
+                path = self._directory / f"{name}.npy"
+                array = np.lib.format.open_memmap(path, "r")
+                if array.shape != shape or array.dtype != np.uint8:
+                    return path
+        except FileNotFoundError:
+            return path
+        except OSError as failure:
+            raise UnusableFileError(unreadable(path, failure)) from failure
+        except Exception:  # noqa: BLE001 - readers of JSON and of NumPy's headers raise almost any type
+            return path
+        return None
 
     def _open(self, *, begun: bool) -> dict[str, np.memmap[Any, Any]]:
         """Return the arrays on disk."""
@@ -140,7 +169,7 @@ class CorpusFiles:
             array.flush()
         partial_file = self._directory / "scenes.partial"
         partial_file.write_text(json.dumps(labels))
-        partial_file.replace(self._directory / "scenes.json")
+        partial_file.replace(self._labels_file)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         count, side = self._count, self._settings.scene_size

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from anogen_core.arrays import Image
 from anogen_core.config import RunConfig, stored_config
+from anogen_core.data.files import PIXEL_CEILING, read_header
 from anogen_core.data.frame import load_image, read_photo, to_frame
 from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
@@ -83,12 +84,12 @@ class Inspector:
         The photo is framed as the training photos were.
 
         Raises:
-            UnusableFileError: the file cannot be decoded.
+            UnusableFileError: the file cannot be decoded, or is none that a run would read.
         """
+        read_header(path, max_pixels=PIXEL_CEILING)
         photo = read_photo(path, white_level=self.white_level)
         scores, maps = self.detector.predict(to_frame(photo, self.frame)[None])
-        height, width = photo.shape[:2]
-        heat = cv2.resize(maps[0], (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        heat = cv2.resize(maps[0], photo.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
         score, threshold = float(scores[0]), self.calibration.threshold
         said = Prediction(image=str(path), score=score, anomalous=score >= threshold, threshold=threshold)
         return said, photo, heat
@@ -288,8 +289,7 @@ def _choose_arm(checkpoints: Sequence[CheckpointRef], arm: str | None, output: s
     known = {c.arm: c for c in reversed(checkpoints)}
     if not known:
         raise InputError(f"{output}: the run trained no detector. Set `evaluation.enabled: true` and run again.")
-    preferred = "generated"
-    chosen = arm or (preferred if preferred in known else checkpoints[0].arm)
+    chosen = arm or ("generated" if "generated" in known else checkpoints[0].arm)
     if chosen not in known:
         raise InputError(f"--arm {arm}: the run trained no such detector. Expected one of: {', '.join(sorted(known))}.")
     return known[chosen]

@@ -134,15 +134,18 @@ def finished(small_run: dict[str, object], tmp_path_factory: pytest.TempPathFact
 def test_a_finished_run_predicts_new_photos(
     finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
 ) -> None:
-    """Photos get the scores that the evaluation stored; heat maps have the photo's size; a bad file fails alone."""
+    """Photos get the scores that the evaluation stored; heat maps have the photo's size; bad files fail alone."""
     output = finished[1]
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no photo")
+    foreign = cv2.imencode(".webp", np.full((64, 64, 3), 128, np.uint8))[1].tobytes()
+    bad_files = {"broken.png": b"no photo", "named.webp": foreign, "renamed.png": foreign}
+    for name, data in bad_files.items():
+        (tmp_path / name).write_bytes(data)
+    given = [photos / "felt" / "test", *(tmp_path / name for name in bad_files)]
 
-    said = anogen("predict", output, photos / "felt" / "test", broken, "--json", "--heat", tmp_path / "heat")
+    said = anogen("predict", output, *given, "--json", "--heat", tmp_path / "heat")
 
     assert said.returncode == 1
-    assert "broken.png" in said.stderr
+    assert re.findall(r"(\S+): is not a PNG, JPEG, BMP or TIFF image", said.stderr) == [str(path) for path in given[1:]]
     assert "on held-out real photos it missed" in said.stderr
     answer = json.loads(said.stdout)
     (result,) = read_result(str(output)).categories

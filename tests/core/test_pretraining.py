@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +208,59 @@ def test_a_stopped_rendering_goes_on(tmp_path: Path) -> None:
     assert np.array_equal(resumed.images[1:], undisturbed.images[1:])
     assert np.array_equal(resumed.masks, undisturbed.masks)
     assert (resumed.materials, resumed.defects) == (undisturbed.materials, undisturbed.defects)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("images.npy", lambda whole: whole[: len(whole) // 2]),
+        ("images.npy", lambda _: b""),
+        ("filled.npy", lambda _: None),
+        ("masks.npy", lambda whole: whole[:20] + b"\0'{(" + whole[24:]),
+        ("masks.npy", lambda whole: whole.replace(b"(10, 128, 128)", b"(9, 128, 128) ")),
+        ("scenes.json", lambda whole: whole[:-9]),
+        ("scenes.json", lambda _: b"\xff\xfe"),
+        ("scenes.json", lambda _: b"[]"),
+        ("scenes.json", lambda whole: whole.replace(b'"defects": [', b'"defects": [null, ')),
+    ],
+)
+def test_a_damaged_corpus_is_rendered_anew(
+    tiny_training: tuple[PretrainingSettings, Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    damage: Callable[[bytes], bytes | None],
+) -> None:
+    """One line names the file; what is rendered then is what was there before."""
+    settings, finished = tiny_training
+    corpus = CorpusFiles(finished / "work", settings.corpus).load()
+    shutil.copytree(finished / "work", tmp_path / "work")
+    path = next((tmp_path / "work").rglob(name))
+    damaged = damage(path.read_bytes())
+    path.unlink()
+    if damaged is not None:
+        path.write_bytes(damaged)
+
+    again = rendered(tmp_path / "work", settings.corpus)
+
+    for pixels in ("images", "flawless", "filled", "masks"):
+        assert np.array_equal(getattr(again, pixels), getattr(corpus, pixels))
+    assert (again.materials, again.defects) == (corpus.materials, corpus.defects)
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warned == [f"{path}: is damaged or missing; all scenes are rendered anew"]
+
+
+def test_a_damaged_corpus_that_was_not_complete_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Opened for writing, a file that was cut would grow back to its size with black scenes."""
+    settings = CorpusSettings(num_scenes=80, scene_size=128)
+    assert not CorpusFiles(tmp_path, settings).render(time.monotonic())
+    images = next(tmp_path.rglob("images.npy"))
+    os.truncate(images, 1000)
+
+    assert not CorpusFiles(tmp_path, settings).render(time.monotonic())
+
+    kept = json.loads(images.with_name("scenes.json").read_text())["materials"]
+    assert all(scene.any() for scene in np.load(images, mmap_mode="r")[: len(kept)])
 
 
 def test_a_training_stopped_anywhere_ends_with_the_weights_of_an_undisturbed_one(

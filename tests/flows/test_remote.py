@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +26,10 @@ from anogen_core.errors import AnogenError, InputError
 from anogen_core.stages import embedding
 from flows.cli.app import app
 from flows.fleet import run_fleet
-from flows.local_api import LocalApi, quiet_environment
 from flows.remote import schedule
 from flows.remote import server as connect
 
 PREFECT = [sys.executable, "-c", "from prefect.cli import app; app()"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Prefect server of these tests' own; commands of this process ask it."""
-    home = tmp_path_factory.mktemp("prefect")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in quiet_environment(home).items():
-            patch.setenv(name, value)
-        api = LocalApi(home)
-        api.wait()
-        with temporary_settings({PREFECT_API_URL: api.url}):
-            yield api.url
-        api.stop()
 
 
 @pytest.fixture(scope="module")
