@@ -57,7 +57,10 @@ def load_job(
     surface: tuple[float, ...] = ()
     if config.start == "support" and source is not None:
         start, surface, shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
-        if contrast is not None:
+        if source.edge is not None:
+            # A bite shows the background as it is: there is nothing to amplify.
+            contrast = None
+        elif contrast is not None:
             contrast = shown * _strength(contrast, source, config)
     crop, label = request_crop(mask, config), _label(mask, source)
     return Job(normal, mask, crop, vectors, seed, contrast, start, surface, label)
