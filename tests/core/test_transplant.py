@@ -209,6 +209,44 @@ def test_a_dataset_is_labelled_by_the_outlines_its_ledger_names(
     assert regenerate(dataset.uri, rows[0].request_id).identical
 
 
+def _chipped(root: Path) -> None:
+    """Write a category of bright plates on dark grounds, four of them with a chip of the upper edge."""
+    plate = np.zeros((128, 128), np.uint8)
+    cv2.rectangle(plate, (30, 34), (98, 96), 1, -1)
+    for index in range(10):
+        chipped, noise = index >= 6, numpy_generator(index).normal(0, 2, (128, 128, 3))
+        left = 40 + 7 * (index - 6)
+        chip = cv2.fillConvexPoly(
+            np.zeros_like(plate), np.array([(left, 34), (left + 26, 34), (left + 18, 44), (left + 8, 44)]), 1
+        )
+        shown = (plate > 0) & ~((chip > 0) & chipped)
+        photo = np.where(shown[..., None], (190, 180, 170), (30 + 3 * index, 40, 50)) + noise
+        folder = root / "plate" / ("test/chip" if chipped else "train/good")
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{index:03d}.png"), np.clip(photo, 0, 255).astype(np.uint8))
+        if chipped:
+            labels = root / "plate" / "ground_truth" / "chip"
+            labels.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(labels / f"{index:03d}_mask.png"), 255 * chip)
+
+
+def test_a_chip_of_the_edge_is_made_again_from_the_ledger(small_run: dict[str, Any], tmp_path: Path) -> None:
+    """The ledger holds the edge that decides what background is, so that the same image comes out."""
+    _chipped(tmp_path / "photos")
+    run = {**small_run, "reader": {"kind": "mvtec", "root": str(tmp_path / "photos")}, "frame": {}}
+    values = run | {"output": str(tmp_path / "out"), "generation": {**run["generation"], "images_per_defect": 4}}
+    config = parse_config(values | {"mask_sampler": {"kind": "transplant"}, "foreground": {}}, source="test")
+
+    dataset = Dataset(make_dataset(config, "plate").uri)
+
+    rows = dataset.made()
+    assert rows
+    for row in rows:
+        assert row.instances is not None
+        assert row.instances[0].edge is not None
+        assert regenerate(dataset.uri, row.request_id).identical
+
+
 def test_a_support_photo_that_changed_is_named(small_run: dict[str, Any], tmp_path: Path) -> None:
     """An image that started from it is not quietly made another one."""
     root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
