@@ -74,6 +74,39 @@ def find_edge(mask: Mask, foreground: Mask) -> Edge | None:
     return None if outward is None else Edge(point, outward, width)
 
 
+def find_border(mask: Mask) -> Edge | None:
+    """Return where the photo's border cuts a defect off, as an edge; None where it does not, or on several sides.
+
+    Args:
+        mask: (H, W), True at the defect.
+    """
+    height, width = mask.shape
+    touched = {
+        (0, -1): [(x, 0) for x in np.flatnonzero(mask[0]).tolist()],
+        (0, 1): [(x, height - 1) for x in np.flatnonzero(mask[-1]).tolist()],
+        (-1, 0): [(0, y) for y in np.flatnonzero(mask[:, 0]).tolist()],
+        (1, 0): [(width - 1, y) for y in np.flatnonzero(mask[:, -1]).tolist()],
+    }
+    most = max(len(points) for points in touched.values())
+    sides = [side for side, points in touched.items() if points and len(points) >= _CROSSES * most]
+    if len(sides) != 1:
+        return None
+    points = np.array(touched[sides[0]])
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    return Edge((float(middle[0]), float(middle[1])), math.atan2(sides[0][1], sides[0][0]), float(np.ptp(points)))
+
+
+def border_point(frame: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Return a random pixel (x, y) of the border of a frame (height, width) and the direction that leads out there."""
+    height, width = frame
+    along = int(rng.integers(2 * (height + width)))
+    if along < 2 * width:
+        below = along >= width
+        return np.array([along % width, height - 1 if below else 0]), math.pi / 2 if below else -math.pi / 2
+    right = along - 2 * width >= height
+    return np.array([width - 1 if right else 0, (along - 2 * width) % height]), 0.0 if right else math.pi
+
+
 def outward_at(
     foreground: Mask, point: tuple[float, float], width: float, *, hidden: Mask | None = None
 ) -> float | None:
