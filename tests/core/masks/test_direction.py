@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anogen_core.arrays import Mask
-from anogen_core.masks.direction import find_axes, find_axis, find_contour, find_edge, turn_between
+from anogen_core.masks.direction import find_axes, find_axis, find_border, find_contour, find_edge, turn_between
 from anogen_core.masks.rim import RimSampler, rim_on_product
 from anogen_core.masks.sampler import Shown, regions, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
@@ -139,3 +139,45 @@ def test_defects_that_lie_alike_are_not_turned(angles: list[float], wanted: floa
 
     assert max(turns(TransplantSamplerSettings())) < 7
     assert max(turns(TransplantSamplerSettings(rotation=30))) > 15
+
+
+def test_what_the_border_cuts_off_is_cut_off_again() -> None:
+    """A crack that leaves the photo does so at any side, and with a small `rotation` at its own."""
+    crack = cv2.line(np.zeros(FRAME, np.uint8), (120, 0), (128, 45), 1, 3) > 0
+    everywhere = np.ones(FRAME, bool)
+
+    def sides(settings: TransplantSamplerSettings) -> list[set[str]]:
+        found = []
+        for placement in _placed(settings, [crack], everywhere):
+            mask = render(placement, FRAME)
+            ends = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
+            found.append({name for name, line in ends.items() if line.any()})
+            assert np.count_nonzero(mask) > 0.5 * np.count_nonzero(crack)
+        return found
+
+    free, still = sides(TransplantSamplerSettings()), sides(TransplantSamplerSettings(rotation=10))
+
+    assert all(free)
+    assert set.union(*free) == {"top", "left", "bottom", "right"}
+    assert all("top" in touched for touched in still)
+
+
+def test_cracks_that_run_alike_keep_to_two_sides() -> None:
+    """Three that leave upwards go to the upper and the lower side: their direction is that of the surface."""
+    cracks = [
+        cv2.line(np.zeros(FRAME, np.uint8), (x, 0), (x + lean, 45), 1, 3) > 0
+        for x, lean in ((90, 1), (120, 2), (150, -1))
+    ]
+    for placement in _placed(TransplantSamplerSettings(), cracks, np.ones(FRAME, bool)):
+        mask = render(placement, FRAME)
+        assert mask[0].any() or mask[-1].any()
+
+
+def test_borders_and_corners() -> None:
+    """A defect in the middle has no border, one in a corner two of which none counts."""
+    assert find_border(_line(0)) is None
+    assert find_border(_filled((0, 0), (30, 0), (30, 30), (0, 30))) is None
+    border = find_border(_filled((0, 50), (20, 50), (20, 80), (0, 80)))
+    assert border is not None
+    assert border.point == (0, 65)
+    assert border.outward == pytest.approx(math.pi)
