@@ -16,7 +16,7 @@ from anogen_core.masks import MaskSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
 from anogen_core.masks.regions import find_region
-from anogen_core.masks.rim import RimSampler
+from anogen_core.masks.rim import RimSampler, fill_specks
 from anogen_core.masks.sampler import MaskSampler, Shown, render, union_of
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
 from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample, Shard
@@ -93,7 +93,10 @@ class DefectPlanner:
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
         masks, shown = [mask for _, mask in support], []
         if settings.foreground.like_support:
-            shown = [Shown(photo, find_region(photo, product, category, defect)) for photo, _ in support]
+            shown = [
+                Shown(photo, fill_specks(find_region(photo, product, category, defect), mask))
+                for photo, mask in support
+            ]
         sampler: MaskSampler = settings.mask_sampler.build(masks, shown)
         if shown:
             sampler = RimSampler(sampler, [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)])

@@ -25,8 +25,23 @@ _LEAST: Final = 0.25
 """A support defect with less of its rim on the product does not tell where on the product defects lie."""
 _UNKNOWN: Final = 2
 """What a support photo does not show: the surface under the defect, and what lies outside the frame."""
+_SPECK: Final = 0.002
+"""Share of the frame below which background on a support photo is none."""
 _DRAWS: Final = 40
 """Masks drawn until one's rim is like that of its support defect."""
+
+
+def fill_specks(foreground: Mask, mask: Mask) -> Mask:
+    """Return a foreground (H, W) without specks of background: the dark rim of a stain is no edge of the product.
+
+    Args:
+        foreground: (H, W), True where the product is.
+        mask: (H, W), True at the defect, which joins no specks.
+    """
+    background = ~foreground & ~mask
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(background.astype(np.uint8))
+    large = stats[:, cv2.CC_STAT_AREA] >= _SPECK * mask.size
+    return np.asarray(foreground | (background & ~large[labels]))
 
 
 def find_ring(mask: Mask, foreground: Mask) -> tuple[tuple[int, int], Mask, Mask]:

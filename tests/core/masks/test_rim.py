@@ -6,7 +6,7 @@ import pytest
 
 from anogen_core.arrays import Mask
 from anogen_core.errors import MaskPlacementError
-from anogen_core.masks.rim import RimSampler, rim_on_product
+from anogen_core.masks.rim import RimSampler, fill_specks, rim_on_product
 from anogen_core.masks.sampler import Shown, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.seeding import numpy_generator
@@ -38,6 +38,19 @@ def test_a_rim_is_the_share_of_the_ring_on_the_product() -> None:
     assert rim_on_product(_disc(10, 10, 5), PART) == 0
     assert rim_on_product(np.ones(FRAME, bool), PART) == 1
     assert rim_on_product(_disc(0, 80, 9), np.ones(FRAME, bool)) == 1
+
+
+def test_specks_around_a_defect_are_no_background() -> None:
+    """The dark rim of a scratch counts as product, what lies around the part and a bore in it do not."""
+    halo = cv2.dilate(SCRATCH.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    halo[:, 90:] = False
+    bore = _disc(50, 110, 9)
+
+    filled = fill_specks(PART & ~halo & ~bore, SCRATCH)
+
+    assert rim_on_product(SCRATCH, PART & ~halo) < 0.7
+    assert rim_on_product(SCRATCH, filled) == 1
+    assert np.array_equal(filled | SCRATCH, (PART & ~bore) | SCRATCH)
 
 
 def test_what_was_inside_does_not_hang_over_the_edge() -> None:
