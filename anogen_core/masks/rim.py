@@ -25,7 +25,7 @@ _LEAST: Final = 0.25
 """A support defect with less of its rim on the product does not tell where on the product defects lie."""
 _UNKNOWN: Final = 2
 """What a support photo does not show: the surface under the defect, and what lies outside the frame."""
-_SPECK: Final = 0.002
+_SPECK: Final = 0.005
 """Share of the frame below which background on a support photo is none."""
 _DRAWS: Final = 40
 """Masks drawn until one's rim is like that of its support defect."""
