@@ -144,8 +144,8 @@ class Goals:
         shift = _SHIFT * off * np.array([math.cos(outward), math.sin(outward)])
         return Goal(change, turn + _TURN * noise, edge.point, chord + shift, edge)
 
-    def _alike(self, change: Change, places: Places, frame: tuple[int, int], rng: np.random.Generator) -> Goal | None:
-        """Return how a region lies at one of these places; None where it may lie at none of them."""
+    def _alike(self, change: Change, places: Places, frame: tuple[int, int], rng: np.random.Generator) -> Goal:
+        """Return how a region lies at one of these places; anywhere where it may lie at none of them."""
         bounds, (height, width) = self._bounds, frame
         down, across = change.region.centre
         middle = (across * width - 0.5, down * height - 0.5)
