@@ -1,7 +1,5 @@
 """Decide what will be made before any model is loaded: normal photo, placement and seed of every request."""
 
-import functools
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.masks import MaskSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
-from anogen_core.masks.regions import find_region
+from anogen_core.masks.regions import Ground, Grounds, find_region
 from anogen_core.masks.rim import RimSampler, fill_specks
 from anogen_core.masks.sampler import MaskSampler, Shown, render, union_of
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
@@ -23,7 +21,7 @@ from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sam
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 13
+PLANNING_VERSION = 14
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8
@@ -32,8 +30,6 @@ _REDRAWS = 20
 """Places drawn until one is not taken."""
 _TOUCHES = 8
 """Times that defects of one image may touch before it gets other places."""
-_FOREGROUNDS = 256
-"""Normal photos whose foreground is kept for their next request, at one bit a pixel."""
 _GAP = 4
 """Pixels between the boxes of two defects of one image."""
 
@@ -71,8 +67,8 @@ class DefectPlanner:
     contrasts: Sequence[float | None]
     """Of each support photo; None where it cannot be told."""
     settings: PlanSettings
-    foreground: Callable[[Sample], Mask]
-    """Returns (H, W) where defects may lie on a normal photo."""
+    grounds: Grounds
+    """Where defects may lie on a normal photo."""
     load: Callable[[Sample], Image]
     """Returns a normal photo in the frame."""
     seed: int
@@ -94,7 +90,7 @@ class DefectPlanner:
         masks, shown = [mask for _, mask in support], []
         if settings.foreground.like_support:
             shown = [
-                Shown(photo, fill_specks(find_region(photo, product, category, defect), mask))
+                Shown(photo, fill_specks(find_region(photo, product, category, defect, drawn=False), mask))
                 for photo, mask in support
             ]
         sampler: MaskSampler = settings.mask_sampler.build(masks, shown)
@@ -102,16 +98,8 @@ class DefectPlanner:
             sampler = RimSampler(sampler, [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)])
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
 
-        @functools.lru_cache(maxsize=_FOREGROUNDS)
-        def packed(normal: Sample) -> tuple[np.ndarray, tuple[int, ...]]:
-            region = find_region(load(normal), product, category, defect)
-            return np.packbits(region), region.shape
-
-        def foreground(normal: Sample) -> Mask:
-            bits, frame = packed(normal)
-            return np.unpackbits(bits, count=math.prod(frame)).reshape(frame).view(bool)
-
-        return cls(category, defect, sampler, contrasts, settings, foreground, load, seed)
+        grounds = Grounds(product, category, defect, load)
+        return cls(category, defect, sampler, contrasts, settings, grounds, load, seed)
 
     def plan(self, normals: Sequence[Sample], *, first: int) -> list[GenerationRequest]:
         """Return the defect's requests; it walks through its own seeded permutation of the normal photos.
@@ -178,18 +166,18 @@ class DefectPlanner:
         self, request_id: str, normal: Sample, taken: Sequence[Sequence[Placement]]
     ) -> tuple[Sequence[Placement], str | None]:
         """Return the places of a request's defects, or none and why."""
-        foreground, photo = self.foreground(normal), self.load(normal) if self.sampler.looks else None
+        ground, photo = self.grounds.of(normal), self.load(normal) if self.sampler.looks else None
         rng = self._rng("mask", request_id)
         fewest, most = self.settings.instances
         wanted = int(self._rng("instances", request_id).integers(fewest, most + 1)) if most > 1 else 1
         problem: MaskPlacementError | None = None
         try:
             for _ in range(_REDRAWS):
-                placements, short = self._draw(foreground, photo, rng, wanted)
+                placements, short = self._draw(ground, photo, rng, wanted)
                 if len(placements) < fewest:
                     problem = short
                     continue
-                mask = union_of(placements, foreground.shape)
+                mask = union_of(placements, ground.foreground.shape)
                 if not any(_overlap(mask, union_of(other, mask.shape)) > _SAME_PLACE for other in taken):
                     return placements, None
         except MaskPlacementError as error:
@@ -205,7 +193,7 @@ class DefectPlanner:
         )
 
     def _draw(
-        self, foreground: Mask, photo: Image | None, rng: np.random.Generator, wanted: int
+        self, ground: Ground, photo: Image | None, rng: np.random.Generator, wanted: int
     ) -> tuple[list[Placement], MaskPlacementError | None]:
         """Return places of up to `wanted` defects whose boxes keep a gap, and why there are fewer than that.
 
@@ -217,8 +205,8 @@ class DefectPlanner:
         touching = MaskPlacementError("the boxes of two defects touch")
         for _ in range(wanted + _TOUCHES):
             try:
-                placement = self.sampler.sample(foreground, rng, photo)
-                box = self._box(placement, foreground.shape)
+                placement = self.sampler.sample(ground.foreground, rng, ground.product, photo)
+                box = self._box(placement, ground.foreground.shape)
             except MaskPlacementError as error:
                 if not placements and not isinstance(error, ThinMaskError):
                     raise

@@ -60,9 +60,11 @@ class BoxSampler(MaskSampler):
         self._settings = settings
         self._regions = list(found)
 
-    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
+    def sample(
+        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+    ) -> Placement:
         """Return a box inside the frame with at least `min_overlap` of it on the foreground."""
-        del photo
+        del product, photo
         height, width = foreground.shape
         best = 0.0
         for _ in range(self._settings.attempts):

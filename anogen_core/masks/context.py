@@ -5,6 +5,7 @@ surroundings of the others than most places do. Surroundings are compared by the
 eight positions that quarter turns and mirroring give.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple, final
@@ -22,10 +23,16 @@ _AROUND: Final = 0.6
 """Surroundings reach this many times a defect's longer side beyond it..."""
 _LEAST_AROUND: Final = 5
 """... and at least this many pixels."""
-_HIDDEN: Final = 2
-"""Pixels beyond the mask that may show the defect."""
+_HIDDEN: Final = 0.15
+"""The defect may show this many times its longer side beyond its mask..."""
+_LEAST_HIDDEN: Final = 2
+"""... and at least this many pixels."""
+_KEPT: Final = 8
+"""Regions whose surroundings are kept ready, at about 10 MB each."""
 _NEAR: Final = 0.15
 """Where a defect lies is known to this share of its longer side."""
+_LIKE: Final = 1.2
+"""Places may be this many times as unlike the surroundings as those of the support photos are each other."""
 _BY_CHANCE: Final = 0.01
 """Probability below which defects do not lie in like surroundings by chance."""
 
@@ -54,11 +61,20 @@ class Places(NamedTuple):
     """(n,) radians from x towards y."""
 
 
-class _View(NamedTuple):
-    """Surroundings in one of their eight positions."""
+class _Cutting(NamedTuple):
+    """Surroundings cut out of a support photo."""
 
-    mirrored: bool
-    quarters: int
+    colours: np.ndarray
+    """(h, w, 3)."""
+    weights: np.ndarray
+    """(h, w), 0 at the defect."""
+    middle: tuple[int, int]
+    """(row, column) of the middle of the defect."""
+
+
+class _View(NamedTuple):
+    """Surroundings in one of their positions."""
+
     spectrum: np.ndarray
     """(4, h, w // 2 + 1), conjugated: of the weighted colours, doubled and negative, and of the weights."""
     constant: float
@@ -68,13 +84,26 @@ class _View(NamedTuple):
     """(row, column) of the middle of the defect."""
 
 
+class Position(NamedTuple):
+    """How surroundings may be found again."""
+
+    mirrored: bool
+    """From left to right, before they are turned."""
+    quarters: int
+    """Quarter turns against the clock."""
+
+
+EIGHT: Final = tuple(Position(mirrored, quarters) for mirrored in (False, True) for quarters in range(4))
+"""All positions that quarter turns and mirroring give."""
+
+
 def see(photo: Image) -> Seen:
     """Return a photo (H, W, 3) as it is compared."""
     frame = photo.shape[0], photo.shape[1]
     scale = min(1.0, _SIDE / max(frame))
     size = max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale))
     lab = cv2.GaussianBlur(cv2.resize(to_lab(photo), size[::-1], interpolation=cv2.INTER_AREA), (0, 0), 1.0)
-    colours = lab - np.median(lab.reshape(-1, 3), axis=0)
+    colours = (lab - np.median(lab.reshape(-1, 3), axis=0)).astype(np.float32)
     planes = np.concatenate([np.moveaxis(colours, -1, 0), np.square(colours).sum(axis=-1)[None]])
     return Seen(frame, size, colours, np.fft.rfft2(planes))
 
@@ -83,18 +112,24 @@ def see(photo: Image) -> Seen:
 class Context:
     """The surroundings of every support defect."""
 
-    def __init__(self, found: Sequence[Region], shown: Sequence[Seen]) -> None:
+    def __init__(self, found: Sequence[Region], shown: Sequence[Seen], positions: Sequence[Position] = EIGHT) -> None:
         """Cut the surroundings out of the support photos.
 
         Args:
             found: Regions of the support masks.
-            shown: Each support photo.
+            shown: Each support photo; all of one size.
+            positions: In which surroundings count.
         """
-        self._views = {region.key: _views(region, shown[region.photo]) for region in found}
+        self._cuttings = {region.key: _cut(region, shown[region.photo]) for region in found}
+        self._size = shown[0].size
+        self._positions = positions
+        self._views = functools.lru_cache(maxsize=_KEPT)(self._make_views)
         self._limit = math.inf
 
     @classmethod
-    def learn(cls, found: Sequence[Region], shown: Sequence[Shown]) -> "Context | None":
+    def learn(
+        cls, found: Sequence[Region], shown: Sequence[Shown], positions: Sequence[Position] = EIGHT
+    ) -> "Context | None":
         """Return the surroundings that a kind of defect keeps to; None where it keeps to none.
 
         The largest defects of the photos are compared in pairs. A share of the places of one photo looks at least as
@@ -104,9 +139,10 @@ class Context:
         Args:
             found: Regions of the support masks.
             shown: Photo and foreground of each.
+            positions: In which surroundings count.
         """
         seen = [see(photo) for photo, _ in shown]
-        context, largest = cls(found, seen), largest_regions(found)
+        context, largest = cls(found, seen, positions), largest_regions(found)
         shares, distances = [], []
         for first in largest:
             for second in largest:
@@ -117,24 +153,24 @@ class Context:
         pairs = len(shares) // 2
         if not pairs or _tail(-float(np.log(shares).sum()) / 2, pairs) > _BY_CHANCE:
             return None
-        context._limit = float(np.median(distances))
+        context._limit = _LIKE * float(np.median(distances))
         return context
 
     def places(self, region: Region, seen: Seen) -> Places:
-        """Return where a photo of the same size looks as much like a defect's surroundings as theirs look alike.
-
-        Where it does so nowhere, the place that does it most; none where the surroundings are larger than the photo.
-        """
-        views = self._views[region.key]
-        distances = np.stack([_distance(view, seen) for view in views])
-        best, chosen, scale = distances.min(axis=0), distances.argmin(axis=0), seen.frame[0] / seen.size[0]
-        rows, columns = np.nonzero(np.isfinite(best) & (best <= max(self._limit, float(best.min()))))
+        """Return where a photo of the same size looks as much like a defect's surroundings as theirs look alike."""
+        distances = np.stack([_distance(view, seen) for view in self._views(region.key)])
+        best, chosen = distances.min(axis=0), distances.argmin(axis=0)
+        rows, columns = np.nonzero(np.isfinite(best) & (best <= self._limit))
         kinds = chosen[rows, columns]
+        across, down = seen.frame[1] / seen.size[1], seen.frame[0] / seen.size[0]
         return Places(
-            (np.stack([columns, rows], axis=1) + 0.5) * scale - 0.5,
-            np.array([view.mirrored for view in views])[kinds],
-            np.array([-view.quarters * math.pi / 2 for view in views])[kinds],
+            np.stack([(columns + 0.5) * across - 0.5, (rows + 0.5) * down - 0.5], axis=1),
+            np.array([position.mirrored for position in self._positions])[kinds],
+            np.array([-position.quarters * math.pi / 2 for position in self._positions])[kinds],
         )
+
+    def _make_views(self, key: tuple[int, ...]) -> list[_View]:
+        return [_view(self._cuttings[key], position, self._size) for position in self._positions]
 
     def _compare(self, first: Region, second: Region, seen: Sequence[Seen], foreground: Mask) -> tuple[float, float]:
         """Return which share of the places of a photo is at least as like as that of its defect, and how unlike it is.
@@ -146,8 +182,8 @@ class Context:
             foreground: (H, W), True where the defect may lie in that photo.
         """
         photo = seen[second.photo]
-        best = np.min([_distance(view, photo) for view in self._views[first.key]], axis=0)
-        scale = photo.size[0] / photo.frame[0]
+        best = np.min([_distance(view, photo) for view in self._views(first.key)], axis=0)
+        scale = max(photo.size) / max(photo.frame)
         near = 2 * max(2, round(_NEAR * max(second.shape.shape) * scale)) + 1
         best = cv2.erode(best, np.ones((near, near), np.uint8), borderValue=math.inf)
         height, width = photo.size
@@ -159,48 +195,37 @@ class Context:
         return max(float((others <= own).mean()), 1 / others.size), own
 
 
-def _views(region: Region, seen: Seen) -> list[_View]:
-    """Return the surroundings of a region in their eight positions."""
-    height, width = seen.size
-    scale = height / seen.frame[0]
+def _cut(region: Region, seen: Seen) -> _Cutting:
+    """Return the surroundings of a region."""
+    (height, width), (rows, columns) = seen.size, region.shape.shape
+    down, across = height / seen.frame[0], width / seen.frame[1]
+    longer = max(rows * down, columns * across)
     own = cv2.resize(region.within(seen.frame).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    hidden = cv2.dilate((own > 0).astype(np.uint8), np.ones((2 * _HIDDEN + 1, 2 * _HIDDEN + 1), np.uint8))
-    rows, columns = region.shape.shape
-    around = max(_LEAST_AROUND, round(_AROUND * max(rows, columns) * scale))
-    top, left = (max(0, round(start * scale) - around) for start in region.corner[::-1])
+    reach = 2 * max(_LEAST_HIDDEN, round(_HIDDEN * longer)) + 1
+    hidden = cv2.dilate((own > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    around = max(_LEAST_AROUND, round(_AROUND * longer))
+    row, column = (min(side - 1, int(part * side)) for part, side in zip(region.centre, seen.size, strict=True))
+    top, left = max(0, row - round(rows * down / 2) - around), max(0, column - round(columns * across / 2) - around)
     window = np.s_[
-        top : round((region.corner[1] + rows) * scale) + around,
-        left : round((region.corner[0] + columns) * scale) + around,
+        top : row + round(rows * down / 2) + around + 1, left : column + round(columns * across / 2) + around + 1
     ]
-    colours, weights = seen.colours[window], (hidden[window] == 0).astype(np.float64)
-    marker = np.zeros(weights.shape, bool)
-    marker[int(region.centre[0] * height) - top, int(region.centre[1] * width) - left] = True
-    views = []
-    for mirrored in (False, True):
-        for quarters in range(4):
-            turned = [np.rot90(plane[:, ::-1] if mirrored else plane, quarters) for plane in (colours, weights, marker)]
-            views.append(_view(*turned, mirrored=mirrored, quarters=quarters, size=seen.size))
-    return views
+    return _Cutting(seen.colours[window], (hidden[window] == 0).astype(np.float32), (row - top, column - left))
 
 
-def _view(
-    colours: np.ndarray,
-    weights: np.ndarray,
-    marker: np.ndarray,
-    *,
-    mirrored: bool,
-    quarters: int,
-    size: tuple[int, int],
-) -> _View:
+def _view(cutting: _Cutting, position: Position, size: tuple[int, int]) -> _View:
+    marker = np.zeros(cutting.weights.shape, bool)
+    marker[cutting.middle] = True
+    colours, weights, marker = (
+        np.rot90(plane[:, ::-1] if position.mirrored else plane, position.quarters)
+        for plane in (cutting.colours, cutting.weights, marker)
+    )
     weighted = colours * weights[..., None]
     planes = np.concatenate([-2 * np.moveaxis(weighted, -1, 0), weights[None]])
     row, column = np.argwhere(marker)[0].tolist()
     fits = weights.shape[0] <= size[0] and weights.shape[1] <= size[1]
     return _View(
-        mirrored=mirrored,
-        quarters=quarters,
         spectrum=np.conj(np.fft.rfft2(planes, s=size)) if fits else np.empty(0),
-        constant=float((weighted * colours).sum()),
+        constant=float((weighted * colours).sum(dtype=np.float64)),
         area=float(weights.sum()),
         shape=(weights.shape[0], weights.shape[1]),
         middle=(row, column),
@@ -224,4 +249,7 @@ def _distance(view: _View, seen: Seen) -> np.ndarray:
 
 def _tail(statistic: float, pairs: int) -> float:
     """Return the probability that minus the sum of the logarithms of uniform numbers is at least this large."""
-    return math.exp(-statistic) * sum(statistic**k / math.factorial(k) for k in range(pairs))
+    if statistic <= 0:
+        return 1.0
+    terms = (k * math.log(statistic) - math.lgamma(k + 1) - statistic for k in range(pairs))
+    return sum(math.exp(term) for term in terms)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
+from anogen_core.diffusion.crop import thickness
 from anogen_core.masks.rim import find_ring
 from anogen_core.masks.sampler import Region, largest_regions
 
@@ -21,6 +22,10 @@ _AROUND: Final = 6
 _CLEAR: Final = 0.2
 """Distance of the middles of product and background, in radii of the disc they are measured in, from which an edge has
 a direction: 0.85 at a straight edge, 0 in a narrow strip."""
+_SIDES: Final = ((0, -1), (0, 1), (-1, 0), (1, 0))
+"""Where out is, as (x, y), at the top, the bottom, the left and the right of a photo."""
+_CUT: Final = 0.5
+"""Pixels of the border that a defect takes up, relative to its thickness, from which it is cut off there."""
 _ELONGATED: Final = 2.0
 """Standard deviation along a defect over that across it from which it has an axis."""
 _PHOTOS: Final = 3
@@ -31,12 +36,12 @@ _LEAST_SPREAD: Final = math.radians(3)
 
 
 class Edge(NamedTuple):
-    """Where a defect crosses the edge of the product."""
+    """Where a defect crosses the edge of the product, or the photo's border cuts it off."""
 
     point: tuple[float, float]
     """(x, y) in pixels: the middle between where the edge meets the rim of the defect."""
     outward: float
-    """Direction from the product to what is beside it, in radians from x towards y."""
+    """Direction off the product, or out of the photo, in radians from x towards y."""
     width: float
     """Pixels between where the edge meets the rim of the defect."""
 
@@ -75,36 +80,34 @@ def find_edge(mask: Mask, foreground: Mask) -> Edge | None:
 
 
 def find_border(mask: Mask) -> Edge | None:
-    """Return where the photo's border cuts a defect off, as an edge; None where it does not, or on several sides.
+    """Return where the photo's border cuts a defect off; None where it does not, barely, or on several sides.
 
     Args:
         mask: (H, W), True at the defect.
     """
-    height, width = mask.shape
-    touched = {
-        (0, -1): [(x, 0) for x in np.flatnonzero(mask[0]).tolist()],
-        (0, 1): [(x, height - 1) for x in np.flatnonzero(mask[-1]).tolist()],
-        (-1, 0): [(0, y) for y in np.flatnonzero(mask[:, 0]).tolist()],
-        (1, 0): [(width - 1, y) for y in np.flatnonzero(mask[:, -1]).tolist()],
-    }
-    most = max(len(points) for points in touched.values())
-    sides = [side for side, points in touched.items() if points and len(points) >= _CROSSES * most]
-    if len(sides) != 1:
+    sides = [(side, np.flatnonzero(line)) for side, line in zip(_SIDES, _border_lines(mask), strict=True)]
+    (side, touched), (_, other) = sorted(sides, key=lambda pair: -len(pair[1]))[:2]
+    if len(touched) < _CUT * thickness(mask) or len(other) > _CROSSES * len(touched):
         return None
-    points = np.array(touched[sides[0]])
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    return Edge((float(middle[0]), float(middle[1])), math.atan2(sides[0][1], sides[0][0]), float(np.ptp(points)))
+    middle, last = float(touched[0] + touched[-1]) / 2, (mask.shape[1] - 1, mask.shape[0] - 1)
+    point = (last[0] if side[0] > 0 else 0.0, middle) if side[0] else (middle, last[1] if side[1] > 0 else 0.0)
+    return Edge((float(point[0]), point[1]), math.atan2(side[1], side[0]), float(touched[-1] - touched[0]))
 
 
-def border_point(frame: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Return a random pixel (x, y) of the border of a frame (height, width) and the direction that leads out there."""
-    height, width = frame
-    along = int(rng.integers(2 * (height + width)))
-    if along < 2 * width:
-        below = along >= width
-        return np.array([along % width, height - 1 if below else 0]), math.pi / 2 if below else -math.pi / 2
-    right = along - 2 * width >= height
-    return np.array([width - 1 if right else 0, (along - 2 * width) % height]), 0.0 if right else math.pi
+def border_points(foreground: Mask) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels (n, 2) as (x, y) of the photo's border that show the product, and where out is there (n,)."""
+    last = foreground.shape[1] - 1, foreground.shape[0] - 1
+    points, outward = [], []
+    for side, line in zip(_SIDES, _border_lines(foreground), strict=True):
+        along = np.flatnonzero(line)
+        across = np.full_like(along, last[0 if side[0] else 1] if sum(side) > 0 else 0)
+        points.append(np.stack([across, along] if side[0] else [along, across], axis=1))
+        outward.append(np.full(len(along), math.atan2(side[1], side[0])))
+    return np.concatenate(points), np.concatenate(outward)
+
+
+def _border_lines(mask: Mask) -> tuple[Mask, Mask, Mask, Mask]:
+    return mask[0], mask[-1], mask[:, 0], mask[:, -1]
 
 
 def outward_at(
@@ -150,8 +153,16 @@ def find_chord(contour: np.ndarray, point: np.ndarray, width: float) -> np.ndarr
     """
     if width < 2:
         return point.astype(float)
+    radius = width / 2 + 1
     offsets = contour - point
-    ends = offsets[np.abs(np.linalg.norm(offsets, axis=1) - width / 2) < 1]
+    near = offsets[np.abs(offsets).max(axis=1) <= radius]
+    grid = np.zeros((2 * math.ceil(radius) + 1,) * 2, np.uint8)
+    places = near + math.ceil(radius)
+    grid[places[:, 1], places[:, 0]] = 1
+    _, labels = cv2.connectedComponents(grid)
+    # The opposite side of a narrow part is another edge.
+    own = near[labels[places[:, 1], places[:, 0]] == labels[math.ceil(radius), math.ceil(radius)]]
+    ends = own[np.abs(np.linalg.norm(own, axis=1) - width / 2) < 1]
     if len(ends) < 2:
         return None
     sides = ends @ ends[0] > 0

@@ -6,11 +6,10 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from anogen_core.masks.context import Context, Places
+from anogen_core.masks.context import EIGHT, Context, Places, Position
 from anogen_core.masks.deformation import Change
 from anogen_core.masks.direction import (
     Edge,
-    border_point,
     find_axes,
     find_axis,
     find_border,
@@ -26,6 +25,10 @@ _ROTATION = 30.0
 """Degrees either way where neither the settings nor the support defects say more."""
 _TURN = math.radians(8)
 """Defects that lie as their surroundings ask are turned by up to this."""
+_ASKEW = math.radians(15)
+"""By how much more than allowed an edge may be turned: parts lie askew, and some are round."""
+_TRIED = 40
+"""Pixels of an edge that are tried before a defect goes anywhere."""
 _SHIFT = 2.0
 """Pixels by which defects of an edge lie farther in or out."""
 
@@ -53,9 +56,9 @@ class Goal(NamedTuple):
     edge: Edge | None = None
     """Where the region crosses the edge of the product on its own photo, if it is to do so again."""
     cut: bool = False
-    """Whether the border of the photo cuts it off."""
+    """Whether the border of the photo cuts the region off."""
     alike: bool = False
-    """Whether that is a place like its own."""
+    """Whether it looks there as around the region."""
 
 
 @final
@@ -77,9 +80,8 @@ class Goals:
         """
         self._bounds = bounds
         self._axes = find_axes(found) if bounds.rotation is None else None
-        self.context = Context.learn(found, shown) if shown else None
-        self._edges: dict[tuple[int, tuple[int, int]], Edge] = {}
-        self._borders: dict[tuple[int, tuple[int, int]], Edge] = {}
+        self._edges: dict[tuple[int, ...], Edge] = {}
+        self._borders: dict[tuple[int, ...], Edge] = {}
         for region in found if shown else ():
             foreground = shown[region.photo].foreground
             mask = region.within((foreground.shape[0], foreground.shape[1]))
@@ -87,17 +89,29 @@ class Goals:
                 self._edges[region.key] = edge
             elif (border := find_border(mask)) is not None:
                 self._borders[region.key] = border
+        free = any(region.key not in self._edges and region.key not in self._borders for region in found)
+        self.context = Context.learn(found, shown, self._positions()) if shown and free else None
 
-    def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal | None:
-        """Return where a changed region goes on a photo; None where the place that was drawn does not suit it."""
-        key, frame = change.region.key, (scene.foreground.shape[0], scene.foreground.shape[1])
-        edge, border = self._edges.get(key), self._borders.get(key)
-        if edge is not None and len(scene.contour):
-            return self._at_edge(change, edge, scene, rng)
-        if border is not None:
-            return self._at_border(change, border, frame, rng)
-        places = scene.places(change.region)
-        return self._anywhere(change, rng) if places is None else self._alike(change, places, frame, rng)
+    def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal:
+        """Return where a changed region goes on a photo: anywhere where that has no place of its kind."""
+        key, goal = change.region.key, None
+        if (edge := self._edges.get(key)) is not None:
+            goal = self._at_edge(change, edge, scene, rng)
+        elif (border := self._borders.get(key)) is not None:
+            goal = self._at_border(change, border, scene, rng)
+        elif (places := scene.places(change.region)) is not None:
+            goal = self._alike(change, places, scene.frame, rng)
+        return goal or self._anywhere(change, rng)
+
+    def _positions(self) -> list[Position]:
+        """Return in which positions surroundings may be found again."""
+        most = 180.0 if self._bounds.rotation is None else self._bounds.rotation
+        return [
+            position
+            for position in EIGHT
+            if (self._bounds.flip or not position.mirrored)
+            and 90 * min(position.quarters, 4 - position.quarters) <= most
+        ]
 
     def _anywhere(self, change: Change, rng: np.random.Generator) -> Goal:
         """Return how a region is turned that goes anywhere."""
@@ -109,63 +123,70 @@ class Goals:
         turn = turn_between(change.along(axis), self._axes.mean, self._axes.period)
         return Goal(change, turn + self._axes.spread * drawn)
 
-    def _at_border(self, change: Change, border: Edge, frame: tuple[int, int], rng: np.random.Generator) -> Goal | None:
-        """Return how a region that the border cuts off is cut off by it again; None where it may not lie there."""
-        (point, out), noise = border_point(frame, rng), float(rng.uniform(-1, 1))
-        if not self._within_reach(point[None], border.point, np.array([change.mirrored]), frame)[0]:
+    def _at_border(self, change: Change, border: Edge, scene: Scene, rng: np.random.Generator) -> Goal | None:
+        """Return how a region that the border cuts off is cut off by it again; None where it may lie nowhere so.
+
+        The sides of a photo are not alike, as those of a part are: by default it stays at its own.
+        """
+        points, outward = scene.border
+        turns = turn_between(change.across(border.outward), outward)
+        most = math.radians(_ROTATION if self._bounds.rotation is None else self._bounds.rotation)
+        may = (np.abs(turns) <= most + 1e-6) & self._within_reach(
+            points, border.point, scene.frame, mirrored=change.mirrored
+        )
+        if not may.any():
             return None
-        turn = turn_between(change.across(border.outward), out)
-        axis = None if self._axes is None else find_axis(change.region.shape)
-        if self._axes is not None and axis is not None:
-            off = turn_between(change.along(axis) + turn, self._axes.mean, self._axes.period)
-            if abs(off) > self._axes.spread + _TURN:
-                return None
-        if self._bounds.rotation is not None and abs(math.degrees(turn)) > self._bounds.rotation:
-            return None
+        chosen = int(rng.choice(np.flatnonzero(may)))
+        turn = self._bounded(float(turns[chosen]), rng)
         # What the border cut straight is turned a little: it is pushed out until nothing of that is seen.
-        out_by = 1 + border.width * float(change.scale.max()) / 2 * math.sin(_TURN * abs(noise))
-        goal = point + out_by * np.array([math.cos(out), math.sin(out)])
-        return Goal(change, turn + _TURN * noise, border.point, goal, cut=True)
+        out_by = 1 + border.width * float(change.scale.max()) / 2 * math.sin(abs(turn - float(turns[chosen])))
+        out = float(outward[chosen])
+        goal = points[chosen] + out_by * np.array([math.cos(out), math.sin(out)])
+        return Goal(change, turn, border.point, goal, cut=True)
 
     def _at_edge(self, change: Change, edge: Edge, scene: Scene, rng: np.random.Generator) -> Goal | None:
-        """Return how a region lies across the edge at a random pixel of it; None where it may not or cannot."""
-        height, width = scene.foreground.shape
-        point, (noise, off) = scene.contour[int(rng.integers(len(scene.contour)))], rng.uniform(-1, 1, 2)
-        if not self._within_reach(point[None], edge.point, np.array([change.mirrored]), (height, width))[0]:
-            return None
+        """Return how a region lies across the edge at a random pixel of it; None where none of some suits it."""
+        may = np.flatnonzero(self._within_reach(scene.contour, edge.point, scene.frame, mirrored=change.mirrored))
         chord_width = edge.width * float(change.scale.mean())
-        chord = find_chord(scene.contour, point, chord_width)
-        outward = outward_at(scene.foreground, (float(point[0]), float(point[1])), chord_width)
-        if chord is None or outward is None:
-            return None
-        turn = turn_between(change.across(edge.outward), outward)
-        if self._bounds.rotation is not None and abs(math.degrees(turn)) > self._bounds.rotation:
-            return None
-        shift = _SHIFT * off * np.array([math.cos(outward), math.sin(outward)])
-        return Goal(change, turn + _TURN * noise, edge.point, chord + shift, edge)
+        for chosen in rng.permutation(may)[:_TRIED].tolist():
+            point = scene.contour[chosen]
+            outward = outward_at(scene.product, (float(point[0]), float(point[1])), chord_width)
+            if outward is None:
+                continue
+            turn = turn_between(change.across(edge.outward), outward)
+            most = math.inf if self._bounds.rotation is None else math.radians(self._bounds.rotation)
+            if abs(turn) > most + _ASKEW:
+                continue
+            chord = find_chord(scene.contour, point, chord_width)
+            if chord is None:
+                continue
+            shift = _SHIFT * float(rng.uniform(-1, 1)) * np.array([math.cos(outward), math.sin(outward)])
+            return Goal(change, self._bounded(turn, rng), edge.point, chord + shift, edge)
+        return None
 
-    def _alike(self, change: Change, places: Places, frame: tuple[int, int], rng: np.random.Generator) -> Goal:
-        """Return how a region lies at one of these places; anywhere where it may lie at none of them."""
-        bounds, (height, width) = self._bounds, frame
+    def _alike(self, change: Change, places: Places, frame: tuple[int, int], rng: np.random.Generator) -> Goal | None:
+        """Return how a region lies at one of these places; None where it may lie at none of them."""
         down, across = change.region.centre
-        middle = (across * width - 0.5, down * height - 0.5)
-        may = self._within_reach(places.centres, middle, places.mirrored, frame)
-        if bounds.rotation is not None:
-            may &= np.abs(turn_between(0.0, places.turns)) <= math.radians(bounds.rotation) + 1e-6
-        if not bounds.flip:
-            may &= ~places.mirrored
+        middle = (across * frame[1] - 0.5, down * frame[0] - 0.5)
+        may = self._within_reach(places.centres, middle, frame, mirrored=places.mirrored)
         if not may.any():
-            return self._anywhere(change, rng)
-        chosen, noise = int(rng.choice(np.flatnonzero(may))), float(rng.uniform(-1, 1))
+            return None
+        chosen = int(rng.choice(np.flatnonzero(may)))
         changed = change._replace(mirrored=bool(places.mirrored[chosen]))
-        return Goal(changed, float(places.turns[chosen]) + _TURN * noise, middle, places.centres[chosen], alike=True)
+        turn = self._bounded(float(places.turns[chosen]), rng)
+        return Goal(changed, turn, middle, places.centres[chosen], alike=True)
+
+    def _bounded(self, turn: float, rng: np.random.Generator) -> float:
+        """Return a turn that is a little off, within what people allow."""
+        most = math.inf if self._bounds.rotation is None else math.radians(self._bounds.rotation)
+        return min(max(turn_between(0.0, turn + _TURN * float(rng.uniform(-1, 1))), -most), most)
 
     def _within_reach(
-        self, points: np.ndarray, own: tuple[float, float], mirrored: np.ndarray, frame: tuple[int, int]
+        self, points: np.ndarray, own: tuple[float, float], frame: tuple[int, int], *, mirrored: bool | np.ndarray
     ) -> np.ndarray:
         """Return (n,) which points (n, 2) lie within `reach` of where a defect was, mirrored (n,) with it."""
         if self._bounds.reach is None:
             return np.ones(len(points), bool)
         height, width = frame
-        before = np.stack([np.where(mirrored, width - 1 - own[0], own[0]), np.full(len(points), own[1])], axis=1)
-        return np.asarray((np.abs(points - before) <= self._bounds.reach * np.array([width, height])).all(axis=1))
+        across = np.abs(points[:, 0] - np.where(mirrored, width - 1 - own[0], own[0])) <= self._bounds.reach * width
+        return np.asarray(across & (np.abs(points[:, 1] - own[1]) <= self._bounds.reach * height))

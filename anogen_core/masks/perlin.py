@@ -58,9 +58,11 @@ class PerlinSampler(MaskSampler):
         shared = settings.model_dump(include={"width", "height", "jitter", "min_size", "min_overlap", "attempts"})
         self._boxes = BoxSamplerSettings(padding=0, **shared).build(support_masks)
 
-    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
+    def sample(
+        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+    ) -> Placement:
         """Return a blob inside the frame whose box lies on the foreground with at least `min_overlap` of it."""
-        del photo
+        del product, photo
         placed = self._boxes.sample(foreground, rng)
         blob = self._blob((placed.box.height, placed.box.width), rng)
         tight = bounding_box(blob)

@@ -2,8 +2,10 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -12,9 +14,44 @@ from anogen_core.data.frame import read_mask, read_photo, resize_mask, to_frame
 from anogen_core.errors import InputError
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground
 from anogen_core.masks.product import Product
+from anogen_core.records import Sample
+
+_KEPT: Final = 256
+"""Photos whose foreground is kept."""
 
 
-def find_region(image: Image, product: Product, category: str, defect: str) -> Mask:
+class Ground(NamedTuple):
+    """A photo as defects see it."""
+
+    foreground: Mask
+    """(H, W), True where a defect may lie."""
+    product: Mask
+    """(H, W), True where the product is, whatever people drew."""
+
+
+class Grounds:
+    """Those of the normal photos of a category, kept for the next request at a bit a pixel."""
+
+    def __init__(self, product: Product, category: str, defect: str, load: Callable[[Sample], Image]) -> None:
+        """Take what `find_region` does, and how a photo is loaded."""
+        self._find = functools.partial(find_region, product=product, category=category, defect=defect)
+        self._load, self._drawn = load, bool(product.settings.legal or product.settings.illegal)
+        self._packed = functools.lru_cache(maxsize=_KEPT)(self._pack)
+
+    def of(self, normal: Sample) -> Ground:
+        """Return where defects may lie on a normal photo; raises as `find_region`."""
+        bits, shape = self._packed(normal)
+        foreground, product = (np.unpackbits(b, count=math.prod(shape)).reshape(shape).view(bool) for b in bits)
+        return Ground(foreground, product)
+
+    def _pack(self, normal: Sample) -> tuple[list[np.ndarray], tuple[int, ...]]:
+        photo = self._load(normal)
+        product = self._find(photo, drawn=False)
+        foreground = self._find(photo) if self._drawn else product
+        return [np.packbits(mask) for mask in (foreground, product)], product.shape
+
+
+def find_region(image: Image, product: Product, category: str, defect: str, *, drawn: bool = True) -> Mask:
     """Return (H, W) True where a defect may lie on a photo.
 
     Args:
@@ -22,6 +59,7 @@ def find_region(image: Image, product: Product, category: str, defect: str) -> M
         product: How the product is found, and what people drew.
         category: Stands for `{category}` in paths.
         defect: Stands for `{defect}` in paths.
+        drawn: Whether what people drew as legal and illegal counts.
 
     Raises:
         InputError: an image of `foreground.template`, `foreground.legal` or `foreground.illegal` is missing, not
@@ -31,9 +69,9 @@ def find_region(image: Image, product: Product, category: str, defect: str) -> M
     template = files.pop("template", None)
     scene = None if template is None else _read_template(template, _digest("template", template), frame)
     region = find_foreground(image, product.settings, background=product.background, template=scene)
-    for name, path in files.items():
-        drawn = _read(name, path, _digest(name, path), frame)
-        region = region & (drawn if name == "legal" else ~drawn)
+    for name, path in files.items() if drawn else ():
+        image_of = _read(name, path, _digest(name, path), frame)
+        region = region & (image_of if name == "legal" else ~image_of)
     return region
 
 

@@ -17,10 +17,12 @@ from anogen_core.records import Placement
 
 _WIDTH: Final = 3
 """Pixels of the ring around a mask."""
+_AROUND: Final = 0.7
+"""Width of the ring around a defect of the edge, relative to the side of a square of its area."""
 _TOLERANCE: Final = 0.03
 """Share of a rim inside the product that may be beside it, or the other way round."""
-_EDGE_TOLERANCE: Final = 0.08
-"""The same of a rim that crosses the edge: edges are not equally straight."""
+_EDGE_TOLERANCE: Final = 0.045
+"""The same of what surrounds a defect of the edge: edges are not equally straight."""
 _LEAST: Final = 0.25
 """A support defect with less of its rim on the product does not tell where on the product defects lie."""
 _UNKNOWN: Final = 2
@@ -41,21 +43,23 @@ def fill_specks(foreground: Mask, mask: Mask) -> Mask:
     background = ~foreground & ~mask
     _, labels, stats, _ = cv2.connectedComponentsWithStats(background.astype(np.uint8))
     large = stats[:, cv2.CC_STAT_AREA] >= _SPECK * mask.size
+    large[[*labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]]] = True  # cut off, they may be larger than they look
     return np.asarray(foreground | (background & ~large[labels]))
 
 
-def find_ring(mask: Mask, foreground: Mask) -> tuple[tuple[int, int], Mask, Mask]:
-    """Return the ring of three pixels around a mask: (row, column) of a window that holds it, itself, the foreground.
+def find_ring(mask: Mask, foreground: Mask, width: int = _WIDTH) -> tuple[tuple[int, int], Mask, Mask]:
+    """Return the ring around a mask: (row, column) of a window that holds it, itself, the foreground there.
 
     Args:
         mask: (H, W), True at the defect; somewhere it is.
         foreground: (H, W), True where the product is.
+        width: Of the ring in pixels.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = max(0, int(rows[0]) - _WIDTH), max(0, int(columns[0]) - _WIDTH)
-    near = slice(top, rows[-1] + _WIDTH + 1), slice(left, columns[-1] + _WIDTH + 1)
+    top, left = max(0, int(rows[0]) - width), max(0, int(columns[0]) - width)
+    near = slice(top, rows[-1] + width + 1), slice(left, columns[-1] + width + 1)
     inside = mask[near].astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _WIDTH + 1, 2 * _WIDTH + 1))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
     return (top, left), (cv2.dilate(inside, disc) - inside) > 0, foreground[near]
 
 
@@ -85,12 +89,15 @@ class RimSampler(MaskSampler):
         self._rims = [rim_on_product(mask, foreground) if mask.any() else 0.0 for mask, foreground in support]
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
 
-    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
+    def sample(
+        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+    ) -> Placement:
         """Return the first placement whose rim is like its source's, or the one of 40 that comes nearest to it."""
+        product = foreground if product is None else product
         drawn: list[tuple[float, Placement]] = []
         for _ in range(_DRAWS):
             try:
-                placement = self._sampler.sample(foreground, rng, photo)
+                placement = self._sampler.sample(foreground, rng, product, photo)
             except MaskPlacementError:
                 if not drawn:
                     raise
@@ -98,7 +105,7 @@ class RimSampler(MaskSampler):
             wanted = 0.0 if placement.source is None else self._rims[placement.source]
             if wanted < _LEAST:
                 return placement
-            off = self._difference(placement, foreground)
+            off = self._difference(placement, product)
             if off <= (_TOLERANCE if wanted >= 1 - _TOLERANCE else _EDGE_TOLERANCE):
                 return placement
             drawn.append((off, placement))
@@ -110,7 +117,9 @@ class RimSampler(MaskSampler):
         if placement.source is None or placement.warp is None:
             wanted = 1.0 if placement.source is None else self._rims[placement.source]
             return abs(rim_on_product(mask, foreground) - wanted)
-        (top, left), ring, product = find_ring(mask, foreground)
+        # At an edge it matters, too, how it goes on: whether it is that of a bore, or has a corner.
+        width = _WIDTH if placement.edge is None else max(_WIDTH, round(_AROUND * float(mask.sum()) ** 0.5))
+        (top, left), ring, product = find_ring(mask, foreground, width)
         warp = np.array(placement.warp).reshape(2, 3) - [[0, 0, left], [0, 0, top]]
         size = (ring.shape[1], ring.shape[0])
         shown = cv2.warpAffine(

@@ -29,12 +29,16 @@ class MaskSampler(ABC):
     """Whether places depend on what a photo shows, beside its foreground."""
 
     @abstractmethod
-    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
+    def sample(
+        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+    ) -> Placement:
         """Return a placement inside the foreground.
 
         Args:
             foreground: (H, W), True where defects may lie.
             rng: Draws the place.
+            product: (H, W), True where the product is, of which drawn regions may allow a part only; `foreground`
+                where it is not given.
             photo: (H, W, 3), for samplers that look; without it they take any place.
 
         Raises:
@@ -90,9 +94,9 @@ class Region(NamedTuple):
     """Which of the support masks shows it."""
 
     @property
-    def key(self) -> tuple[int, tuple[int, int]]:
+    def key(self) -> tuple[int, ...]:
         """What tells it from others of the same masks."""
-        return self.photo, self.corner
+        return self.photo, *self.corner, *self.shape.shape
 
     def within(self, frame: tuple[int, int]) -> Mask:
         """Return the (H, W) mask of this region alone."""

@@ -24,6 +24,8 @@ from anogen_core.masks.scene import Scene
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
+_KEPT = 0.5
+"""Share of an outline that the border of the photo leaves at least."""
 _EDGE_SLACK = 0.15
 """Of the share of an edge defect that lies on the product."""
 
@@ -95,14 +97,17 @@ class TransplantSampler(MaskSampler):
         self.looks = self._goals.context is not None
         self._last: Scene | None = None
 
-    def sample(self, foreground: Mask, rng: np.random.Generator, photo: Image | None = None) -> Placement:
+    def sample(
+        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+    ) -> Placement:
         """Return an outline inside the frame with at least `min_overlap` of it on the foreground."""
         height, width = foreground.shape
         best = None
-        if self._last is None or self._last.foreground is not foreground:
-            self._last = Scene(foreground, photo, self._goals.context)
+        scene = self._last
+        if scene is None or not scene.shows(foreground, product, photo):
+            scene = self._last = Scene(foreground, product, photo, self._goals.context)
         for _ in range(self._settings.attempts):
-            drawn = self._draw(self._last, rng)
+            drawn = self._draw(scene, rng)
             if drawn is None:
                 continue
             placement, least = drawn
@@ -113,8 +118,8 @@ class TransplantSampler(MaskSampler):
         if best is None:
             raise MaskPlacementError(
                 f"every outline of {self._settings.attempts} was longer than the shorter side of a frame of "
-                f"{width}x{height} px, so no square holds it, or found no part of the product's edge to lie at; lower "
-                "`mask_sampler.jitter`, raise `mask_sampler.rotation` or `mask_sampler.reach`, or take wider photos"
+                f"{width}x{height} px, so no square holds it, or hung over the photo's border; lower "
+                "`mask_sampler.jitter`, or take wider photos"
             )
         raise MaskPlacementError(
             f"no outline lay on the foreground with overlap >= {self._settings.min_overlap:.2f} in "
@@ -125,15 +130,13 @@ class TransplantSampler(MaskSampler):
 
     def _draw(self, scene: Scene, rng: np.random.Generator) -> tuple[Placement, float] | None:
         """Return a placement, and how much of it must lie on the foreground; None where it does not fit."""
-        settings, frame = self._settings, (scene.foreground.shape[0], scene.foreground.shape[1])
+        settings, frame = self._settings, scene.frame
         region = draw_region(self._regions, rng)
         mirrored = settings.flip and bool(rng.random() < 0.5)
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         scale = scale * max(1.0, settings.min_size / max(np.array(region.shape.shape[::-1]) * scale))
         change = Change(region, mirrored, scale)
         goal = self._goals.draw(change, scene, rng)
-        if goal is None:
-            return None
         outline = deform(goal.change, goal.turn, bend=settings.bend, margin=settings.margin, rng=rng)
         mask, (rows, columns) = outline.mask, outline.mask.shape
         if max(rows, columns) > min(frame):
@@ -147,7 +150,7 @@ class TransplantSampler(MaskSampler):
         if goal.cut:
             mask = mask[max(0, -y) : max(0, frame[0] - y), max(0, -x) : max(0, frame[1] - x)]
             x, y = max(0, x), max(0, y)
-        if not mask.any():
+        if mask.sum() < _KEPT * outline.mask.sum():
             return None
         tight = bounding_box(mask)
         x, y, mask = x + tight.x, y + tight.y, cut(mask, tight)

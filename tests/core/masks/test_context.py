@@ -102,8 +102,8 @@ def test_defects_go_where_they_belong() -> None:
     assert sampler.looks
     assert not blind.looks
 
-    placed = [sampler.sample(EVERYWHERE.copy(), numpy_generator(seed), photo) for seed in range(20)]
-    anywhere = [blind.sample(EVERYWHERE, numpy_generator(seed), photo) for seed in range(20)]
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(20)]
+    anywhere = [blind.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(20)]
 
     assert all(placement.alike for placement in placed)
     assert not any(placement.alike for placement in anywhere)
@@ -119,7 +119,7 @@ def test_places_keep_the_bounds_that_people_set() -> None:
     sampler = settings.build(masks, shown)
 
     for seed in range(20):
-        placement = sampler.sample(EVERYWHERE.copy(), numpy_generator(seed), photo)
+        placement = sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo)
         assert placement.warp is not None
         assert placement.source is not None
         linear = np.array(placement.warp).reshape(2, 3)[:, :2]
@@ -127,3 +127,66 @@ def test_places_keep_the_bounds_that_people_set() -> None:
         assert abs(math.degrees(math.atan2(linear[1, 0], linear[0, 0]))) <= 10
         now, before = _middle(render(placement, FRAME)), _middle(masks[placement.source])
         assert np.all(np.abs(np.subtract(now, before)) <= 0.2 * np.array(FRAME[::-1]) + 3)
+
+
+def test_what_lies_off_the_foreground_is_no_place() -> None:
+    """Where none of the gaps may be painted, defects go anywhere else."""
+    masks, shown = _support(in_gap=True)
+    photo, gaps = _board(60)
+    foreground = EVERYWHERE.copy()
+    foreground[: max(y for _, y in gaps) + 14] = False
+    sampler = TransplantSamplerSettings().build(masks, shown)
+
+    placed = [sampler.sample(foreground, numpy_generator(seed), photo=photo) for seed in range(10)]
+
+    assert not any(placement.alike for placement in placed)
+    assert all(foreground[render(placement, FRAME)].mean() >= 0.9 for placement in placed)
+
+
+def test_limits_of_position_leave_the_surroundings_that_suit_them() -> None:
+    """Upright ones are found where mirrored ones fit a little better: nearly all defects are placed alike."""
+    masks, shown = _support(in_gap=True)
+    photo, _ = _board(60)
+    sampler = TransplantSamplerSettings(flip=False, rotation=10).build(masks, shown)
+
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(20)]
+
+    assert sum(placement.alike for placement in placed) >= 18
+
+
+@pytest.mark.parametrize("frame", [(100, 3000), (250, 3000), (3000, 256)])
+def test_places_on_long_photos_are_where_they_should_be(frame: tuple[int, int]) -> None:
+    """Rows and columns are reduced by factors of their own."""
+    centre = (frame[1] - 200, frame[0] // 2) if frame[1] > frame[0] else (frame[1] // 2, frame[0] - 200)
+    radius = min(frame) // 8
+
+    def photo(seed: int) -> Image:
+        noise = numpy_generator(seed).normal(0, 4, (*frame, 3))
+        mark = np.full((*frame, 3), 90.0)
+        cv2.circle(mark, centre, 2 * radius, (200, 60, 60), -1)
+        return np.clip(mark + noise, 0, 255).astype(np.uint8)
+
+    mask = cv2.circle(np.zeros(frame, np.uint8), centre, radius, 1, -1) > 0
+    found = regions([mask, mask, mask])
+    context = Context.learn(found, [Shown(photo(seed), np.ones(frame, bool)) for seed in range(3)])
+
+    assert context is not None
+    places = context.places(found[0], see(photo(9)))
+    assert np.abs(np.median(places.centres, axis=0) - centre).max() < 12
+
+
+@pytest.mark.parametrize("frame", [(34, 3000), (6, 200), (1, 1)])
+def test_surroundings_larger_than_the_photo_bind_nothing(frame: tuple[int, int]) -> None:
+    """There is nowhere else to compare them with."""
+    mask = np.zeros(frame, bool)
+    mask[:, -(frame[1] // 3 + 1) :] = True
+    photo = numpy_generator(0).integers(0, 255, (*frame, 3)).astype(np.uint8)
+
+    assert Context.learn(regions([mask] * 3), [Shown(photo, np.ones(frame, bool))] * 3) is None
+
+
+def test_many_support_photos_are_compared() -> None:
+    """Twenty give 190 pairs, whose probability is still a number."""
+    made = [_defective(seed, in_gap=True) for seed in range(20)]
+
+    assert Context.learn(regions([mask for _, mask in made]), [Shown(photo, EVERYWHERE) for photo, _ in made])

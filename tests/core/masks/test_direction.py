@@ -105,6 +105,53 @@ def test_places_of_an_edge_stay_within_reach() -> None:
         assert abs(middle[1] - 40) <= 0.1 * FRAME[0] + 4
 
 
+@pytest.mark.parametrize("rotation", [0, 5])
+def test_a_small_rotation_is_kept_and_parts_may_lie_askew(rotation: float) -> None:
+    """On a part that is tilted by three degrees, dents are turned by what is allowed and no more."""
+    tilted = cv2.warpAffine(PART.astype(np.uint8), cv2.getRotationMatrix2D((120, 100), 3, 1), FRAME[::-1]) > 0
+    sampler = TransplantSamplerSettings(rotation=rotation).build([DENT], [Shown(np.zeros((*FRAME, 3), np.uint8), PART)])
+    placed = [sampler.sample(tilted, numpy_generator(seed)) for seed in SEEDS]
+    assert sum(placement.edge is not None for placement in placed) >= len(placed) - 1
+    for placement in placed:
+        assert placement.warp is not None
+        (a, b), (c, d) = np.array(placement.warp).reshape(2, 3)[:, :2]
+        turns = math.degrees(math.atan2(c, abs(a))), math.degrees(math.atan2(-b, d))
+        assert max(abs(turn) for turn in turns) < rotation + 0.1
+
+
+def test_both_sides_of_a_narrow_part_are_told_apart() -> None:
+    """A chip that is wider than a shaft is thick lies at its rim, not in its middle."""
+    shaft = _filled((0, 90), (239, 90), (239, 113), (0, 113))
+    chip = _filled((80, 90), (139, 90), (130, 97), (90, 97))
+    for placement in _placed(TransplantSamplerSettings(), [chip], shaft):
+        rows = np.flatnonzero(render(placement, FRAME).any(axis=1))
+        assert rows[0] <= 92 or rows[-1] >= 111
+
+
+def test_chips_of_a_bore_stay_at_bores() -> None:
+    """The wider ring around them tells a bore from the outer edge."""
+    rows, columns = np.indices(FRAME)
+    near = [np.hypot(rows - 100, columns - x) for x in (85, 155)]
+    part = PART & (near[0] > 14) & (near[1] > 14)
+    chip = part & (np.hypot(rows - 100, columns - 69) < 6)
+    placed = [render(placement, FRAME) for placement in _placed(TransplantSamplerSettings(), [chip], part)]
+    at_bores = [min(distance[mask].mean() for distance in near) < 26 for mask in placed]
+
+    assert sum(at_bores) >= len(placed) - 2
+
+
+def test_drawn_regions_are_no_edges() -> None:
+    """A scratch stays where it is legal, and dents at the edge that is legal."""
+    legal = PART.copy()
+    legal[:, :120] = False
+    sampler = TransplantSamplerSettings().build([DENT], [Shown(np.zeros((*FRAME, 3), np.uint8), PART)])
+    for seed in SEEDS:
+        placement = sampler.sample(legal, numpy_generator(seed), PART)
+        mask = render(placement, FRAME)
+        assert rim_on_product(mask, PART) < 0.9
+        assert legal[mask & PART].mean() > 0.7
+
+
 @pytest.mark.parametrize("angle", [0.0, 30.0, -75.0, 90.0])
 def test_an_axis_is_the_longer_direction(angle: float) -> None:
     """It is found to a degree or two, and a blob has none."""
@@ -141,36 +188,32 @@ def test_defects_that_lie_alike_are_not_turned(angles: list[float], wanted: floa
     assert max(turns(TransplantSamplerSettings(rotation=30))) > 15
 
 
-def test_what_the_border_cuts_off_is_cut_off_again() -> None:
-    """A crack that leaves the photo does so at any side, and with a small `rotation` at its own."""
+@pytest.mark.parametrize("rotation", [None, 180])
+def test_what_the_border_cuts_off_is_cut_off_again(rotation: float | None) -> None:
+    """A crack that leaves the photo does so at its own side, or at any with a `rotation` that lets it."""
     crack = cv2.line(np.zeros(FRAME, np.uint8), (120, 0), (128, 45), 1, 3) > 0
-    everywhere = np.ones(FRAME, bool)
-
-    def sides(settings: TransplantSamplerSettings) -> list[set[str]]:
-        found = []
-        for placement in _placed(settings, [crack], everywhere):
-            mask = render(placement, FRAME)
-            ends = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
-            found.append({name for name, line in ends.items() if line.any()})
-            assert np.count_nonzero(mask) > 0.5 * np.count_nonzero(crack)
-        return found
-
-    free, still = sides(TransplantSamplerSettings()), sides(TransplantSamplerSettings(rotation=10))
-
-    assert all(free)
-    assert set.union(*free) == {"top", "left", "bottom", "right"}
-    assert all("top" in touched for touched in still)
-
-
-def test_cracks_that_run_alike_keep_to_two_sides() -> None:
-    """Three that leave upwards go to the upper and the lower side: their direction is that of the surface."""
-    cracks = [
-        cv2.line(np.zeros(FRAME, np.uint8), (x, 0), (x + lean, 45), 1, 3) > 0
-        for x, lean in ((90, 1), (120, 2), (150, -1))
-    ]
-    for placement in _placed(TransplantSamplerSettings(), cracks, np.ones(FRAME, bool)):
+    sides = []
+    for placement in _placed(TransplantSamplerSettings(rotation=rotation), [crack], np.ones(FRAME, bool)):
         mask = render(placement, FRAME)
-        assert mask[0].any() or mask[-1].any()
+        ends = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
+        sides.append({name for name, line in ends.items() if line.any()})
+        assert np.count_nonzero(mask) > 0.5 * np.count_nonzero(crack)
+
+    assert all(sides)
+    assert set.union(*sides) >= ({"top", "left", "bottom", "right"} if rotation else {"top"})
+    assert rotation or all("top" in touched for touched in sides)
+
+
+def test_a_stain_at_the_border_stays_as_large_as_it_was() -> None:
+    """It is pushed out by no more than its straight side asks; where the part ends before, it goes anywhere."""
+    stain = cv2.circle(np.zeros(FRAME, np.uint8), (160, 0), 20, 1, -1) > 0
+    everywhere, inner = np.ones(FRAME, bool), PART
+
+    sizes = [render(p, FRAME).sum() / stain.sum() for p in _placed(TransplantSamplerSettings(), [stain], everywhere)]
+    sampler = TransplantSamplerSettings().build([stain], [Shown(np.zeros((*FRAME, 3), np.uint8), everywhere)])
+
+    assert 0.8 < np.median(sizes) < 1.3
+    assert all(PART[render(sampler.sample(inner, numpy_generator(seed)), FRAME)].mean() >= 0.9 for seed in SEEDS)
 
 
 def test_borders_and_corners() -> None:
@@ -180,4 +223,6 @@ def test_borders_and_corners() -> None:
     border = find_border(_filled((0, 50), (20, 50), (20, 80), (0, 80)))
     assert border is not None
     assert border.point == (0, 65)
+    assert border.width == 30
+    assert find_border(cv2.circle(np.zeros(FRAME, np.uint8), (120, 20), 20, 1, -1) > 0) is None
     assert border.outward == pytest.approx(math.pi)
