@@ -19,6 +19,22 @@ _LEAST = 12
 """Pixels of either side that tell its colours."""
 _NOISE = 4.0
 """Variance of colours (CIELAB) that means nothing."""
+_STRANGE = 16.0
+"""Squared distance in spreads at which a colour is as likely one of neither side: paint, rust, a burn."""
+_THIN = 3
+"""Thickness in pixels of the thinnest thing that has a colour of its own."""
+_BLURRED = 7
+"""Pixels across the blurred edge of a part, whose colours are mixed of both sides."""
+_ALIKE = 0.3
+"""Bhattacharyya distance below which colours are alike: their means lie 1.5 spreads apart."""
+
+
+class _Colours(NamedTuple):
+    """Colours of one side (CIELAB)."""
+
+    mean: Float64[np.ndarray, "3"]
+    spread: Float64[np.ndarray, "3 3"]
+    """Their covariance."""
 
 
 class Sides(NamedTuple):
@@ -49,6 +65,8 @@ def find_sides(edge: Sequence[float], warp: np.ndarray, shape: tuple[int, ...]) 
 def background_share(photo: Image, part: Mask, beyond: Mask) -> Float64[np.ndarray, "h w"] | None:
     """Return how likely each pixel shows background; None where too little of a side is known.
 
+    What has the colours of neither side is no background: it is the defect's own, wherever it lies.
+
     Args:
         photo: (h, w, 3).
         part: (h, w), True at pixels of the part...
@@ -56,20 +74,77 @@ def background_share(photo: Image, part: Mask, beyond: Mask) -> Float64[np.ndarr
     """
     if min(part.sum(), beyond.sum()) < _LEAST:
         return None
-    colours = cv2.GaussianBlur(to_lab(photo), (0, 0), 0.7).astype(np.float64)
-    odds = (_surprise(colours, part) - _surprise(colours, beyond)) / 2
+    colours = _smooth(photo)
+    background = _learn(colours, beyond)
+    as_background, strange = _surprise(colours, background), _STRANGE + _log_volume(background.spread)
+    # Where an edge is round, background shows on the side of the part, too.
+    sure = part & _shrink(as_background > strange, _BLURRED)
+    as_part = _surprise(colours, _learn(colours, sure if 2 * sure.sum() > part.sum() else part))
+    neither = _unmixed(np.minimum(as_part, as_background) > strange, as_background < as_part)
+    odds = (np.where(neither, strange, as_part) - as_background) / 2
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
 
 
-def fill_background(photo: Image, background: Mask) -> Image:
-    """Return a photo whose part is replaced by the background around it (inpainting; Telea, 2004)."""
-    hidden = cv2.dilate((~background).astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(cv2.inpaint(np.ascontiguousarray(photo), hidden, 3, cv2.INPAINT_TELEA))
+def are_alike(photo: Image, other: Image, background: Mask) -> bool:
+    """Return whether two photos (h, w, 3) have the same colours at the pixels (h, w) of their background."""
+    first, second = _learn(_smooth(photo), background), _learn(_smooth(other), background)
+    off, common = first.mean - second.mean, (first.spread + second.spread) / 2
+    volumes = _log_volume(common) - (_log_volume(first.spread) + _log_volume(second.spread)) / 2
+    return bool(off @ np.linalg.inv(common) @ off / 8 + volumes / 2 < _ALIKE)
 
 
-def _surprise(colours: np.ndarray, known: Mask) -> np.ndarray:
-    """Return minus twice the log-likelihood (h, w) of colours among those of the known pixels."""
+def fill_background(photo: Image, background: Mask, other: Image | None = None) -> Image:
+    """Return a photo whose part is replaced by background.
+
+    Args:
+        photo: (h, w, 3).
+        background: (h, w), True where it shows background; its rim, where the edge is blurred, is replaced too.
+        other: (h, w, 3) photo of the same background to take it from; otherwise that around the part goes on
+            (inpainting; Telea, 2004).
+    """
+    known = _shrink(background, _BLURRED)
+    if known.sum() < _LEAST:
+        known = _shrink(background, 3)
+    if other is not None:
+        return np.where(known[..., None], photo, other)
+    return np.asarray(cv2.inpaint(np.ascontiguousarray(photo), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA))
+
+
+def _unmixed(neither: Mask, background: Mask) -> Mask:
+    """Return what is of neither side (h, w) without the pixels of the edge, which are thin and have a side either way.
+
+    Args:
+        neither: (h, w), True where the colours are those of neither side.
+        background: (h, w), True where they are more like the background's.
+    """
+    edge = _widen(~neither & background, _BLURRED) & _widen(~neither & ~background, _BLURRED)
+    thick = _widen(_shrink(neither, _BLURRED), _BLURRED)
+    return thick | _widen(_shrink(neither & ~edge, _THIN), _THIN)
+
+
+def _widen(mask: Mask, size: int) -> Mask:
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
+
+
+def _shrink(mask: Mask, size: int) -> Mask:
+    return np.asarray(cv2.erode(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
+
+
+def _smooth(photo: Image) -> Float64[np.ndarray, "h w 3"]:
+    """Return the colours of a photo (CIELAB), single noisy pixels averaged out."""
+    return np.asarray(cv2.GaussianBlur(to_lab(photo), (0, 0), 0.7), np.float64)
+
+
+def _learn(colours: np.ndarray, known: Mask) -> _Colours:
     sample = colours[known]
-    mean, spread = sample.mean(axis=0), np.cov(sample.T) + _NOISE * np.eye(3)
-    off = colours - mean
-    return np.asarray(np.einsum("hwi,ij,hwj->hw", off, np.linalg.inv(spread), off) + np.log(np.linalg.det(spread)))
+    return _Colours(sample.mean(axis=0), np.cov(sample.T) + _NOISE * np.eye(3))
+
+
+def _surprise(colours: np.ndarray, side: _Colours) -> np.ndarray:
+    """Return minus twice the log-likelihood (h, w) of colours among those of a side."""
+    off = colours - side.mean
+    return np.asarray(np.einsum("hwi,ij,hwj->hw", off, np.linalg.inv(side.spread), off) + _log_volume(side.spread))
+
+
+def _log_volume(spread: np.ndarray) -> float:
+    return float(np.linalg.slogdet(spread)[1])

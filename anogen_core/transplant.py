@@ -15,7 +15,7 @@ from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.quality.contrast import contrast
-from anogen_core.silhouette import Sides, background_share, fill_background, find_sides
+from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
@@ -40,6 +40,8 @@ class Transplant(NamedTuple):
     """How far each band of detail inside the mask is the photo's own surface, 0 not at all to 1, finest first."""
     contrast: float
     """How strongly the defect stands out there before its border is softened, which thin ones lose half of it by."""
+    background: float
+    """Which share of the defect shows what is behind the part: nearly all of a bite out of it, nothing of paint."""
 
 
 def transplant(
@@ -79,19 +81,22 @@ def transplant(
     surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
     flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
     content = bands.keep(own, flattened, surface)
+    background = np.zeros(inside.shape)
     if sides is not None:
-        content = _on_background(content, part, moved, beside, sides)
+        content, background = _on_background(content, part, moved, beside, sides)
     sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
     strength = contrast(part, sharp, inside)
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface, strength)
+    return Transplant(shown, surface, strength, float(background[inside & bad].mean()) if (inside & bad).any() else 0.0)
 
 
-def _on_background(content: np.ndarray, part: Image, moved: np.ndarray, beside: Mask, sides: Sides) -> np.ndarray:
-    """Return a defect (h, w, 3) with the background of the new photo where its own photo shows background.
+def _on_background(
+    content: np.ndarray, part: Image, moved: np.ndarray, beside: Mask, sides: Sides
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a defect (h, w, 3) with the new photo's background where its own photo shows background, and where (h, w).
 
     Args:
         content: (h, w, 3) the defect as bright as the part is.
@@ -100,12 +105,18 @@ def _on_background(content: np.ndarray, part: Image, moved: np.ndarray, beside: 
         beside: (h, w), True where neither shows the defect.
         sides: Of the edge.
     """
-    then = background_share(moved.astype(np.uint8), beside & sides.part, beside & sides.beyond)
-    here = background_share(part, beside & sides.part, beside & sides.beyond)
+    on_part, off_part = beside & sides.part, beside & sides.beyond
+    support = moved.astype(np.uint8)
+    then = background_share(support, on_part, off_part)
+    here = background_share(part, on_part, off_part)
     if then is None or here is None:
-        return content
-    behind = fill_background(part, (here > 0.5) & ~sides.part)
-    return np.asarray(content + then[..., None] * (behind - content))
+        return content, np.zeros(beside.shape)
+    same = None
+    if are_alike(part, support, off_part):
+        light = part[off_part].mean(axis=0) - moved[off_part].mean(axis=0)
+        same = np.clip(np.rint(moved + light), 0, 255).astype(np.uint8)
+    behind = fill_background(part, (here > 0.5) & ~sides.part, same)
+    return np.asarray(content + then[..., None] * (behind - content)), then
 
 
 def _near(mask: Mask, size: int) -> Mask:

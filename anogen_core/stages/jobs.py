@@ -56,12 +56,13 @@ def load_job(
     start = normal if config.start == "normal" else None
     surface: tuple[float, ...] = ()
     if config.start == "support" and source is not None:
-        start, surface, shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
-        if source.edge is not None:
+        shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
+        start, surface = shown.image, shown.surface
+        if shown.background > 0.5:
             # A bite shows the background as it is: there is nothing to amplify.
             contrast = None
         elif contrast is not None:
-            contrast = shown * _strength(contrast, source, config)
+            contrast = shown.contrast * _strength(contrast, source, config)
     crop, label = request_crop(mask, config), _label(mask, source)
     return Job(normal, mask, crop, vectors, seed, contrast, start, surface, label)
 

@@ -8,7 +8,7 @@ import pytest
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.seeding import numpy_generator
-from anogen_core.silhouette import background_share, fill_background, find_sides
+from anogen_core.silhouette import are_alike, background_share, fill_background, find_sides
 from anogen_core.transplant import transplant
 
 FRAME = (120, 140)
@@ -19,11 +19,22 @@ BITE = cv2.fillConvexPoly(np.zeros(FRAME, np.uint8), np.array([(50, 50), (90, 50
 MASK = cv2.dilate(BITE.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
 EDGE = (70.0, 50.0, -math.pi / 2)
 STILL = (1, 0, 0, 0, 1, 0)
-RED, GREY, BLUE = (180, 40, 40), (120, 120, 120), (60, 90, 200)
+RED, GREY, BLUE, GREEN = (180, 40, 40), (120, 120, 120), (60, 90, 200), (40, 160, 60)
 
 
 def _photo(background: tuple[int, int, int], part: Mask = PART, *, seed: int = 0) -> Image:
     photo = np.where(part[..., None], RED, background) + numpy_generator(seed).normal(0, 3, (*FRAME, 3))
+    return np.clip(photo, 0, 255).astype(np.uint8)
+
+
+def _blurred(photo: Image, sigma: float = 1.3) -> Image:
+    return np.asarray(cv2.GaussianBlur(photo, (0, 0), sigma))
+
+
+def _on_cloth(part: Mask, *, seed: int) -> Image:
+    """Return a photo of a part on a mottled cloth."""
+    mottles = cv2.GaussianBlur(numpy_generator(seed).normal(0, 1, FRAME), (0, 0), 1.2)
+    photo = np.where(part[..., None], RED, (110, 100, 80) + 110 * mottles[..., None])
     return np.clip(photo, 0, 255).astype(np.uint8)
 
 
@@ -83,3 +94,86 @@ def test_a_burr_is_the_part_on_the_new_background() -> None:
     rim &= cv2.dilate(burr.astype(np.uint8), np.ones((5, 5))) == 0
     assert np.abs(shown[middle].mean(axis=0) - RED).max() < 15
     assert np.abs(shown[rim].mean(axis=0) - BLUE).max() < 15
+
+
+@pytest.mark.parametrize("thickness", [4, 24])
+@pytest.mark.parametrize("clothed", [False, True])
+def test_paint_over_the_edge_is_shown_with_its_own_colour(thickness: int, *, clothed: bool) -> None:
+    """Green belongs neither to the red part nor to what is behind it, however many colours that has."""
+    paint = cv2.line(np.zeros(FRAME, np.uint8), (60, 80), (80, 40), 1, thickness) > 0
+    photo = _on_cloth(PART, seed=0) if clothed else _photo(GREY)
+    photo[paint] = GREEN
+
+    shown = transplant(_photo(BLUE, seed=1), paint, photo, paint, STILL, EDGE)
+
+    middle = cv2.distanceTransform(paint.astype(np.uint8), cv2.DIST_L2, 5) >= min(4, thickness / 2)
+    middle[44:56] = False
+    before = _photo(BLUE, seed=1)[middle & PART].mean(axis=0)
+    assert np.linalg.norm(shown.image[middle & PART] - before, axis=1).min() > 40
+    if thickness > 7:
+        assert np.abs(shown.image[middle].mean(axis=0) - GREEN).max() < 15
+    assert shown.background < 0.3
+
+
+@pytest.mark.parametrize("sigma", [0.8, 1.3, 1.8])
+def test_a_blurred_edge_leaves_no_outline(sigma: float) -> None:
+    """Pixels that are mixed of a light part and a dark background are of neither, and no paint."""
+    plate, bite, dark, white = (180, 180, 180), BITE[..., None], (30, 30, 30), (235, 235, 235)
+    photo = np.where(PART[..., None] & ~bite, plate, dark).astype(np.uint8)
+    normal = np.where(PART[..., None], plate, white).astype(np.uint8)
+    mask = cv2.dilate(BITE.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+
+    shown = transplant(_blurred(normal, sigma), mask, _blurred(photo, sigma), mask, STILL, EDGE)
+
+    assert shown.image.min() > 90
+    assert shown.background > 0.5
+
+
+def test_a_blurred_edge_is_not_spread_behind_the_part() -> None:
+    """Its pixels are no background, although they lie beside the part."""
+    behind = fill_background(_blurred(_photo(BLUE), 1.5), ~PART)
+
+    assert np.abs(behind[48:70].mean(axis=(0, 1)) - BLUE).max() < 4
+
+
+def test_a_strip_of_background_is_enough() -> None:
+    """Where all that is known is next to the edge, it is taken nevertheless."""
+    strip = np.zeros(FRAME, bool)
+    strip[20:25] = True
+
+    assert np.abs(fill_background(_photo(BLUE), strip)[55:70].mean(axis=(0, 1)) - BLUE).max() < 6
+
+
+def test_backgrounds_are_alike_by_mean_and_spread() -> None:
+    """Cloths are, but not a cloth and a sheet of its mean colour, nor two sheets."""
+    cloth, beyond = _on_cloth(PART, seed=0), ~PART
+    mean = tuple(int(value) for value in cloth[beyond].mean(axis=0))
+    assert are_alike(cloth, _on_cloth(PART, seed=1), beyond)
+    assert are_alike(_photo(GREY), _photo(GREY, seed=1), beyond)
+    assert not are_alike(cloth, _photo((mean[0], mean[1], mean[2])), beyond)
+    assert not are_alike(_photo(GREY), _photo(BLUE), beyond)
+
+
+def test_a_bite_on_the_same_cloth_shows_its_mottles() -> None:
+    """They are those of the support photo, as inpainting would smear them; the light is that of the new photo."""
+    photo, normal = _on_cloth(PART & ~BITE, seed=0), (_on_cloth(PART, seed=1) * 0.9).astype(np.uint8)
+
+    shown = transplant(normal, MASK, photo, BITE, STILL, EDGE)
+
+    inside = cv2.erode(BITE.astype(np.uint8), np.ones((9, 9))) > 0
+    assert np.corrcoef(shown.image[inside][:, 0], photo[inside][:, 0])[0, 1] > 0.9
+    assert shown.image[inside].mean() < photo[inside].mean()
+    assert shown.background > 0.8
+
+
+def test_a_round_part_gets_no_outline() -> None:
+    """Background on the side of the part, where the edge curves away, is not taken for colours of the part."""
+    disc = cv2.circle(np.zeros(FRAME, np.uint8), (70, 64), 30, 1, -1) > 0
+    bite = cv2.ellipse(np.zeros(FRAME, np.uint8), (70, 34), (20, 8), 0, 0, 360, 1, -1) > 0
+    plate, dark, white = (180, 180, 180), (30, 30, 30), (235, 235, 235)
+    photo = np.where((disc & ~bite)[..., None], plate, dark).astype(np.uint8)
+    normal = np.where(disc[..., None], plate, white).astype(np.uint8)
+
+    shown = transplant(_blurred(normal, 0.8), bite, _blurred(photo, 0.8), bite, STILL, (70.0, 34.0, -math.pi / 2))
+
+    assert shown.image.min() > 150
