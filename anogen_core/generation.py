@@ -22,7 +22,7 @@ from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 
-GENERATION_VERSION = 12
+GENERATION_VERSION = 13
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
