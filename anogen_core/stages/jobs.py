@@ -15,6 +15,10 @@ from anogen_core.stages.runtime import base_model
 from anogen_core.transplant import transplant, transplant_label
 
 
+_BITE = 0.1
+"""Share of a defect that shows what is behind the part from which it is a bite out of it."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The support defect that a mask was taken from."""
@@ -58,7 +62,7 @@ def load_job(
     if config.start == "support" and source is not None:
         shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
         start, surface = shown.image, shown.surface
-        if shown.background > 0.5:
+        if shown.background > _BITE:
             # A bite shows the background as it is: there is nothing to amplify.
             contrast = None
         elif contrast is not None:
