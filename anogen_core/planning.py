@@ -172,7 +172,9 @@ class DefectPlanner:
         wanted = int(self._rng("instances", request_id).integers(fewest, most + 1)) if most > 1 else 1
         problem: MaskPlacementError | None = None
         try:
-            for _ in range(_REDRAWS):
+            for tried in range(_REDRAWS):
+                if tried == _REDRAWS // 2:
+                    photo = None  # all places that look alike are taken
                 placements, short = self._draw(ground, photo, rng, wanted)
                 if len(placements) < fewest:
                     problem = short
@@ -203,9 +205,10 @@ class DefectPlanner:
         placements: list[Placement] = []
         boxes: list[Box] = []
         touching = MaskPlacementError("the boxes of two defects touch")
-        for _ in range(wanted + _TOUCHES):
+        for tried in range(wanted + _TOUCHES):
+            look = photo if tried < wanted + _TOUCHES // 2 else None
             try:
-                placement = self.sampler.sample(ground.foreground, rng, ground.product, photo)
+                placement = self.sampler.sample(ground.foreground, rng, ground.product, look)
                 box = self._box(placement, ground.foreground.shape)
             except MaskPlacementError as error:
                 if not placements and not isinstance(error, ThinMaskError):

@@ -14,7 +14,6 @@ from anogen_core.records import Box
 from anogen_core.stages.runtime import base_model
 from anogen_core.transplant import transplant, transplant_label
 
-
 _BITE = 0.1
 """Share of a defect that shows what is behind the part from which it is a bite out of it."""
 
