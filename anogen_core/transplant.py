@@ -40,8 +40,6 @@ class Transplant(NamedTuple):
     """How far each band of detail inside the mask is the photo's own surface, 0 not at all to 1, finest first."""
     contrast: float
     """How strongly the defect stands out there before its border is softened, which thin ones lose half of it by."""
-    background: float
-    """Which share of the defect shows what is behind the part: nearly all of a bite out of it, nothing of paint."""
 
 
 def transplant(
@@ -81,22 +79,19 @@ def transplant(
     surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
     flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
     content = bands.keep(own, flattened, surface)
-    background = np.zeros(inside.shape)
     if sides is not None:
-        content, background = _on_background(content, part, moved, beside, sides)
+        content = _on_background(content, part, moved, beside, sides)
     sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
     strength = contrast(part, sharp, inside)
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface, strength, float(background[inside & bad].mean()) if (inside & bad).any() else 0.0)
+    return Transplant(shown, surface, strength)
 
 
-def _on_background(
-    content: np.ndarray, part: Image, moved: np.ndarray, beside: Mask, sides: Sides
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a defect (h, w, 3) with the new photo's background where its own photo shows background, and where (h, w).
+def _on_background(content: np.ndarray, part: Image, moved: np.ndarray, beside: Mask, sides: Sides) -> np.ndarray:
+    """Return a defect (h, w, 3) with the new photo's background where its own photo shows background.
 
     Args:
         content: (h, w, 3) the defect as bright as the part is.
@@ -110,13 +105,13 @@ def _on_background(
     then = background_share(support, on_part, off_part)
     here = background_share(part, on_part, off_part)
     if then is None or here is None:
-        return content, np.zeros(beside.shape)
+        return content
     same = None
     if are_alike(part, support, off_part):
         light = part[off_part].mean(axis=0) - moved[off_part].mean(axis=0)
         same = np.clip(np.rint(moved + light), 0, 255).astype(np.uint8)
     behind = fill_background(part, (here > 0.5) & ~sides.part, same)
-    return np.asarray(content + then[..., None] * (behind - content)), then
+    return np.asarray(content + then[..., None] * (behind - content))
 
 
 def _near(mask: Mask, size: int) -> Mask:

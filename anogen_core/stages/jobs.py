@@ -14,9 +14,6 @@ from anogen_core.records import Box
 from anogen_core.stages.runtime import base_model
 from anogen_core.transplant import transplant, transplant_label
 
-_BITE = 0.1
-"""Share of a defect that shows what is behind the part from which it is a bite out of it."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -61,8 +58,8 @@ def load_job(
     if config.start == "support" and source is not None:
         shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
         start, surface = shown.image, shown.surface
-        if shown.background > _BITE:
-            # A bite shows the background as it is: there is nothing to amplify.
+        if source.edge is not None:
+            # Part and background differ by far more than a defect does: amplified, a bite would take on their colours.
             contrast = None
         elif contrast is not None:
             contrast = shown.contrast * _strength(contrast, source, config)

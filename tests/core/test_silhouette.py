@@ -112,7 +112,6 @@ def test_paint_over_the_edge_is_shown_with_its_own_colour(thickness: int, *, clo
     assert np.linalg.norm(shown.image[middle & PART] - before, axis=1).min() > 40
     if thickness > 7:
         assert np.abs(shown.image[middle].mean(axis=0) - GREEN).max() < 15
-    assert shown.background < 0.3
 
 
 @pytest.mark.parametrize("sigma", [0.8, 1.3, 1.8])
@@ -126,7 +125,6 @@ def test_a_blurred_edge_leaves_no_outline(sigma: float) -> None:
     shown = transplant(_blurred(normal, sigma), mask, _blurred(photo, sigma), mask, STILL, EDGE)
 
     assert shown.image.min() > 90
-    assert shown.background > 0.5
 
 
 def test_a_blurred_edge_is_not_spread_behind_the_part() -> None:
@@ -163,7 +161,6 @@ def test_a_bite_on_the_same_cloth_shows_its_mottles() -> None:
     inside = cv2.erode(BITE.astype(np.uint8), np.ones((9, 9))) > 0
     assert np.corrcoef(shown.image[inside][:, 0], photo[inside][:, 0])[0, 1] > 0.9
     assert shown.image[inside].mean() < photo[inside].mean()
-    assert shown.background > 0.8
 
 
 def test_a_round_part_gets_no_outline() -> None:
