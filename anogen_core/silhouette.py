@@ -100,11 +100,13 @@ def fill_background(photo: Image, background: Mask, other: Image | None = None) 
         photo: (h, w, 3).
         background: (h, w), True where it shows background; its rim, where the edge is blurred, is replaced too.
         other: (h, w, 3) photo of the same background to take it from; otherwise that around the part goes on
-            (inpainting; Telea, 2004).
+            (inpainting; Telea, 2004). Where none is known the photo stays as it is.
     """
     known = _shrink(background, _BLURRED)
     if known.sum() < _LEAST:
         known = _shrink(background, 3)
+    if not known.any():
+        return photo
     if other is not None:
         return np.where(known[..., None], photo, other)
     return np.asarray(cv2.inpaint(np.ascontiguousarray(photo), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA))

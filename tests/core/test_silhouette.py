@@ -134,6 +134,14 @@ def test_a_blurred_edge_is_not_spread_behind_the_part() -> None:
     assert np.abs(behind[48:70].mean(axis=(0, 1)) - BLUE).max() < 4
 
 
+def test_no_background_leaves_the_photo_as_it_is() -> None:
+    """Two pixels of it are no colour to fill a part with."""
+    photo, background = _photo(BLUE), np.zeros(FRAME, bool)
+    background[10, 10:12] = True
+
+    assert np.array_equal(fill_background(photo, background), photo)
+
+
 def test_a_strip_of_background_is_enough() -> None:
     """Where all that is known is next to the edge, it is taken nevertheless."""
     strip = np.zeros(FRAME, bool)
