@@ -41,14 +41,13 @@ class Grounds:
     def of(self, normal: Sample) -> Ground:
         """Return where defects may lie on a normal photo; raises as `find_region`."""
         bits, shape = self._packed(normal)
-        foreground, product = (np.unpackbits(b, count=math.prod(shape)).reshape(shape).view(bool) for b in bits)
-        return Ground(foreground, product)
+        masks = [np.unpackbits(b, count=math.prod(shape)).reshape(shape).view(bool) for b in bits]
+        return Ground(masks[0], masks[-1])
 
     def _pack(self, normal: Sample) -> tuple[list[np.ndarray], tuple[int, ...]]:
         photo = self._load(normal)
-        product = self._find(photo, drawn=False)
-        foreground = self._find(photo) if self._drawn else product
-        return [np.packbits(mask) for mask in (foreground, product)], product.shape
+        found = [self._find(photo, drawn=drawn) for drawn in ((True, False) if self._drawn else (False,))]
+        return [np.packbits(mask) for mask in found], found[0].shape
 
 
 def find_region(image: Image, product: Product, category: str, defect: str, *, drawn: bool = True) -> Mask:

@@ -14,9 +14,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.deformation import Change, deform, moved
-from anogen_core.masks.direction import (
-    Edge,
-)
+from anogen_core.masks.direction import Edge
 from anogen_core.masks.goals import Bounds, Goals
 from anogen_core.masks.outline import encode_outline
 from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
@@ -40,7 +38,7 @@ class TransplantSamplerSettings(Settings):
     """Outlines are turned by up to this many degrees either way; 180 where a defect may lie in any direction. Default:
     as far as the support defects differ, where at least three are long and lie alike or at right angles (threads,
     marks of a tool); 30 otherwise. Defects at the product's edge are turned as the edge is: by default to any side of
-    it, and by a number only as far as it says."""
+    it, and by a number only as far as it says. Those that the photo's border cuts off stay at their side by default."""
     flip: StrictBool = True
     """Mirror outlines at random."""
     bend: Annotated[float, Field(ge=0, le=0.3)] = 0.06
@@ -55,7 +53,7 @@ class TransplantSamplerSettings(Settings):
     from the mirrored place. For photos of aligned parts and defects that are found at some places only; default:
     anywhere on the foreground."""
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Share of the mask that lies on the foreground."""
+    """Share of the mask that lies on the foreground; less where the defect lies beside it on its own photo."""
     attempts: PositiveInt = 200
     """Random placements tried before a request is blocked."""
 
