@@ -6,6 +6,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from anogen_core.arrays import Mask
+
+_LIMITED = 4
+"""Bands that a model may change each by so much."""
+
 
 def split(photo: Float32[np.ndarray, "H W 3"], count: int) -> list[Float32[np.ndarray, "H W 3"]]:
     """Return the `count` finest bands of a photo, finest first; the first holds what a blur of one pixel removes."""
@@ -34,3 +39,45 @@ def keep(
         for share, own, theirs in zip(shares, split(photo, len(shares)), split(other, len(shares)), strict=True):
             kept = kept + np.float32(share) * (theirs - own)
     return kept
+
+
+def limit(
+    photo: Float32[np.ndarray, "H W 3"],
+    start: Float32[np.ndarray, "H W 3"],
+    before: Float32[np.ndarray, "H W 3"],
+    inside: Mask,
+    most: float,
+) -> Float32[np.ndarray, "H W 3"]:
+    """Return a photo that changes what it started from by no more than a share of what stands out there.
+
+    Each band, and what is coarser than all of them, is limited on its own (root mean square), in brightness and in
+    colour: a model that does not know a material writes blotches, or tints, where its defect is smooth or grey.
+
+    Args:
+        photo: What was made.
+        start: The photo with the defect that it started from.
+        before: The photo without the defect.
+        inside: (H, W), True where the defect is.
+        most: Largest change of `start`, relative to the difference of `start` and `before`.
+    """
+    limited = photo
+    for shown, changed in zip(_all_bands(start - before), _all_bands(photo - start), strict=True):
+        for part, change in zip(_brightness_and_colour(shown), _brightness_and_colour(changed), strict=True):
+            allowed, found = most * _strength(part, inside), _strength(change, inside)
+            if found > allowed:
+                limited = limited + np.float32(allowed / found - 1) * change
+    return limited
+
+
+def _all_bands(change: np.ndarray) -> list[np.ndarray]:
+    fine = split(change, _LIMITED)
+    return [*fine, change - sum(fine)]
+
+
+def _brightness_and_colour(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    grey = change.mean(axis=2, keepdims=True)
+    return grey, change - grey
+
+
+def _strength(change: np.ndarray, inside: Mask) -> float:
+    return float(np.sqrt(np.square(change[inside]).mean())) if inside.any() else 0.0

@@ -21,8 +21,9 @@ from anogen_core.quality.contrast import ContrastSettings, contrast, gain
 from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
+from anogen_core.transplant import Transplant
 
-GENERATION_VERSION = 13
+GENERATION_VERSION = 14
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
@@ -48,8 +49,13 @@ class GenerationSettings(Settings):
     photos; started from one it keeps and varies them. `auto` is `support` for the bundled model, `noise` for others."""
     crop: CropSettings = CropSettings()
     """How large a square around the mask is generated."""
+    variation: Annotated[float, Field(ge=0, le=4)] = 0.4
+    """How much the model may change a support defect that it starts from, as a share of what stands out of that, in
+    fine and coarse detail, brightness and colour each: on materials that it knows it stays below, on others it would
+    write blotches. 0 pastes the support defect."""
     feather: Annotated[float, Field(ge=0, le=1)] = 0.15
-    """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge."""
+    """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge. One that starts from
+    a support defect has the rim of that."""
     keep_detail: bool = True
     """Add the photo's own fine detail, which the autoencoder cannot represent, back to the generated square."""
     contrast: ContrastSettings = ContrastSettings()
@@ -79,10 +85,15 @@ class Job:
     """How strongly the defect should stand out; None as the model makes it."""
     start: Image | None = None
     """(H, W, 3): the normal photo as the defect's denoising starts from it, equal outside the mask; noise when None."""
-    surface: tuple[float, ...] = ()
-    """How far each band of detail of `start` is the surface's and stays as it is, 0 not at all to 1, finest first."""
+    shown: Transplant | None = None
+    """The support defect that `start` shows; None where it shows none."""
     label: Mask | None = None
     """(H, W), True where the outline of the support defect came to; None where no such outline is known."""
+
+    @property
+    def across_edge(self) -> bool:
+        """Return whether it starts from a support defect across an edge of the part."""
+        return self.shown is not None and self.shown.background is not None
 
     @property
     def detailed(self) -> Image:
@@ -182,19 +193,26 @@ def _generate_batch(
 
 def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationSettings) -> Image:
     side, canvas_side = job.crop.width, len(square)
+    native, before = (cut(photo, job.crop).astype(np.float32) for photo in (job.detailed, job.normal))
+    if job.shown is not None:
+        start, without = zoom(native, canvas_side), zoom(before, canvas_side)
+        inside = zoom(cut(job.mask, job.crop).astype(np.float32), canvas_side) > 0.5
+        square = bands.limit(square, start, without, inside, settings.variation)
     generated = zoom(square, side)
     if settings.keep_detail and side != canvas_side:
-        native = cut(job.detailed, job.crop).astype(np.float32)
         generated = generated + native - zoom(zoom(native, canvas_side), side)
-    generated = bands.keep(generated, cut(job.detailed, job.crop).astype(np.float32), job.surface)
+    if job.shown is not None:
+        generated = bands.keep(generated, native, job.shown.surface)
+        if job.shown.background is not None:
+            generated = generated + cut(job.shown.background, job.crop)[..., None] * (native - generated)
     if is_grey(job.normal):
         generated = np.repeat(generated.mean(axis=2, keepdims=True), 3, axis=2)
-    image = paste(job.normal, generated, job.crop, job.mask, settings.feather)
+    feather = settings.feather if job.shown is None else 0
+    image = paste(job.normal, generated, job.crop, job.mask, feather)
     if job.contrast is None:
         return image
     factor = gain(contrast(job.normal, image, job.mask), job.contrast, settings.contrast)
-    before = cut(job.normal, job.crop)
-    return paste(job.normal, before + factor * (generated - before), job.crop, job.mask, settings.feather)
+    return paste(job.normal, before + factor * (generated - before), job.crop, job.mask, feather)
 
 
 def merge(jobs: Sequence[Job], images: Sequence[Image]) -> Image:

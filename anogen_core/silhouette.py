@@ -19,6 +19,8 @@ _LEAST = 12
 """Pixels of either side that tell its colours."""
 _NOISE = 4.0
 """Variance of colours (CIELAB) that means nothing."""
+_SHADE = 36.0
+"""Variance of lightness by which a background differs where a part shades it."""
 _STRANGE = 16.0
 """Squared distance in spreads at which a colour is as likely one of neither side: paint, rust, a burn."""
 _THIN = 3
@@ -76,6 +78,7 @@ def background_share(photo: Image, part: Mask, beyond: Mask) -> Float64[np.ndarr
         return None
     colours = _smooth(photo)
     background = _learn(colours, beyond)
+    background = background._replace(spread=background.spread + np.diag([_SHADE, 0, 0]))
     as_background, strange = _surprise(colours, background), _STRANGE + _log_volume(background.spread)
     # Where an edge is round, background shows on the side of the part, too.
     sure = part & _shrink(as_background > strange, _BLURRED)

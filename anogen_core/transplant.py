@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Float32
 
 from anogen_core import bands
 from anogen_core.arrays import Image, Mask
@@ -19,8 +20,8 @@ from anogen_core.silhouette import Sides, are_alike, background_share, fill_back
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
-_SOFT = 3.0
-"""Pixels over which the border fades in."""
+_SOFT = 2.0
+"""Pixels over which the border fades in: an outline is wider by one than its defect, which has a rim of its own."""
 _CAST = 1.15
 """Colour channels are brightened unlike each other by no more than this factor."""
 _FINEST = 8
@@ -39,7 +40,9 @@ class Transplant(NamedTuple):
     surface: tuple[float, ...]
     """How far each band of detail inside the mask is the photo's own surface, 0 not at all to 1, finest first."""
     contrast: float
-    """How strongly the defect stands out there before its border is softened, which thin ones lose half of it by."""
+    """How strongly the defect stands out there before its border is softened."""
+    background: Float32[np.ndarray, "H W"] | None = None
+    """How likely each pixel shows what is behind the part, 0 to 1; None for a defect that crosses no edge of it."""
 
 
 def transplant(
@@ -72,26 +75,31 @@ def transplant(
     )
     bad = _move(defect, matrix, size) > 0
     sides = None if edge is None else find_sides(edge, matrix, inside.shape)
-    counts = np.ones_like(inside) if sides is None else sides.part
+    counts = True if sides is None else sides.part
     own = moved * _gain(part, moved, _near(inside, _RING) & ~inside & ~bad & counts)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
-    strengths = _relative_strengths(own, inside & bad, beside & counts)
+    # Detail of the photo's own surface would show its whole edge through a bite.
+    strengths = _relative_strengths(own, inside & bad, beside) if sides is None else []
     surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
     flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
     content = bands.keep(own, flattened, surface)
+    background = None
     if sides is not None:
-        content = _on_background(content, part, moved, beside, sides)
+        background = np.zeros(mask.shape, np.float32)
+        background[window], content = _on_background(content, part, moved, beside, sides)
     sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
     strength = contrast(part, sharp, inside)
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface, strength)
+    return Transplant(shown, surface, strength, background)
 
 
-def _on_background(content: np.ndarray, part: Image, moved: np.ndarray, beside: Mask, sides: Sides) -> np.ndarray:
-    """Return a defect (h, w, 3) with the new photo's background where its own photo shows background.
+def _on_background(
+    content: np.ndarray, part: Image, moved: np.ndarray, beside: Mask, sides: Sides
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how likely a support photo shows background (h, w), and the defect with the new photo's background there.
 
     Args:
         content: (h, w, 3) the defect as bright as the part is.
@@ -105,13 +113,13 @@ def _on_background(content: np.ndarray, part: Image, moved: np.ndarray, beside: 
     then = background_share(support, on_part, off_part)
     here = background_share(part, on_part, off_part)
     if then is None or here is None:
-        return content
+        return np.zeros(part.shape[:2]), content
     same = None
     if are_alike(part, support, off_part):
         light = part[off_part].mean(axis=0) - moved[off_part].mean(axis=0)
         same = np.clip(np.rint(moved + light), 0, 255).astype(np.uint8)
     behind = fill_background(part, (here > 0.5) & ~sides.part, same)
-    return np.asarray(content + then[..., None] * (behind - content))
+    return then, content + then[..., None] * (behind - content)
 
 
 def _near(mask: Mask, size: int) -> Mask:

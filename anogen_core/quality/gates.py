@@ -18,7 +18,7 @@ from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.quality.contrast import around, contrast, relative_change, restore, support_contrast
 from anogen_core.settings import Settings
 
-QUALITY_VERSION = 2
+QUALITY_VERSION = 3
 """Raised by hand when a change here lets other images pass."""
 
 _PATCH = 32
@@ -125,16 +125,24 @@ class Gates:
             max_correlation=likest + settings.max_likeness * (1 - likest),
         )
 
-    def judge(self, before: Image, after: Image, mask: Mask) -> Verdict:
+    def judge(self, before: Image, after: Image, mask: Mask, *, shown: Image | None = None) -> Verdict:
         """Return whether a generated defect is kept, and how well it does.
 
         Args:
             before: (H, W, 3) normal photo.
             after: (H, W, 3) with the defect.
             mask: (H, W), True where the defect may be.
+            shown: (H, W, 3) with the support defect, for one across an edge of the part: how far that shifts the
+                colours there depends on what is behind the part, so it widens what is expected.
         """
         look = _look(before, after, mask)
-        judged = [self._visible(look), *self._alike(look), self._seamless(look), self._new(before, after, mask)]
+        expected = None if shown is None else _look(before, shown, mask).shift
+        judged = [
+            self._visible(look),
+            *self._alike(look, expected),
+            self._seamless(look),
+            self._new(before, after, mask),
+        ]
         reason = next((reason for margin, reason in judged if margin < 0), None)
         return Verdict(reason, float(np.clip(min(margin for margin, _ in judged), 0, 1)))
 
@@ -145,9 +153,12 @@ class Gates:
             f"expected at least {least:.3f} (`quality.min_contrast`)"
         )
 
-    def _alike(self, look: _Look) -> Iterator[_Margin]:
+    def _alike(self, look: _Look, expected: Float32[np.ndarray, "3"] | None) -> Iterator[_Margin]:
+        lowest, highest = self.lowest, self.highest
+        if expected is not None:
+            lowest, highest = np.minimum(lowest, expected - self.room), np.maximum(highest, expected + self.room)
         for axis, name in enumerate(("lightness", "red-green", "yellow-blue")):
-            low, value, high = float(self.lowest[axis]), float(look.shift[axis]), float(self.highest[axis])
+            low, value, high = float(lowest[axis]), float(look.shift[axis]), float(highest[axis])
             yield (
                 _margin(min(value - low, high - value), self.room),
                 (

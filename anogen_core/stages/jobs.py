@@ -53,18 +53,17 @@ def load_job(
             defect is to stand out as that does at its place, which the surface there decides too.
         source: Where the mask was taken from; None for a mask that is not the outline of a support defect.
     """
-    start = normal if config.start == "normal" else None
-    surface: tuple[float, ...] = ()
+    start, shown = normal if config.start == "normal" else None, None
     if config.start == "support" and source is not None:
         shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
-        start, surface = shown.image, shown.surface
+        start = shown.image
         if source.edge is not None:
             # Part and background differ by far more than a defect does: amplified, a bite would take on their colours.
             contrast = None
         elif contrast is not None:
             contrast = shown.contrast * _strength(contrast, source, config)
     crop, label = request_crop(mask, config), _label(mask, source)
-    return Job(normal, mask, crop, vectors, seed, contrast, start, surface, label)
+    return Job(normal, mask, crop, vectors, seed, contrast, start, shown, label)
 
 
 def request_crop(mask: Mask, config: RunConfig) -> Box:

@@ -140,7 +140,10 @@ class ShardWork:
         gates, image = self._gates(request.defect), merge(jobs, images)
         if gates is None:
             return Ending(request, Outcome.MADE, None, jobs, image)
-        verdicts = [gates.judge(job.normal, one, job.mask) for job, one in zip(jobs, images, strict=True)]
+        verdicts = [
+            gates.judge(job.normal, one, job.mask, shown=job.start if job.across_edge else None)
+            for job, one in zip(jobs, images, strict=True)
+        ]
         worst = min(verdicts, key=lambda verdict: (verdict.reason is None, verdict.quality))
         outcome = Outcome.MADE if worst.reason is None else Outcome.FILTERED
         return Ending(request, outcome, worst.reason, jobs, image, worst.quality)

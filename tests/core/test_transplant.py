@@ -32,7 +32,7 @@ from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.jobs import Source, load_job
 from anogen_core.stages.regeneration import regenerate
 from anogen_core.storage import Dataset
-from anogen_core.transplant import transplant, transplant_label
+from anogen_core.transplant import Transplant, transplant, transplant_label
 from tests.datasets import make_dataset
 
 STILL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -284,6 +284,59 @@ def test_a_support_photo_that_changed_is_named(small_run: dict[str, Any], tmp_pa
         regenerate(dataset.uri, row.request_id)
 
 
+def _shown_job(model: DiffusionModel) -> Job:
+    """Return a job that starts from a support defect."""
+    photo, mask = _defect()
+    job = _jobs(model)[0]
+    shown = transplant(job.normal, mask, photo, mask, STILL)
+    return dataclasses.replace(job, start=shown.image, shown=shown, contrast=None)
+
+
+def test_without_variation_the_support_defect_is_pasted(model: DiffusionModel) -> None:
+    """Nothing of the model is left, and the rim is that of the support defect: it fades in once."""
+    job = _shown_job(model)
+    assert job.start is not None
+
+    (image,) = generate([job], model, _settings(0.9).model_copy(update={"variation": 0, "feather": 0.3}))
+
+    assert np.abs(image.astype(int) - job.start)[job.mask].max() <= 1
+    assert not np.array_equal(image[job.mask], job.normal[job.mask])
+
+
+def test_a_model_changes_no_more_of_a_defect_than_its_share(model: DiffusionModel) -> None:
+    """A larger variation lets a model that knows nothing change more; a share of what stands out is never exceeded."""
+    job = _shown_job(model)
+    assert job.start is not None
+    start, normal = job.start.astype(float), job.normal.astype(float)
+
+    changes = []
+    for share in (0.1, 0.3, 3.0):
+        (image,) = generate([job], model, _settings(0.9).model_copy(update={"variation": share}))
+        changes.append(float(np.square(image - start)[job.mask].mean() / np.square(start - normal)[job.mask].mean()))
+
+    assert changes[0] < changes[1] < changes[2]
+    assert changes[0] < 0.1**2 * 3
+    assert changes[1] < 0.3**2 * 3
+
+
+def test_what_lies_behind_a_bite_is_not_repainted(model: DiffusionModel) -> None:
+    """Where the support defect shows the background, the photo's own stays as the start shows it."""
+    job = _shown_job(model)
+    assert job.start is not None
+    assert job.shown is not None
+    behind = np.zeros(job.mask.shape, np.float32)
+    behind[:, : bounding_box(job.mask).x + 8] = 1
+    bite = dataclasses.replace(job, shown=job.shown._replace(background=behind))
+
+    (image,) = generate([bite], model, _settings(0.9))
+
+    through = job.mask & (behind > 0)
+    assert bite.across_edge
+    assert not job.across_edge
+    assert np.abs(image.astype(int) - job.start)[through].max() <= 1
+    assert np.abs(image.astype(int) - job.start)[job.mask & ~through].max() > 1
+
+
 def _weave(columns: int, *, tone: int = 120) -> Image:
     """Return a woven surface, its threads shifted by a number of pixels."""
     rows, across = np.indices((96, 128))
@@ -298,7 +351,7 @@ def test_a_stain_darkens_the_surface_it_comes_to_and_leaves_its_texture() -> Non
     stained[place] = (0.6 * stained[place]).astype(np.uint8)
     normal = _weave(4)
 
-    shown, surface, _ = transplant(normal, place, stained, place, STILL)
+    shown, surface, *_ = transplant(normal, place, stained, place, STILL)
 
     middle = cv2.erode(place.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0
     assert surface[:2] == (1, 1)
@@ -313,7 +366,7 @@ def test_a_defect_rougher_than_its_surface_is_shown_with_its_own_pixels() -> Non
     photo = _surface(120)
     photo[place] = numpy_generator(0).integers(0, 255, (int(place.sum()), 1))
 
-    shown, surface, _ = transplant(_surface(120, seed=1), place, photo, place, STILL)
+    shown, surface, *_ = transplant(_surface(120, seed=1), place, photo, place, STILL)
 
     middle = cv2.erode(place.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     assert not any(surface)
@@ -321,13 +374,13 @@ def test_a_defect_rougher_than_its_surface_is_shown_with_its_own_pixels() -> Non
 
 
 def test_a_thin_defect_is_to_stand_out_as_its_support_does() -> None:
-    """The border fades in over three pixels, which weakens a line; the contrast asked for is that of the whole line."""
-    line = cv2.line(np.zeros((96, 128), np.uint8), (20, 30), (100, 60), 1, 3) > 0
+    """The border fades in, which weakens a fine line; the contrast asked for is that of the whole line."""
+    line = cv2.line(np.zeros((96, 128), np.uint8), (20, 30), (100, 60), 1, 1) > 0
     photo = _surface(120)
     photo[line] = 50
     normal = _surface(120, seed=1)
 
-    shown, _, strength = transplant(normal, line, photo, line, STILL)
+    shown, _, strength, _ = transplant(normal, line, photo, line, STILL)
 
     assert strength == pytest.approx(contrast(_surface(120), photo, line), rel=0.05)
     assert contrast(normal, shown, line) < 0.9 * strength
@@ -349,9 +402,9 @@ def test_bands_that_are_the_surfaces_are_not_repainted(model: DiffusionModel) ->
     """What the model makes of a texture is left out in these bands; in others it varies the defect."""
     job = dataclasses.replace(_jobs(model)[0], contrast=None)
     assert job.start is not None
-    kept = dataclasses.replace(job, surface=(1.0, 1.0))
+    kept = dataclasses.replace(job, shown=Transplant(job.start, (1.0, 1.0), 1.0))
 
-    free, bound = generate([job, kept], model, _settings(0.9))
+    free, bound = generate([job, kept], model, _settings(0.9).model_copy(update={"variation": 4}))
 
     inside = cv2.erode(job.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     distances = [

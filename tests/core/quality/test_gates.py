@@ -72,6 +72,16 @@ def test_a_bad_image_is_named_by_what_is_wrong(image: np.ndarray, reason: str) -
     assert "quality." in found
 
 
+def test_a_bite_may_show_what_lies_behind_the_part() -> None:
+    """What the support defect shifts the colours by at its place is expected there, and nothing much beyond it."""
+    white = _pitted(7, HERE, step=+70)
+
+    assert GATES.judge(_surface(7), white, HERE, shown=_pitted(8, HERE, step=+70)).reason is None
+    brighter = GATES.judge(_surface(7), _pitted(7, HERE, step=+110), HERE, shown=_pitted(8, HERE, step=+70)).reason
+    assert brighter is not None
+    assert brighter.startswith("unlike the support photos: lightness")
+
+
 def test_a_change_at_the_border_alone_is_a_seam() -> None:
     """A frame around the mask is an artefact of pasting; the same strength inside is a defect."""
     ring = HERE & ~_disc(30, 60, 8)
