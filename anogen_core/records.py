@@ -116,6 +116,8 @@ class Placement(Record):
     part in radians from x towards y."""
     alike: bool = False
     """Whether the place was looked for by surroundings like the support defect's, which the defect keeps to."""
+    lit: bool = False
+    """Whether it is turned so that the light falls on it from where it falls on the support defects."""
 
 
 class Instance(Record):

@@ -33,7 +33,12 @@ _NEAR: Final = 0.15
 """Where a defect lies is known to this share of its longer side."""
 _LIKE: Final = 1.2
 """Places may be this many times as unlike the surroundings as those of the support photos are each other."""
-_BY_CHANCE: Final = 0.01
+_APART: Final = 1.0
+"""Of places that are nearer to each other than this many times a defect's longer side the most alike one counts: a
+little beside it a tooth is none any more..."""
+_LEAST_APART: Final = 2
+"""... and than this many pixels."""
+_BY_CHANCE: Final = 0.02
 """Probability below which defects do not lie in like surroundings by chance."""
 
 
@@ -70,6 +75,8 @@ class _Cutting(NamedTuple):
     """(h, w), 0 at the defect."""
     middle: tuple[int, int]
     """(row, column) of the middle of the defect."""
+    longer: float
+    """Longer side of the defect in pixels."""
 
 
 class _View(NamedTuple):
@@ -157,10 +164,14 @@ class Context:
         return context
 
     def places(self, region: Region, seen: Seen) -> Places:
-        """Return where a photo of the same size looks as much like a defect's surroundings as theirs look alike."""
+        """Return where a photo of the same size looks as much like a defect's surroundings as theirs look alike.
+
+        Places around the one that looks most alike are none: there the surroundings would be shifted.
+        """
         distances = np.stack([_distance(view, seen) for view in self._views(region.key)])
         best, chosen = distances.min(axis=0), distances.argmin(axis=0)
-        rows, columns = np.nonzero(np.isfinite(best) & (best <= self._limit))
+        least = _least_around(best, max(_LEAST_APART, round(_APART * self._cuttings[region.key].longer)))
+        rows, columns = np.nonzero(np.isfinite(best) & (best <= self._limit) & (best == least))
         kinds = chosen[rows, columns]
         across, down = seen.frame[1] / seen.size[1], seen.frame[0] / seen.size[0]
         return Places(
@@ -184,8 +195,7 @@ class Context:
         photo = seen[second.photo]
         best = np.min([_distance(view, photo) for view in self._views(first.key)], axis=0)
         scale = max(photo.size) / max(photo.frame)
-        near = 2 * max(2, round(_NEAR * max(second.shape.shape) * scale)) + 1
-        best = cv2.erode(best, np.ones((near, near), np.uint8), borderValue=math.inf)
+        best = _least_around(best, max(2, round(_NEAR * max(second.shape.shape) * scale)))
         height, width = photo.size
         row, column = min(height - 1, int(second.centre[0] * height)), min(width - 1, int(second.centre[1] * width))
         may = cv2.resize(foreground.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
@@ -209,7 +219,8 @@ def _cut(region: Region, seen: Seen) -> _Cutting:
     window = np.s_[
         top : row + round(rows * down / 2) + around + 1, left : column + round(columns * across / 2) + around + 1
     ]
-    return _Cutting(seen.colours[window], (hidden[window] == 0).astype(np.float32), (row - top, column - left))
+    weights = (hidden[window] == 0).astype(np.float32)
+    return _Cutting(seen.colours[window], weights, (row - top, column - left), longer)
 
 
 def _view(cutting: _Cutting, position: Position, size: tuple[int, int]) -> _View:
@@ -245,6 +256,11 @@ def _distance(view: _View, seen: Seen) -> np.ndarray:
     row, column = view.middle
     found[row : row + rows, column : column + columns] = np.maximum(total, 0) / view.area
     return found
+
+
+def _least_around(distances: np.ndarray, reach: int) -> np.ndarray:
+    """Return the least of the distances (h, w) up to this many pixels away along each axis."""
+    return cv2.erode(distances, np.ones((2 * reach + 1,) * 2, np.uint8), borderValue=math.inf)
 
 
 def _tail(statistic: float, pairs: int) -> float:

@@ -34,6 +34,11 @@ class Change(NamedTuple):
         return self._replace(scale=1 / self.scale).along(direction)
 
 
+def large_enough(region: Region, scale: np.ndarray, min_size: int) -> np.ndarray:
+    """Return the scale (x, y) of a region, enlarged until its longer side has at least `min_size` pixels."""
+    return scale * max(1.0, min_size / max(np.array(region.shape.shape[::-1]) * scale))
+
+
 class Outline(NamedTuple):
     """A changed outline."""
 

@@ -28,8 +28,8 @@ _CUT: Final = 0.5
 """Pixels of the border that a defect takes up, relative to its thickness, from which it is cut off there."""
 _ELONGATED: Final = 2.0
 """Standard deviation along a defect over that across it from which it has an axis."""
-_PHOTOS: Final = 3
-"""Fewer axes agree by chance."""
+PHOTOS: Final = 3
+"""Fewer directions agree by chance."""
 _PERIODS: Final = ((math.pi, math.radians(10)), (math.pi / 2, math.radians(5)))
 """Axes agree, or are at right angles to each other, within these deviations: of three at random four in a hundred."""
 _LEAST_SPREAD: Final = math.radians(3)
@@ -47,14 +47,14 @@ class Edge(NamedTuple):
 
 
 class Axes(NamedTuple):
-    """What the axes of the defects of a kind have in common."""
+    """What directions of the defects of a kind have in common."""
 
     mean: float
     """Radians from x towards y."""
     spread: float
     """Largest deviation from the mean, and a half more, in radians."""
     period: float
-    """pi where all lie alike, pi / 2 where some are at right angles to others."""
+    """pi where all lie alike, pi / 2 where some are at right angles to others; 2 pi where the way along counts, too."""
 
 
 def find_edge(mask: Mask, foreground: Mask) -> Edge | None:
@@ -186,15 +186,23 @@ def find_axes(found: Sequence[Region]) -> Axes | None:
     """Return what the axes of the largest defect of each photo have in common; None where some have none or differ."""
     largest = largest_regions(found)
     axes = [axis for region in largest if (axis := find_axis(region.shape)) is not None]
-    if len(axes) < max(_PHOTOS, len(largest)):
+    if len(axes) < max(PHOTOS, len(largest)):
         return None
-    for period, tolerance in _PERIODS:
-        turns = 2 * math.pi / period * np.array(axes)
-        mean = math.atan2(np.sin(turns).mean(), np.cos(turns).mean()) * period / (2 * math.pi)
-        spread = max(abs(turn_between(axis, mean, period)) for axis in axes)
-        if spread <= tolerance:
-            return Axes(mean, max(1.5 * spread, _LEAST_SPREAD), period)
-    return None
+    return next((common for limits in _PERIODS if (common := agree(axes, *limits)) is not None), None)
+
+
+def agree(angles: Sequence[float], period: float, tolerance: float) -> Axes | None:
+    """Return what directions have in common; None where one deviates from the mean by more than the tolerance.
+
+    Args:
+        angles: Radians from x towards y.
+        period: Radians; directions a period apart are alike.
+        tolerance: Radians.
+    """
+    turns = 2 * math.pi / period * np.array(angles)
+    mean = math.atan2(np.sin(turns).mean(), np.cos(turns).mean()) * period / (2 * math.pi)
+    spread = max(abs(turn_between(angle, mean, period)) for angle in angles)
+    return Axes(mean, max(1.5 * spread, _LEAST_SPREAD), period) if spread <= tolerance else None
 
 
 @overload

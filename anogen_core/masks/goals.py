@@ -7,7 +7,7 @@ from typing import NamedTuple, final
 import numpy as np
 
 from anogen_core.masks.context import EIGHT, Context, Places, Position
-from anogen_core.masks.deformation import Change
+from anogen_core.masks.deformation import Change, large_enough
 from anogen_core.masks.direction import (
     Edge,
     find_axes,
@@ -18,13 +18,16 @@ from anogen_core.masks.direction import (
     outward_at,
     turn_between,
 )
+from anogen_core.masks.light import Light, find_light
 from anogen_core.masks.sampler import Region, Shown
 from anogen_core.masks.scene import Scene
 
 _ROTATION = 30.0
 """Degrees either way where neither the settings nor the support defects say more."""
 _TURN = math.radians(8)
-"""Defects that lie as their surroundings ask are turned by up to this."""
+"""Defects that lie as an edge or a border asks are turned by up to this."""
+_SCALED = 0.25
+"""Power of a random scale that defects keep which lie as their surroundings ask."""
 _ASKEW = math.radians(15)
 """By how much more than allowed an edge may be turned: parts lie askew, and some are round."""
 _TRIED = 40
@@ -41,6 +44,8 @@ class Bounds(NamedTuple):
     flip: bool
     reach: float | None
     """Fractions of the frame along each axis."""
+    min_size: int
+    """Pixels of the longer side."""
 
 
 class Goal(NamedTuple):
@@ -59,6 +64,8 @@ class Goal(NamedTuple):
     """Whether the border of the photo cuts the region off."""
     alike: bool = False
     """Whether it looks there as around the region."""
+    lit: bool = False
+    """Whether light falls on it from where it fell on the region."""
 
 
 @final
@@ -67,7 +74,8 @@ class Goals:
 
     A region across the edge of the product goes to the edge, turned as the edge is there; one that the border of its
     photo cuts off is cut off by it again; others go where it looks as it does around them, if the support photos show
-    that it matters, and anywhere if not.
+    that it matters, and anywhere if not: lit as the region was, if light made one side of all bright, or along what
+    all lie along.
     """
 
     def __init__(self, found: Sequence[Region], shown: Sequence[Shown], bounds: Bounds) -> None:
@@ -89,8 +97,9 @@ class Goals:
                 self._edges[region.key] = edge
             elif (border := find_border(mask)) is not None:
                 self._borders[region.key] = border
-        free = any(region.key not in self._edges and region.key not in self._borders for region in found)
+        free = [region for region in found if region.key not in self._edges and region.key not in self._borders]
         self.context = Context.learn(found, shown, self._positions()) if shown and free else None
+        self._light = find_light(free, shown) if shown and bounds.rotation is None else None
 
     def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal:
         """Return where a changed region goes on a photo: anywhere where that has no place of its kind."""
@@ -116,12 +125,29 @@ class Goals:
     def _anywhere(self, change: Change, rng: np.random.Generator) -> Goal:
         """Return how a region is turned that goes anywhere."""
         drawn = float(rng.uniform(-1, 1))
-        axis = None if self._axes is None else find_axis(change.region.shape)
-        if self._axes is None or axis is None:
+        if self._light is not None:
+            return self._lit(change, self._light, drawn)
+        off = self._off_axes(change)
+        if off is None or self._axes is None:
             most = _ROTATION if self._bounds.rotation is None else self._bounds.rotation
             return Goal(change, math.radians(most) * drawn)
-        turn = turn_between(change.along(axis), self._axes.mean, self._axes.period)
-        return Goal(change, turn + self._axes.spread * drawn)
+        return Goal(change, off + self._axes.spread * drawn)
+
+    def _lit(self, change: Change, light: Light, drawn: float) -> Goal:
+        """Return how a region is turned so that its bright side is where the light falls from."""
+        own = light.shown.get(change.region.photo, light.direction.mean)
+        turn = turn_between(change.across(own), light.direction.mean)
+        off = self._off_axes(change) if change.mirrored else None
+        if off is not None and self._axes and abs(turn_between(off, turn, self._axes.period)) > self._axes.spread:
+            return self._lit(change._replace(mirrored=False), light, drawn)
+        return Goal(change, turn + light.direction.spread * drawn, lit=True)
+
+    def _off_axes(self, change: Change) -> float | None:
+        """Return the turn that leads a region to what all lie along; None where they do not, or it has no axis."""
+        axis = None if self._axes is None else find_axis(change.region.shape)
+        if self._axes is None or axis is None:
+            return None
+        return turn_between(change.along(axis), self._axes.mean, self._axes.period)
 
     def _at_border(self, change: Change, border: Edge, scene: Scene, rng: np.random.Generator) -> Goal | None:
         """Return how a region that the border cuts off is cut off by it again; None where it may lie nowhere so.
@@ -172,9 +198,10 @@ class Goals:
         if not may.any():
             return None
         chosen = int(rng.choice(np.flatnonzero(may)))
-        changed = change._replace(mirrored=bool(places.mirrored[chosen]))
-        turn = self._bounded(float(places.turns[chosen]), rng)
-        return Goal(changed, turn, middle, places.centres[chosen], alike=True)
+        # Much larger, or turned a little, it would no longer fit what it lies among.
+        scale = large_enough(change.region, change.scale**_SCALED, self._bounds.min_size)
+        changed = change._replace(mirrored=bool(places.mirrored[chosen]), scale=scale)
+        return Goal(changed, float(places.turns[chosen]), middle, places.centres[chosen], alike=True)
 
     def _bounded(self, turn: float, rng: np.random.Generator) -> float:
         """Return a turn that is a little off, within what people allow."""

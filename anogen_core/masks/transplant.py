@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, StrictBool
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.errors import MaskPlacementError
-from anogen_core.masks.deformation import Change, deform, moved
+from anogen_core.masks.deformation import Change, deform, large_enough, moved
 from anogen_core.masks.direction import Edge
 from anogen_core.masks.goals import Bounds, Goals
 from anogen_core.masks.outline import encode_outline
@@ -33,12 +33,14 @@ class TransplantSamplerSettings(Settings):
 
     kind: Literal["transplant"] = "transplant"
     jitter: Annotated[float, Field(ge=1, le=4)] = 1.25
-    """Width and height are each scaled by a factor between 1 / jitter and jitter."""
+    """Width and height are each scaled by a factor between 1 / jitter and jitter; by its fourth root (1.06 for 1.25)
+    where a defect goes to surroundings like its own."""
     rotation: Annotated[float, Field(ge=0, le=180)] | None = None
     """Outlines are turned by up to this many degrees either way; 180 where a defect may lie in any direction. Default:
-    as far as the support defects differ, where at least three are long and lie alike or at right angles (threads,
-    marks of a tool); 30 otherwise. Defects at the product's edge are turned as the edge is: by default to any side of
-    it, and by a number only as far as it says. Those that the photo's border cuts off stay at their side by default."""
+    as far as the support defects differ, where at least three are bright at the same side, which the light decides
+    (mirrored ones are turned until they are), or long and lie alike or at right angles (threads, marks of a tool); 30
+    otherwise. Defects at the product's edge are turned as the edge is: by default to any side of it, and by a number
+    only as far as it says. Those that the photo's border cuts off stay at their side by default."""
     flip: StrictBool = True
     """Mirror outlines at random."""
     bend: Annotated[float, Field(ge=0, le=0.3)] = 0.06
@@ -90,7 +92,7 @@ class TransplantSampler(MaskSampler):
             raise MaskPlacementError("The support masks are empty; use `mask_sampler: {kind: box}` with sizes.")
         self._settings = settings
         self._regions = list(found)
-        bounds = Bounds(rotation=settings.rotation, flip=settings.flip, reach=settings.reach)
+        bounds = Bounds(settings.rotation, settings.flip, settings.reach, settings.min_size)
         self._goals = Goals(found, shown, bounds)
         self.looks = self._goals.context is not None
         self._last: Scene | None = None
@@ -132,8 +134,7 @@ class TransplantSampler(MaskSampler):
         region = draw_region(self._regions, rng)
         mirrored = settings.flip and bool(rng.random() < 0.5)
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
-        scale = scale * max(1.0, settings.min_size / max(np.array(region.shape.shape[::-1]) * scale))
-        change = Change(region, mirrored, scale)
+        change = Change(region, mirrored, large_enough(region, scale, settings.min_size))
         goal = self._goals.draw(change, scene, rng)
         outline = deform(goal.change, goal.turn, bend=settings.bend, margin=settings.margin, rng=rng)
         mask, (rows, columns) = outline.mask, outline.mask.shape
@@ -162,6 +163,7 @@ class TransplantSampler(MaskSampler):
             warp=tuple(warp[:2].ravel().round(4).tolist()),
             edge=None if goal.edge is None else (*goal.edge.point, goal.edge.outward),
             alike=goal.alike,
+            lit=goal.lit,
         )
         least = settings.min_overlap
         if goal.edge is not None:

@@ -29,6 +29,8 @@ class DefectForecast(Room):
     """Those that would lie across the edge of the product, as support defects do."""
     alike: int
     """Those that would lie where it looks as around support defects, which keep to such places."""
+    lit: int
+    """Those that would be turned so that the light falls on them from where it falls on the support defects."""
 
 
 class CategoryForecast(Record):
@@ -85,6 +87,11 @@ class Forecast(Record):
                     lines.append(
                         f"    {defect.alike} of {defect.instances} where it looks as around the support defects, "
                         "which keep to such places"
+                    )
+                if defect.lit:
+                    lines.append(
+                        f"    {defect.lit} of {defect.instances} turned so that their bright side is that of the "
+                        "support defects, which the light decides"
                     )
                 lines += [f"    {count} x, for example: {reason}" for reason, count in defect.reasons.items()]
         lines.append(
@@ -147,6 +154,7 @@ def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) 
         instances=len(places),
         at_edge=sum(place.edge is not None for place in places),
         alike=sum(place.alike for place in places),
+        lit=sum(place.lit for place in places),
         **room_of(requests).model_dump(),
     )
 

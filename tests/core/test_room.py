@@ -1,6 +1,7 @@
-"""Whether there is room for what a run asks for."""
+"""Whether there is room for what a run asks for, and what its plan says of places."""
 
 from anogen_core.records import GenerationRequest, Sample
+from anogen_core.stages.forecast import CategoryForecast, DefectForecast, Forecast
 from anogen_core.stages.room import room_of, room_problems
 
 NORMAL = Sample(sample_id="c/0", category="c", defect="good", split="train", image_uri="/0.png", sha256="0")
@@ -37,3 +38,20 @@ def test_a_defect_is_named_when_more_than_half_of_it_is_blocked() -> None:
     assert warnings[0].what == "3 of 4 requests are blocked: no outline lay on it (best 0.60); lower it."
     assert "no image of it would be made" in warnings[1].what
     assert [(p.severity, p.file) for p in errors] == [("error", "c/whole"), ("error", "c/other")]
+
+
+def test_the_plan_tells_what_decides_where_defects_lie() -> None:
+    """Edges, surroundings and light with their counts, and none of them where it decides nothing."""
+    plain = DefectForecast(
+        defect="d", support=["c/1"], instances=9, at_edge=0, alike=0, lit=0, planned=9, blocked=0, reasons={}
+    )
+
+    def told(defect: DefectForecast) -> str:
+        category = CategoryForecast(
+            category="c", frame=(8, 8), normals=1, evaluated=1, excluded=0, foreground=None, defects=[defect]
+        )
+        return Forecast(categories=[category], inversion_seconds=1, generation_seconds=1, storage_mb=1).describe()
+
+    bound = told(plain.model_copy(update={"at_edge": 2, "alike": 3, "lit": 4}))
+    assert all(line in bound for line in ("2 of 9 at the edge", "3 of 9 where it looks", "4 of 9 turned so that"))
+    assert " of 9 " not in told(plain)

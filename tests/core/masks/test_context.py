@@ -35,12 +35,14 @@ def _board(seed: int, *, quarters: int = 0) -> tuple[Image, list[Point]]:
     return np.clip(photo + noise, 0, 255).astype(np.uint8), gaps
 
 
-def _defective(seed: int, *, in_gap: bool) -> tuple[Image, Mask]:
+def _defective(seed: int, *, in_gap: bool, lit: bool = False) -> tuple[Image, Mask]:
     photo, gaps = _board(seed)
     rng = numpy_generator(100 + seed)
     x, y = gaps[int(rng.integers(len(gaps)))] if in_gap else rng.integers((10, 10), (190, 150)).tolist()
     mask = cv2.ellipse(np.zeros(FRAME, np.uint8), (x, y), (6, 3), 0, 0, 360, 1, -1) > 0
     photo[mask] = (225, 225, 230)
+    if lit:
+        photo[mask] -= 12 * (x + 6 - np.nonzero(mask)[1][:, None]).astype(np.uint8)
     return photo, mask
 
 
@@ -111,6 +113,48 @@ def test_defects_go_where_they_belong() -> None:
     assert np.median(_away([_middle(render(p, FRAME)) for p in anywhere], gaps)) > 15
 
 
+def _row(seed: int) -> tuple[Image, list[Point]]:
+    """Return a photo of a row of teeth on cloth, and their middles (x, y)."""
+    rng = numpy_generator(seed)
+    photo = np.full((*FRAME, 3), (60, 70, 90), np.uint8)
+    left, top = rng.integers((90, 2), (106, 16)).tolist()
+    teeth = [(left + 7, y + 3) for y in range(top, FRAME[0] - 8, 14)]
+    for x, y in teeth:
+        cv2.rectangle(photo, (x - 7, y - 3), (x + 7, y + 3), (190, 180, 150), -1)
+    return np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8), teeth
+
+
+def _broken(seed: int) -> tuple[Image, Mask]:
+    photo, teeth = _row(seed)
+    x, y = teeth[int(numpy_generator(100 + seed).integers(2, len(teeth) - 2))]
+    mask = cv2.rectangle(np.zeros(FRAME, np.uint8), (x - 7, y - 3), (x + 7, y + 3), 1, -1) > 0
+    photo[mask] = (30, 35, 45)
+    return photo, mask
+
+
+def test_each_tooth_of_a_row_is_one_place() -> None:
+    """Beside it the defect would lie on cloth; nor is it turned, or larger or smaller by more than 6 %."""
+    made = [_broken(seed) for seed in range(3)]
+    masks, shown = [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
+    sampler = TransplantSamplerSettings().build(masks, shown)
+    photo, teeth = _row(50)
+    metal = photo.mean(axis=2) > 120
+
+    context = Context.learn(regions(masks), shown)
+    assert context is not None
+    assert len(context.places(regions(masks)[0], see(photo)).centres) <= len(teeth)
+    for seed in range(20):
+        placement = sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo)
+        assert placement.alike
+        assert placement.warp is not None
+        assert placement.source is not None
+        warp = np.array(placement.warp).reshape(2, 3)
+        label = cv2.warpAffine(masks[placement.source].astype(np.uint8), warp, FRAME[::-1]) > 0
+        assert metal[label].mean() > 0.8
+        assert np.abs(np.abs(np.linalg.svd(warp[:, :2])[1]) - 1).max() < 0.061
+        assert np.abs(warp[:, :2]).min() < 1e-6
+
+
 def test_places_keep_the_bounds_that_people_set() -> None:
     """Within `reach` of where the defect was, not mirrored with `flip: false`, not turned with a small `rotation`."""
     masks, shown = _support(in_gap=True)
@@ -127,6 +171,20 @@ def test_places_keep_the_bounds_that_people_set() -> None:
         assert abs(math.degrees(math.atan2(linear[1, 0], linear[0, 0]))) <= 10
         now, before = _middle(render(placement, FRAME)), _middle(masks[placement.source])
         assert np.all(np.abs(np.subtract(now, before)) <= 0.2 * np.array(FRAME[::-1]) + 3)
+
+
+def test_surroundings_decide_before_the_light() -> None:
+    """Bridges that are bright at the same side lie as the pins do; off these they are lit as they were."""
+    made = [_defective(seed, in_gap=True, lit=True) for seed in range(3)]
+    sampler = TransplantSamplerSettings().build(
+        [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
+    )
+
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=_board(60)[0]) for seed in range(10)]
+    anywhere = [sampler.sample(EVERYWHERE, numpy_generator(seed)) for seed in range(10)]
+
+    assert all(placement.alike and not placement.lit for placement in placed)
+    assert all(placement.lit and not placement.alike for placement in anywhere)
 
 
 def test_what_lies_off_the_foreground_is_no_place() -> None:
