@@ -212,3 +212,10 @@ def turn_between(start: float, end: np.ndarray, period: float = ...) -> np.ndarr
 def turn_between(start: float, end: float | np.ndarray, period: float = 2 * math.pi) -> float | np.ndarray:
     """Return the smallest turn in radians that leads from one direction to another; those a period apart are alike."""
     return (end - start + period / 2) % period - period / 2
+
+
+def inside_share(region: Region, edge: Edge) -> float:
+    """Return which share of a region lies on the product's side of a straight edge."""
+    rows, columns = np.nonzero(region.shape)
+    right, down = columns + region.corner[0] - edge.point[0], rows + region.corner[1] - edge.point[1]
+    return float((right * math.cos(edge.outward) + down * math.sin(edge.outward) <= 0.5).mean())

@@ -15,6 +15,7 @@ from anogen_core.masks.direction import (
     find_border,
     find_chord,
     find_edge,
+    inside_share,
     outward_at,
     turn_between,
 )
@@ -33,7 +34,8 @@ _ASKEW = math.radians(15)
 _TRIED = 40
 """Pixels of an edge that are tried before a defect goes anywhere."""
 _SHIFT = 2.0
-"""Pixels by which defects of an edge lie farther in or out."""
+"""Pixels by which a bite lies farther out, so that no strip of the part stays outside it, and a burr farther in; less
+for small ones."""
 
 
 class Bounds(NamedTuple):
@@ -186,8 +188,10 @@ class Goals:
             chord = find_chord(scene.contour, point, chord_width)
             if chord is None:
                 continue
-            shift = _SHIFT * float(rng.uniform(-1, 1)) * np.array([math.cos(outward), math.sin(outward)])
-            return Goal(change, self._bounded(turn, rng), edge.point, chord + shift, edge)
+            farther = 1 if inside_share(change.region, edge) > 0.5 else -1
+            shift = farther * min(_SHIFT, chord_width / 12) * float(rng.uniform(0, 1))
+            goal = chord + shift * np.array([math.cos(outward), math.sin(outward)])
+            return Goal(change, self._bounded(turn, rng), edge.point, goal, edge)
         return None
 
     def _alike(self, change: Change, places: Places, frame: tuple[int, int], rng: np.random.Generator) -> Goal | None:

@@ -3,7 +3,6 @@
 A box leaves the form of a defect to the base model; an outline gives it, and is a closer label.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, final
 
@@ -14,7 +13,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.deformation import Change, deform, large_enough, moved
-from anogen_core.masks.direction import Edge
+from anogen_core.masks.direction import inside_share
 from anogen_core.masks.goals import Bounds, Goals
 from anogen_core.masks.outline import encode_outline
 from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
@@ -24,7 +23,7 @@ from anogen_core.settings import Settings
 
 _KEPT = 0.5
 """Share of an outline that the border of the photo leaves at least."""
-_EDGE_SLACK = 0.15
+_EDGE_SLACK = 0.25
 """Of the share of an edge defect that lies on the product."""
 
 
@@ -167,7 +166,7 @@ class TransplantSampler(MaskSampler):
         )
         least = settings.min_overlap
         if goal.edge is not None:
-            least = min(least, _inside(region, goal.edge) - _EDGE_SLACK)
+            least = min(least, inside_share(region, goal.edge) - _EDGE_SLACK)
         return placement, least
 
     def _corner(
@@ -177,13 +176,6 @@ class TransplantSampler(MaskSampler):
         down, across = change.region.centre
         y = _start(shape[0], frame[0], down, self._settings.reach, rng)
         return _start(shape[1], frame[1], 1 - across if change.mirrored else across, self._settings.reach, rng), y
-
-
-def _inside(region: Region, edge: Edge) -> float:
-    """Return which share of a region lies on the product's side of a straight edge."""
-    rows, columns = np.nonzero(region.shape)
-    right, down = columns + region.corner[0] - edge.point[0], rows + region.corner[1] - edge.point[1]
-    return float((right * math.cos(edge.outward) + down * math.sin(edge.outward) <= 0.5).mean())
 
 
 def _start(length: int, side: int, centre: float, reach: float | None, rng: np.random.Generator) -> int:

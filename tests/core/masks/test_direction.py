@@ -96,6 +96,22 @@ def test_burrs_stand_out_of_the_part() -> None:
     assert all(0.1 < rim_on_product(mask, PART) < 0.6 for mask in masks)
 
 
+def test_no_strip_of_the_part_stays_outside_a_bite() -> None:
+    """The outer side of a dent lies at the edge or beyond it, the inner side of a burr at the edge or inside."""
+    dents = _placed(TransplantSamplerSettings(jitter=1), [DENT], PART)
+    burrs = _placed(TransplantSamplerSettings(jitter=1), [BURR], PART)
+
+    def depth(placement: Placement) -> float:
+        assert placement.warp is not None
+        x, y = np.array(placement.warp).reshape(2, 3) @ [115, 40, 1]
+        return float(min(y - 40, x - 40, 159 - y, 199 - x))
+
+    assert -3 < min(map(depth, dents)) < -1
+    assert max(map(depth, dents)) < 1
+    assert min(map(depth, burrs)) > -1
+    assert 1 < max(map(depth, burrs)) < 3
+
+
 def test_places_of_an_edge_stay_within_reach() -> None:
     """`reach` bounds how far along the edge a dent goes, along each axis."""
     settings = TransplantSamplerSettings(reach=0.1, flip=False)
