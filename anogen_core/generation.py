@@ -49,7 +49,7 @@ class GenerationSettings(Settings):
     photos; started from one it keeps and varies them. `auto` is `support` for the bundled model, `noise` for others."""
     crop: CropSettings = CropSettings()
     """How large a square around the mask is generated."""
-    variation: Annotated[float, Field(ge=0, le=4)] = 0.3
+    variation: Annotated[float, Field(ge=0, le=4)] = 0.4
     """How much the model may change a support defect that it starts from, as a share of what stands out of that, in
     fine and coarse detail, brightness and colour each: on materials that it knows it stays below, on others it would
     write blotches. 0 pastes the support defect."""
