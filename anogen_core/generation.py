@@ -196,7 +196,9 @@ def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationS
     native, before = (cut(photo, job.crop).astype(np.float32) for photo in (job.detailed, job.normal))
     if job.shown is not None:
         start, without = zoom(native, canvas_side), zoom(before, canvas_side)
-        inside = zoom(cut(job.mask, job.crop).astype(np.float32), canvas_side) > 0.5
+        covered = zoom(cut(job.mask, job.crop).astype(np.float32), canvas_side)
+        # A thin line of a large photo covers no pixel of the canvas by half.
+        inside = covered > (0.5 if covered.max() > 0.5 else covered.max() / 2)
         square = bands.limit(square, start, without, inside, settings.variation)
     generated = zoom(square, side)
     if settings.keep_detail and side != canvas_side:

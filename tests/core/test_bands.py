@@ -58,5 +58,5 @@ def test_no_band_exceeds_its_share() -> None:
 
 
 def test_an_empty_mask_changes_nothing() -> None:
-    """Where no defect is there is nothing to compare with: the start stays."""
+    """Where no defect is there is nothing to compare with: what was made stays."""
     assert np.allclose(bands.limit(SMOOTH + 9, SMOOTH, BEFORE, np.zeros_like(INSIDE), 0.5), SMOOTH + 9)

@@ -26,6 +26,7 @@ from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
 from anogen_core.quality.contrast import contrast
+from anogen_core.records import Box
 from anogen_core.seeding import numpy_generator
 from anogen_core.stages import catalogue, embedding
 from anogen_core.stages.catalogue import read_category
@@ -317,6 +318,22 @@ def test_a_model_changes_no_more_of_a_defect_than_its_share(model: DiffusionMode
     assert changes[0] < changes[1] < changes[2]
     assert changes[0] < 0.1**2 * 3
     assert changes[1] < 0.3**2 * 3
+
+
+def test_a_thin_line_of_a_large_photo_is_held_to_its_share_too(model: DiffusionModel) -> None:
+    """No pixel of the canvas is covered by half of it; without variation it is the support defect nevertheless."""
+    line = np.zeros((1200, 1200), bool)
+    line[600:602, 200:1000] = True
+    photo = np.full((1200, 1200, 3), 120, np.uint8)
+    normal, photo[line] = photo.copy(), 40
+    shown = transplant(normal, line, photo, line, STILL)
+    crop = Box(x=100, y=100, width=1000, height=1000)
+    vectors = model.word_vector("scratch")[None]
+    job = Job(normal, line, crop, vectors, seed=0, start=shown.image, shown=shown)
+
+    (image,) = generate([job], model, _settings(0.9).model_copy(update={"variation": 0}))
+
+    assert np.abs(image.astype(int) - shown.image)[line].max() <= 1
 
 
 def test_what_lies_behind_a_bite_is_not_repainted(model: DiffusionModel) -> None:
