@@ -23,7 +23,7 @@ from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 from anogen_core.transplant import Transplant
 
-GENERATION_VERSION = 14
+GENERATION_VERSION = 15
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""

@@ -1,8 +1,8 @@
 """Show a support defect at the place of a request: what its denoising starts from.
 
 A stain lets the weave below it through, a smear the print. So a defect is shown band by band: where the support photo
-is no rougher inside the defect than beside it, the new surface stays, flattened as much as the old one was; elsewhere
-the defect's own pixels are shown.
+is no rougher inside the defect than beside it, and its texture goes on there, the new surface stays, flattened as much
+as the old one was; elsewhere the defect's own pixels are shown.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
+from anogen_core.surface import goes_on, relative_strengths
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
@@ -24,12 +25,8 @@ _SOFT = 2.0
 """Pixels over which the border fades in: an outline is wider by one than its defect, which has a rim of its own."""
 _CAST = 1.15
 """Colour channels are brightened unlike each other by no more than this factor."""
-_FINEST = 8
-"""Thickness in pixels from which a defect is large enough to judge the finest band; twice that for each further one."""
 _CALM, _ROUGH = 1.0, 1.2
 """A band no stronger inside a defect than beside it is the surface's; so much stronger, it is the defect's."""
-_PERCENTILE = 95
-"""Of the absolute values of a band: its strength."""
 
 
 class Transplant(NamedTuple):
@@ -79,8 +76,10 @@ def transplant(
     own = moved * _gain(part, moved, _near(inside, _RING) & ~inside & ~bad & counts)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
     # Detail of the photo's own surface would show its whole edge through a bite.
-    strengths = _relative_strengths(own, inside & bad, beside) if sides is None else []
+    strengths = relative_strengths(own, inside & bad, beside) if sides is None else []
     surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
+    if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(strengths)):
+        surface = tuple(0.0 for _ in surface)
     flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
     content = bands.keep(own, flattened, surface)
     background = None
@@ -137,35 +136,6 @@ def _gain(part: Image, moved: np.ndarray, ring: Mask) -> np.ndarray:
     return np.asarray(np.clip(here / there, common / _CAST, common * _CAST))
 
 
-def _relative_strengths(own: np.ndarray, defect: Mask, beside: Mask) -> list[float]:
-    """Return how strong each band is inside a defect, relative to the calmest side of it; none for thin defects.
-
-    Args:
-        own: (h, w, 3) the defect on its own surface.
-        defect: (h, w), True at the defect.
-        beside: (h, w), True where that surface shows without it.
-    """
-    places = [beside & side for side in _sides(defect)]
-    places = [place for place in places if place.sum() >= max(1, defect.sum() / 8)]
-    thick = thickness(defect) if defect.any() and places else 0.0
-    count = int(np.log2(thick / _FINEST)) + 1 if thick >= _FINEST else 0
-    strengths = []
-    for band in bands.split(own, count):
-        strength = np.abs(band).mean(axis=2)
-        calm = min(np.percentile(strength[place], _PERCENTILE) for place in places)
-        strengths.append(float(np.percentile(strength[defect], _PERCENTILE) / max(calm, 1e-3)))
-    return strengths
-
-
-def _sides(mask: Mask) -> list[Mask]:
-    """Return what lies above, below, left and right of the middle of a mask."""
-    rows, columns = np.nonzero(mask) if mask.any() else (np.zeros(1), np.zeros(1))
-    y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    down, right = y - rows.mean(), x - columns.mean()
-    wide = np.abs(right) > np.abs(down)
-    return [wide & (right > 0), wide & (right <= 0), ~wide & (down > 0), ~wide & (down <= 0)]
-
-
 def transplant_label(mask: Mask, defect: Mask, warp: Sequence[float]) -> Mask:
     """Return which pixels of `mask` the support defect came to; the arguments are those of `transplant`."""
     window = window_around(mask, 0)
@@ -175,6 +145,13 @@ def transplant_label(mask: Mask, defect: Mask, warp: Sequence[float]) -> Mask:
     # Half a pixel of a thin line is still the line.
     label[window] = (moved > 0.35) & inside
     return label
+
+
+def _shown_part(defect: Mask, mask: Mask, warp: Sequence[float]) -> Mask:
+    """Return which pixels (h, w) of a support defect come to `mask`."""
+    matrix, size = np.array(warp, np.float64).reshape(2, 3), (defect.shape[1], defect.shape[0])
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    return np.asarray(defect & (cv2.warpAffine(mask.astype(np.uint8), matrix, size, flags=flags) > 0))
 
 
 def _matrix(warp: Sequence[float], window: tuple[slice, slice]) -> np.ndarray:

@@ -22,7 +22,7 @@ _MARGIN = 12
 """Pixels around a mask that its measures can depend on."""
 _LARGEST = 0.8
 """Share of the photo that a mask may cover for its contrast to be known."""
-_CLEARANCE = 5
+CLEARANCE = 5
 """Pixels between a support defect and the places beside it that show the bare surface."""
 _RADIUS = 3.0
 """Radius of the inpainting that guesses the surface below a support defect, in pixels."""
@@ -91,7 +91,7 @@ def support_contrast(photo: Image, mask: Mask) -> float | None:
     if not mask.any() or mask.mean() > _LARGEST:
         return None
     raw = _missed(photo, mask)
-    beside = [_missed(photo, moved) for moved in _beside(mask)]
+    beside = [_missed(photo, moved) for moved in moved_beside(mask)]
     texture = min(*beside, 0.9 * raw) if beside else 0.0
     return float(np.sqrt(raw**2 - texture**2))
 
@@ -125,11 +125,11 @@ def _missed(photo: Image, mask: Mask) -> float:
     return contrast(restore(photo, mask), photo, mask)
 
 
-def _beside(mask: Mask) -> list[Mask]:
+def moved_beside(mask: Mask) -> list[Mask]:
     """Return the mask moved to all sides, where it stays in the frame and clear of the defect."""
     box = bounding_box(mask)
-    down, right = box.height + _CLEARANCE, box.width + _CLEARANCE
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((_CLEARANCE, _CLEARANCE), np.uint8)) > 0
+    down, right = box.height + CLEARANCE, box.width + CLEARANCE
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((CLEARANCE, CLEARANCE), np.uint8)) > 0
     places = []
     for y, x in ((-down, 0), (down, 0), (0, -right), (0, right), (-down, -right), (down, right)):
         inside = 0 <= box.y + y <= mask.shape[0] - box.height and 0 <= box.x + x <= mask.shape[1] - box.width

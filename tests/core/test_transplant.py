@@ -377,6 +377,22 @@ def test_a_stain_darkens_the_surface_it_comes_to_and_leaves_its_texture() -> Non
     assert shown[middle].mean() == pytest.approx(0.6 * normal[middle].mean(), rel=0.05)
 
 
+def test_where_a_thread_is_missing_the_weave_is_not_shown() -> None:
+    """Detail calmer than the weave, which does not go on in it, is the defect's own."""
+    place = np.zeros((96, 128), bool)
+    place[20:76, 56:70] = True
+    photo = _weave(0)
+    lying = (110 + 25 * np.sin(np.indices((96, 128))[0] * 2 * np.pi / 5))[..., None].repeat(3, axis=2)
+    photo[place] = lying[place].astype(np.uint8)
+
+    shown, surface, *_ = transplant(_weave(4), place, photo, place, STILL)
+
+    middle = cv2.erode(place.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert len(surface) == 1
+    assert not any(surface)
+    assert np.abs(shown[middle].astype(int) - photo[middle]).max() <= 8
+
+
 def test_a_defect_rougher_than_its_surface_is_shown_with_its_own_pixels() -> None:
     """No band of a rough spot on a smooth surface is taken for the surface."""
     place = cv2.circle(np.zeros((96, 128), np.uint8), (64, 48), 24, 1, -1) > 0

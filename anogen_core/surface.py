@@ -1,0 +1,93 @@
+"""How far a support defect lets the surface that it lies on through: a stain does, a missing thread does not."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from anogen_core import bands
+from anogen_core.arrays import Image, Mask
+from anogen_core.diffusion.crop import bounding_box, thickness
+from anogen_core.quality.contrast import CLEARANCE, moved_beside
+
+_FINEST = 8
+"""Thickness in pixels from which a defect is large enough to judge the finest band; twice that for each further one."""
+_PERCENTILE = 95
+"""Of the absolute values of a band: its strength."""
+_SLACK = 0.05
+"""By how much worse than a piece of bare surface a stain's detail may be found elsewhere."""
+
+
+def relative_strengths(photo: Float32[np.ndarray, "h w 3"], defect: Mask, beside: Mask) -> list[float]:
+    """Return how strong each band of detail is inside a defect, relative to the calmest side of it, finest first.
+
+    There are none for thin defects, which are too small to judge.
+
+    Args:
+        photo: The defect on its own surface.
+        defect: (h, w), True at the defect.
+        beside: (h, w), True where that surface shows without it.
+    """
+    places = [beside & side for side in _sides(defect)]
+    places = [place for place in places if place.sum() >= max(1, defect.sum() / 8)]
+    thick = thickness(defect) if defect.any() and places else 0.0
+    count = int(np.log2(thick / _FINEST)) + 1 if thick >= _FINEST else 0
+    strengths = []
+    for band in bands.split(photo, count):
+        strength = np.abs(band).mean(axis=2)
+        calm = min(np.percentile(strength[place], _PERCENTILE) for place in places)
+        strengths.append(float(np.percentile(strength[defect], _PERCENTILE) / max(calm, 1e-3)))
+    return strengths
+
+
+def goes_on(photo: Image, defect: Mask, count: int) -> bool:
+    """Return whether the detail of the surface goes on through a defect.
+
+    If so, a piece of it is found again beside the defect as well as pieces of bare surface are (normalised
+    cross-correlation). In a weave that is nearly everywhere, and a missing thread is found nowhere; on leather nothing
+    is found again, with a stain or without, so it goes on as far as this can tell.
+
+    Args:
+        photo: (H, W, 3) support photo.
+        defect: (H, W), True where it is defective.
+        count: How many of the finest bands to look at.
+    """
+    if not defect.any():
+        return True
+    box = bounding_box(defect)
+    reach = max(box.height, box.width) + CLEARANCE
+    rows = slice(max(0, box.y - reach), box.y + box.height + reach)
+    columns = slice(max(0, box.x - reach), box.x + box.width + reach)
+    detail = np.sum(bands.split(photo[rows, columns].astype(np.float32), count), axis=0).mean(axis=2)
+    inside = np.asarray(defect[rows, columns])
+    near = cv2.dilate(inside.astype(np.uint8), np.ones((CLEARANCE, CLEARANCE), np.uint8)) > 0
+    bare = moved_beside(inside)
+    if not bare:
+        return True
+    return _found_again(detail, inside, near) >= min(_found_again(detail, place, near) for place in bare) - _SLACK
+
+
+def _found_again(detail: np.ndarray, mask: Mask, near: Mask) -> float:
+    """Return the highest correlation of what a mask covers with what it would cover elsewhere, -1 to 1.
+
+    Args:
+        detail: (h, w) bands of a photo.
+        mask: (h, w), True at what is looked for.
+        near: (h, w), True where the defect may show: nowhere to look.
+    """
+    box = bounding_box(mask)
+    piece = (slice(box.y, box.y + box.height), slice(box.x, box.x + box.width))
+    template, covered = detail[piece].astype(np.float32), mask[piece].astype(np.float32)
+    found = cv2.matchTemplate(detail.astype(np.float32), template, cv2.TM_CCOEFF_NORMED, mask=covered)
+    shut = cv2.matchTemplate((near | mask).astype(np.float32), covered, cv2.TM_CCORR) > 0.5
+    # Flat pieces have no correlation, or one beyond 1 by rounding.
+    usable = found[~shut & np.isfinite(found) & (np.abs(found) <= 1)]
+    return float(usable.max(initial=-1))
+
+
+def _sides(mask: Mask) -> list[Mask]:
+    """Return what lies above, below, left and right of the middle of a mask."""
+    rows, columns = np.nonzero(mask) if mask.any() else (np.zeros(1), np.zeros(1))
+    y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    down, right = y - rows.mean(), x - columns.mean()
+    wide = np.abs(right) > np.abs(down)
+    return [wide & (right > 0), wide & (right <= 0), ~wide & (down > 0), ~wide & (down <= 0)]
