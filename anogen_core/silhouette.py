@@ -17,6 +17,10 @@ _CLEAR = 3.0
 """Pixels from the line of the edge at which it is sure what belongs to which side: edges are not quite straight."""
 _LEAST = 12
 """Pixels of either side that tell its colours."""
+_MAJORITY, _ROUNDS = 0.75, 3
+"""Share of a side's pixels that tell its colours, and how often those are chosen anew."""
+_WIDER = 1.61
+"""Variance of normally distributed colours relative to that of this share of them."""
 _NOISE = 4.0
 """Variance of colours (CIELAB) that means nothing."""
 _SHADE = 36.0
@@ -82,8 +86,11 @@ def background_share(photo: Image, part: Mask, beyond: Mask) -> Float64[np.ndarr
     as_background, strange = _surprise(colours, background), _STRANGE + _log_volume(background.spread)
     # Where an edge is round, background shows on the side of the part, too.
     sure = part & _shrink(as_background > strange, _BLURRED)
-    as_part = _surprise(colours, _learn(colours, sure if 2 * sure.sum() > part.sum() else part))
-    neither = _unmixed(np.minimum(as_part, as_background) > strange, as_background < as_part)
+    own = _learn(colours, sure if 2 * sure.sum() > part.sum() else part)
+    as_part = _surprise(colours, own)
+    neither = np.minimum(as_part, as_background) > strange
+    # A crack may be as thin as a blurred edge is, but its colour lies not between those of both sides.
+    neither = _unmixed(neither, as_background < as_part) | (neither & (_off_mixtures(colours, own, background) > _STRANGE))
     odds = (np.where(neither, strange, as_part) - as_background) / 2
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
 
@@ -115,6 +122,15 @@ def fill_background(photo: Image, background: Mask, other: Image | None = None) 
     return np.asarray(cv2.inpaint(np.ascontiguousarray(photo), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA))
 
 
+def _off_mixtures(colours: np.ndarray, part: _Colours, background: _Colours) -> np.ndarray:
+    """Return the squared distance (h, w) in spreads of colours to the nearest mixture of those of both sides."""
+    inverse = np.linalg.inv((part.spread + background.spread) / 2)
+    across, off = background.mean - part.mean, colours - part.mean
+    share = np.clip(off @ inverse @ across / max(across @ inverse @ across, 1e-9), 0, 1)
+    off = off - share[..., None] * across
+    return np.asarray(np.einsum("hwi,ij,hwj->hw", off, inverse, off))
+
+
 def _unmixed(neither: Mask, background: Mask) -> Mask:
     """Return what is of neither side (h, w) without the pixels of the edge, which are thin and have a side either way.
 
@@ -141,14 +157,25 @@ def _smooth(photo: Image) -> Float64[np.ndarray, "h w 3"]:
 
 
 def _learn(colours: np.ndarray, known: Mask) -> _Colours:
+    """Return the colours of a side, whatever a minority of its pixels is (Rousseeuw and Van Driessen, 1999).
+
+    An edge is never quite where it is thought to be, and a rim of the part among the background would make everything
+    background.
+    """
     sample = colours[known]
-    return _Colours(sample.mean(axis=0), np.cov(sample.T) + _NOISE * np.eye(3))
+    off = sample - np.median(sample, axis=0)
+    far = np.square(off / (np.median(np.abs(off), axis=0) + 1)).sum(axis=1)
+    for _ in range(_ROUNDS):
+        chosen = sample[far <= np.quantile(far, _MAJORITY)]
+        learned = _Colours(chosen.mean(axis=0), _WIDER * np.cov(chosen.T) + _NOISE * np.eye(3))
+        far = _surprise(sample, learned)
+    return learned
 
 
 def _surprise(colours: np.ndarray, side: _Colours) -> np.ndarray:
     """Return minus twice the log-likelihood (h, w) of colours among those of a side."""
     off = colours - side.mean
-    return np.asarray(np.einsum("hwi,ij,hwj->hw", off, np.linalg.inv(side.spread), off) + _log_volume(side.spread))
+    return np.asarray(np.einsum("...i,ij,...j->...", off, np.linalg.inv(side.spread), off) + _log_volume(side.spread))
 
 
 def _log_volume(spread: np.ndarray) -> float:

@@ -21,6 +21,8 @@ from anogen_core.surface import goes_on, relative_strengths
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
+_EDGE_RING = 21
+"""The same around one that crosses the edge of the part: enough pixels of either side, even where a thin crack ends."""
 _SOFT = 2.0
 """Pixels over which the border fades in: an outline is wider by one than its defect, which has a rim of its own."""
 _CAST = 1.15
@@ -62,7 +64,7 @@ def transplant(
             normal photo.
     """
     shown = normal.copy()
-    wide = max(_RING, round(thickness(mask[window_around(mask, 0)])))
+    wide = max(_RING if edge is None else _EDGE_RING, round(thickness(mask[window_around(mask, 0)])))
     window = window_around(mask, wide)
     part, inside = shown[window], mask[window]
     matrix = _matrix(warp, window)

@@ -114,6 +114,41 @@ def test_paint_over_the_edge_is_shown_with_its_own_colour(thickness: int, *, clo
         assert np.abs(shown.image[middle].mean(axis=0) - GREEN).max() < 15
 
 
+@pytest.mark.parametrize("thickness", [2, 3])
+@pytest.mark.parametrize(("off", "grain"), [(0, 4), (8, 15)])
+def test_a_crack_from_the_edge_is_no_background(thickness: int, off: int, grain: int) -> None:
+    """It is as thin as a blurred edge is, but black lies not between brown and blue; nor where the edge is known ill."""
+    crack = cv2.line(np.zeros(FRAME, np.uint8), (60, 90), (80, 50), 1, thickness) > 0
+    noise = numpy_generator(0).normal(0, grain, (*FRAME, 1))
+    shade = np.where(PART, 1, np.clip((50 - np.indices(FRAME)[0]) / 20, 0.4, 1))[..., None]
+    photo = shade * (np.where(PART[..., None], (190, 140, 80), (45, 85, 140)) + noise)
+    photo[crack] = (40, 25, 15)
+    photo = _blurred(np.clip(photo, 0, 255).astype(np.uint8), 0.8)
+    near = cv2.dilate(crack.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    beyond = np.roll(~PART, off, axis=0) & ~near
+    beyond[:22] = False
+
+    share = background_share(photo, PART & ~near, beyond)
+
+    assert share is not None
+    assert share[crack & PART].mean() < 0.1
+    assert share[:40][~near[:40]].mean() > 0.9
+
+
+@pytest.mark.parametrize("colour", [GREEN, (235, 235, 235)])
+def test_a_thin_line_keeps_its_colour_up_to_the_edge(colour: tuple[int, int, int]) -> None:
+    """It is as thin as the blurred edge is, but its colour lies not between those of both sides."""
+    line = cv2.line(np.zeros(FRAME, np.uint8), (60, 90), (80, 50), 1, 2) > 0
+    photo = _photo(GREY)
+    photo[line] = colour
+    near = cv2.dilate(line.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+
+    share = background_share(_blurred(photo, 0.8), PART & ~near, ~PART & ~near)
+
+    assert share is not None
+    assert share[50:58][line[50:58]].mean() < 0.1
+
+
 @pytest.mark.parametrize("sigma", [0.8, 1.3, 1.8])
 def test_a_blurred_edge_leaves_no_outline(sigma: float) -> None:
     """Pixels that are mixed of a light part and a dark background are of neither, and no paint."""
