@@ -10,6 +10,8 @@ from anogen_core.arrays import Mask
 
 _LIMITED = 4
 """Bands that a model may change each by so much."""
+_TINT = 0.4
+"""Colour may be changed by this share of how much brightness may: a model that does not know a material tints it."""
 
 
 def split(photo: Float32[np.ndarray, "H W 3"], count: int) -> list[Float32[np.ndarray, "H W 3"]]:
@@ -51,7 +53,9 @@ def limit(
     """Return a photo that changes what it started from by no more than a share of what stands out there.
 
     Each band, and what is coarser than all of them, is limited on its own (root mean square), in brightness and in
-    colour: a model that does not know a material writes blotches, or tints, where its defect is smooth or grey.
+    colour: a model that does not know a material writes blotches, or tints, where its defect is smooth or grey. What
+    stands out of a smooth defect on a rough surface is also that detail is missing: that is no detail to vary, so as
+    far as a defect is calmer than what it covers, its own detail counts alone.
 
     Args:
         photo: What was made.
@@ -61,12 +65,29 @@ def limit(
         most: Largest change of `start`, relative to the difference of `start` and `before`.
     """
     limited = photo
-    for shown, changed in zip(_all_bands(start - before), _all_bands(photo - start), strict=True):
-        for part, change in zip(_brightness_and_colour(shown), _brightness_and_colour(changed), strict=True):
-            allowed, found = most * _strength(part, inside), _strength(change, inside)
+    own, covered = (_strengths_within(of, inside) for of in (start, before))
+    for level, (shown, changed) in enumerate(zip(_all_bands(start - before), _all_bands(photo - start), strict=True)):
+        for number, (part, change) in enumerate(zip(_grey_and_colour(shown), _grey_and_colour(changed), strict=True)):
+            stands_out, found = _strength(part, inside), _strength(change, inside)
+            if level < _LIMITED:
+                rough = min(own[level][number] / max(covered[level][number], 1e-3), 1.0) ** 2
+                stands_out = rough * stands_out + (1 - rough) * min(own[level][number], stands_out)
+            allowed = most * stands_out * (_TINT if number else 1)
             if found > allowed:
                 limited = limited + np.float32(allowed / found - 1) * change
     return limited
+
+
+def _strengths_within(photo: np.ndarray, inside: Mask) -> list[list[float]]:
+    """Return how strong each band is inside a mask, in brightness and in colour, without the step at its border."""
+    weight = inside.astype(np.float32)
+    strengths, finer = [], photo
+    for level in range(_LIMITED):
+        total = np.maximum(cv2.GaussianBlur(weight, (0, 0), 2.0**level), 1e-3)[..., None]
+        coarser = cv2.GaussianBlur(finer * weight[..., None], (0, 0), 2.0**level) / total
+        strengths.append([_strength(part, inside) for part in _grey_and_colour(finer - coarser)])
+        finer = coarser
+    return strengths
 
 
 def _all_bands(change: np.ndarray) -> list[np.ndarray]:
@@ -74,7 +95,7 @@ def _all_bands(change: np.ndarray) -> list[np.ndarray]:
     return [*fine, change - sum(fine)]
 
 
-def _brightness_and_colour(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _grey_and_colour(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     grey = change.mean(axis=2, keepdims=True)
     return grey, change - grey
 

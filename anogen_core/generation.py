@@ -51,8 +51,8 @@ class GenerationSettings(Settings):
     """How large a square around the mask is generated."""
     variation: Annotated[float, Field(ge=0, le=4)] = 0.4
     """How much the model may change a support defect that it starts from, as a share of what stands out of that, in
-    fine and coarse detail, brightness and colour each: on materials that it knows it stays below, on others it would
-    write blotches. 0 pastes the support defect."""
+    fine and coarse detail, brightness and colour (less than half of it) each: on materials that it knows it stays
+    below, on others it would write blotches. 0 pastes the support defect."""
     feather: Annotated[float, Field(ge=0, le=1)] = 0.15
     """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge. One that starts from
     a support defect has the rim of that."""

@@ -90,7 +90,9 @@ def background_share(photo: Image, part: Mask, beyond: Mask) -> Float64[np.ndarr
     as_part = _surprise(colours, own)
     neither = np.minimum(as_part, as_background) > strange
     # A crack may be as thin as a blurred edge is, but its colour lies not between those of both sides.
-    neither = _unmixed(neither, as_background < as_part) | (neither & (_off_mixtures(colours, own, background) > _STRANGE))
+    neither = _unmixed(neither, as_background < as_part) | (
+        neither & (_off_mixtures(colours, own, background) > _STRANGE)
+    )
     odds = (np.where(neither, strange, as_part) - as_background) / 2
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
 

@@ -1,5 +1,7 @@
 """How far a support defect lets the surface that it lies on through: a stain does, a missing thread does not."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from jaxtyping import Float32
@@ -13,12 +15,22 @@ _FINEST = 8
 """Thickness in pixels from which a defect is large enough to judge the finest band; twice that for each further one."""
 _PERCENTILE = 95
 """Of the absolute values of a band: its strength."""
+_RIM = 2.5
+"""Pixels from the border of a defect within which the finest band shows it; twice that for each further one."""
 _SLACK = 0.05
 """By how much worse than a piece of bare surface a stain's detail may be found elsewhere."""
 
 
-def relative_strengths(photo: Float32[np.ndarray, "h w 3"], defect: Mask, beside: Mask) -> list[float]:
-    """Return how strong each band of detail is inside a defect, relative to the calmest side of it, finest first.
+class Detail(NamedTuple):
+    """How strong a band of detail is in a defect, relative to the calmest side of it."""
+
+    all: float
+    core: float
+    """Without the defect's rim: the step there is no detail of paint or foil."""
+
+
+def relative_detail(photo: Float32[np.ndarray, "h w 3"], defect: Mask, beside: Mask) -> list[Detail]:
+    """Return how strong each band of detail is in a defect, finest first.
 
     There are none for thin defects, which are too small to judge.
 
@@ -31,12 +43,17 @@ def relative_strengths(photo: Float32[np.ndarray, "h w 3"], defect: Mask, beside
     places = [place for place in places if place.sum() >= max(1, defect.sum() / 8)]
     thick = thickness(defect) if defect.any() and places else 0.0
     count = int(np.log2(thick / _FINEST)) + 1 if thick >= _FINEST else 0
-    strengths = []
-    for band in bands.split(photo, count):
+    depth = cv2.distanceTransform(np.pad(defect, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    found = []
+    for level, band in enumerate(bands.split(photo, count)):
         strength = np.abs(band).mean(axis=2)
         calm = min(np.percentile(strength[place], _PERCENTILE) for place in places)
-        strengths.append(float(np.percentile(strength[defect], _PERCENTILE) / max(calm, 1e-3)))
-    return strengths
+        core = depth > _RIM * 2.0**level
+        core = core if core.sum() >= defect.sum() / 8 else defect
+        found.append(
+            Detail(*(float(np.percentile(strength[of], _PERCENTILE) / max(calm, 1e-3)) for of in (defect, core)))
+        )
+    return found
 
 
 def goes_on(photo: Image, defect: Mask, count: int) -> bool:

@@ -17,7 +17,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
-from anogen_core.surface import goes_on, relative_strengths
+from anogen_core.surface import goes_on, relative_detail
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
@@ -78,11 +78,11 @@ def transplant(
     own = moved * _gain(part, moved, _near(inside, _RING) & ~inside & ~bad & counts)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
     # Detail of the photo's own surface would show its whole edge through a bite.
-    strengths = relative_strengths(own, inside & bad, beside) if sides is None else []
-    surface = tuple(float(np.clip((_ROUGH - ratio) / (_ROUGH - _CALM), 0, 1)) for ratio in strengths)
-    if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(strengths)):
+    detail = relative_detail(own, inside & bad, beside) if sides is None else []
+    surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
+    if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(surface)):
         surface = tuple(0.0 for _ in surface)
-    flattened = bands.scale(part.astype(np.float32), [min(ratio, 1.0) for ratio in strengths])
+    flattened = bands.scale(part.astype(np.float32), [min(band.core, 1.0) for band in detail])
     content = bands.keep(own, flattened, surface)
     background = None
     if sides is not None:

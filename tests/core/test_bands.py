@@ -46,6 +46,33 @@ def test_a_grey_defect_gets_no_tint() -> None:
     assert np.abs(limited - SMOOTH).max() < 1e-3
 
 
+def test_foil_on_a_rough_surface_gets_no_detail() -> None:
+    """What stands out of it in fine detail is that the surface's is missing, which is none to vary."""
+    random = numpy_generator(2)
+    rough = BEFORE + 30 * random.standard_normal((*SHAPE[:2], 1)).astype(np.float32)
+    foil = np.where(INSIDE[..., None], np.float32(60), rough)
+    blotches = 30 * random.standard_normal((*SHAPE[:2], 1)).astype(np.float32)
+
+    limited = bands.limit(foil + blotches, foil, rough, INSIDE, 0.4)
+
+    core = cv2.erode(INSIDE.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    finest = bands.split(limited - foil, 1)[0]
+    assert np.sqrt(np.square(finest[core]).mean()) < 1
+
+
+def test_colours_change_less_than_brightness() -> None:
+    """A blue defect may be made brighter by the share, and redder by less than half of it."""
+    blue = BEFORE + np.where(INSIDE[..., None], np.array([-60, 0, 90], np.float32), 0)
+    brighter, redder = np.array([30, 30, 30], np.float32), np.array([30, -15, -15], np.float32)
+
+    shade = bands.limit(blue + brighter * INSIDE[..., None], blue, BEFORE, INSIDE, 0.4) - blue
+    tint = bands.limit(blue + redder * INSIDE[..., None], blue, BEFORE, INSIDE, 0.4) - blue
+
+    grey, colour = 10.0, np.sqrt(np.mean(np.square([-70, -10, 80])))
+    assert _rms(shade) <= 0.4 * grey * 1.3
+    assert _rms(tint) <= 0.4 * 0.4 * colour * 1.3
+
+
 def test_no_band_exceeds_its_share() -> None:
     """Whatever is made, each band's change is at most the share of what stands out there; a share of 0 leaves none."""
     random = numpy_generator(1)

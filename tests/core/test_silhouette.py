@@ -117,7 +117,7 @@ def test_paint_over_the_edge_is_shown_with_its_own_colour(thickness: int, *, clo
 @pytest.mark.parametrize("thickness", [2, 3])
 @pytest.mark.parametrize(("off", "grain"), [(0, 4), (8, 15)])
 def test_a_crack_from_the_edge_is_no_background(thickness: int, off: int, grain: int) -> None:
-    """It is as thin as a blurred edge is, but black lies not between brown and blue; nor where the edge is known ill."""
+    """Thin as a blurred edge is, it is black, which lies not between brown and blue, even if the edge is known ill."""
     crack = cv2.line(np.zeros(FRAME, np.uint8), (60, 90), (80, 50), 1, thickness) > 0
     noise = numpy_generator(0).normal(0, grain, (*FRAME, 1))
     shade = np.where(PART, 1, np.clip((50 - np.indices(FRAME)[0]) / 20, 0.4, 1))[..., None]
