@@ -81,8 +81,13 @@ def _summary(samples: list[Sample]) -> Iterator[str]:
     for category in sorted({s.category for s in samples}):
         own = [s for s in samples if s.category == category]
         defects = sorted({s.defect for s in own} - {GOOD})
-        counts = ", ".join(f"{d} {sum(s.defect == d for s in own)}" for d in defects) or "no defective photos"
+        counts = ", ".join(_count(d, [s for s in own if s.defect == d]) for d in defects) or "no defective photos"
         yield f"{category}: {sum(s.defect == GOOD for s in own)} normal photos; {counts}"
+
+
+def _count(defect: str, samples: list[Sample]) -> str:
+    without = sum(s.mask_uri is None and not s.boxes for s in samples)
+    return f"{defect} {len(samples)}" + (f" ({without} without a label)" if without else "")
 
 
 def _run_name(root: Path) -> str:

@@ -12,7 +12,7 @@ from statistics import median
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.inspection import Finding, inspect_sample
 from anogen_core.data.problems import Problem, error, warning
-from anogen_core.data.reader import ReaderBuilder
+from anogen_core.data.reader import ReaderBuilder, Unlabelled
 from anogen_core.data.support import SupportSettings, support_problems
 from anogen_core.records import GOOD, Sample
 
@@ -36,8 +36,9 @@ def audit(
     Raises:
         InputError: the reader finds nothing at all.
     """
-    problems = list(reader_settings.build().scan().problems)
-    findings = _inspect_all(samples, frame_settings)
+    scan = reader_settings.build().scan()
+    problems = list(scan.problems)
+    findings = _inspect_all(samples, frame_settings, scan.unlabelled)
     by_category: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         problems += finding.problems
@@ -54,10 +55,10 @@ def audit(
     return sorted(_told_once(problems), key=lambda problem: (problem.severity, problem.file, problem.what))
 
 
-def _inspect_all(samples: Sequence[Sample], settings: FrameSettings) -> list[Finding]:
+def _inspect_all(samples: Sequence[Sample], settings: FrameSettings, unlabelled: Unlabelled) -> list[Finding]:
     with warnings.catch_warnings(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         warnings.filterwarnings("ignore", module="PIL")  # what matters of them is told as a problem
-        return list(pool.map(partial(inspect_sample, settings=settings), samples))
+        return list(pool.map(partial(inspect_sample, settings=settings, unlabelled=unlabelled), samples))
 
 
 def _inspect_classes(category: str, samples: Sequence[Sample]) -> list[Problem]:

@@ -24,7 +24,8 @@ class BoxLabels:
 def read_boxes(table: Path, *, photos: Sequence[Path], directory: Path) -> BoxLabels:
     """Return the boxes and defects of all photos that the table names; nothing when there is no table.
 
-    `image` is a path relative to the directory of the photos, or a file name that only one photo has.
+    `image` is a path relative to the directory of the photos, or a file name that only one photo has, or only one in
+    the folder of the row's defect.
     """
     labels = BoxLabels()
     if not table.is_file():
@@ -47,6 +48,8 @@ def _add(row: Row, labels: BoxLabels, *, place: str, known: dict[str, list[Path]
         labels.problems.append(error(place, what, fix="Name the photo by its path inside that directory."))
         return
     matches = known.get(name.removeprefix("./").removeprefix("images/"), [])
+    if len(matches) > 1:
+        matches = [photo for photo in matches if photo.parent.name == row.values["defect"]] or matches
     if len(matches) != 1:
         what = f"names {name!r}; {'no photo' if not matches else 'more than one photo'} has this name."
         labels.problems.append(

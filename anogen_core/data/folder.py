@@ -22,11 +22,13 @@ from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
-from anogen_core.data.reader import Reader, Scan
+from anogen_core.data.reader import Reader, Scan, Unlabelled
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD
 
 _EVERY = 5
+_LACKS = "no usable mask, and no box in boxes.csv"
+_ADD = "Add a mask with the same name (a suffix like _mask is allowed) or a row to boxes.csv, or remove the photo."
 
 
 class FolderReaderSettings(MaskFileSettings):
@@ -82,7 +84,9 @@ class FolderReader(Reader):
         problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
         splits, threshold = split_photos(photos, digests), self._settings.mask_threshold
-        return Scan(make_samples(photos, digests, splits, mask_threshold=threshold), problems + faults)
+        samples = make_samples(photos, digests, splits, mask_threshold=threshold)
+        doubtful = frozenset(every if labels.problems else ())
+        return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, doubtful))
 
     def _masks(self, folders: list[_Folder], *, root: Path) -> tuple[dict[Path, tuple[str, Path]], list[Problem]]:
         """Return the defect and mask of every photo that has a mask."""

@@ -10,9 +10,11 @@ from anogen_core.data.copies import BURNT, burnt_share, pixel_digest
 from anogen_core.data.files import decode, shown_size, verify
 from anogen_core.data.frame import FrameSettings, read_mask
 from anogen_core.data.problems import Problem, UnusableFileError, error, warning
+from anogen_core.data.reader import Unlabelled
 from anogen_core.records import GOOD, Box, Sample
 
 _TWELVE_BITS = 4095
+_MASKS_ALONE = Unlabelled()
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Finding:
     """Of the photo's pixels: the same photo in another file format has the same one. None as for `size`."""
 
 
-def inspect_sample(sample: Sample, settings: FrameSettings) -> Finding:
+def inspect_sample(sample: Sample, settings: FrameSettings, unlabelled: Unlabelled = _MASKS_ALONE) -> Finding:
     """Return what is wrong with a photo and its mask or boxes; no file, however broken, makes it raise."""
     path = Path(sample.image_uri)
     problems: list[Problem] = []
@@ -39,7 +41,8 @@ def inspect_sample(sample: Sample, settings: FrameSettings) -> Finding:
     except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
         problems.append(_unexpected(path, failure))
     if sample.defect != GOOD:
-        problems += _inspect_labels(sample, size, settings)
+        labelled = sample.mask_uri is not None or bool(sample.boxes)
+        problems += _inspect_labels(sample, size, settings) if labelled else _no_label(sample, unlabelled)
     return Finding(sample, tuple(problems), size=size, digest=digest)
 
 
@@ -60,14 +63,17 @@ def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: Fram
     try:
         if sample.mask_uri is not None:
             return _inspect_mask(sample, path, size, settings)
-        if sample.boxes:
-            return _inspect_boxes(sample, size) if size is not None else []
+        return _inspect_boxes(sample, size) if size is not None else []
     except UnusableFileError as failure:
         return [failure.problem]
     except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
         return [_unexpected(path, failure)]
-    fix = "Add a mask with the same name (a suffix like _mask is allowed), or remove the photo."
-    return [error(path, f"shows {sample.defect} and has no usable mask.", fix=fix)]
+
+
+def _no_label(sample: Sample, unlabelled: Unlabelled) -> list[Problem]:
+    if Path(sample.image_uri) in unlabelled.doubtful:
+        return []
+    return [error(sample.image_uri, f"shows {sample.defect} and has {unlabelled.lacks}.", fix=unlabelled.fix)]
 
 
 def _inspect_mask(sample: Sample, path: Path, size: tuple[int, int] | None, settings: FrameSettings) -> list[Problem]:

@@ -1,11 +1,22 @@
 """The interface of dataset readers."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from anogen_core.data.problems import Problem
 from anogen_core.records import Sample
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """What is said of defective photos without a label."""
+
+    lacks: str = "no usable mask"
+    fix: str = "Add a mask with the same name (a suffix like _mask is allowed), or remove the photo."
+    doubtful: frozenset[Path] = frozenset()
+    """Photos whose labels may be in a file that could not be read: that is said of the file alone."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +27,7 @@ class Scan:
     """Every photo that could be read as a file, sorted by id."""
     problems: list[Problem]
     """What is wrong with the directories, names, links and tables. Pixels are not looked at."""
+    unlabelled: Unlabelled = field(default_factory=Unlabelled)
 
 
 class Reader(ABC):

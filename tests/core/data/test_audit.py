@@ -179,6 +179,21 @@ def test_missing_masks_and_too_few_of_them_are_errors(mvtec_root: Path) -> None:
     assert "support.shots" in problems[2].fix
 
 
+def test_a_photo_without_mask_and_box_is_an_error(folder_root: Path) -> None:
+    """The message names both kinds of label; it is not said of photos whose boxes may be in rows that are wrong."""
+    (folder_root / "masks/dent/d0.png").unlink()
+    reader = FolderReaderSettings(root=str(folder_root))
+
+    def check() -> list[Problem]:
+        return audit(reader.build().read(), reader, FrameSettings(), SupportSettings())
+
+    (problem,) = check()
+    assert problem.file == str(folder_root / "images/dent/d0.png")
+    assert "no usable mask, and no box in boxes.csv" in problem.what
+    (folder_root / "boxes.csv").write_text("image,defect,x,y,width,height\nd0.png,dent,1,1,four,4\n")
+    assert [p.file for p in check()] == [str(folder_root / "boxes.csv:2")]
+
+
 def test_the_same_photo_in_train_and_test_is_an_error(mvtec_root: Path) -> None:
     """Found by content under another name, and by pixels in another file format."""
     bottle = mvtec_root / "bottle"

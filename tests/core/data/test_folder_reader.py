@@ -12,6 +12,7 @@ from anogen_core.data.frame import load_mask
 from anogen_core.data.inventory import Photo
 from anogen_core.errors import InputError
 from anogen_core.records import Box
+from anogen_core.run_file import write_run_file
 
 _HEADING = "image,defect,x,y,width,height\n"
 
@@ -71,6 +72,22 @@ def test_boxes_come_from_the_table(folder_root: Path) -> None:
     assert load_mask(samples["caps/test/dent/d1"], (16, 16)).all()
 
 
+def test_the_defect_of_a_row_tells_photos_of_one_name_apart(folder_root: Path) -> None:
+    """A file name in the folders of two defects is the one of the row's defect; if it is in neither, an error."""
+    shutil.rmtree(folder_root / "masks")
+    shutil.copytree(folder_root / "images/dent", folder_root / "images/brûlé é")
+    rows = "d0.png,dent,1,2,3,4\nd0.png,brûlé é,5,6,7,8\nd1.png,scratch,1,2,3,4\n"
+    (folder_root / "boxes.csv").write_text(_HEADING + rows, encoding="utf-8")
+
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+
+    boxes = {s.defect: s.boxes for s in scan.samples if s.boxes}
+    assert boxes == {"dent": (Box(x=1, y=2, width=3, height=4),), "brûlé é": (Box(x=5, y=6, width=7, height=8),)}
+    (problem,) = scan.problems
+    assert problem.file.endswith("boxes.csv:4")
+    assert "more than one photo" in problem.what
+
+
 def test_labels_name_the_defect_of_photos_without_a_folder(folder_root: Path) -> None:
     """Photos directly in images are what a mask or a box says, and normal without either."""
     images = folder_root / "images"
@@ -128,6 +145,14 @@ def test_a_table_that_breaks_off_is_an_error_at_its_line(folder_root: Path) -> N
 
         assert len(problems) == 1
         assert problems[0].file.startswith(f"{folder_root}/boxes.csv:")
+
+
+def test_init_counts_photos_without_a_label(folder_root: Path, tmp_path: Path) -> None:
+    """What was found says how many photos of a defect nothing can be learned from."""
+    assert write_run_file(tmp_path / "run.yaml", folder_root)[0] == "caps: 10 normal photos; dent 4"
+    (folder_root / "masks/dent/d0.png").unlink()
+
+    assert write_run_file(tmp_path / "run.yaml", folder_root)[0].endswith("dent 4 (1 without a label)")
 
 
 def test_labels_that_disagree_are_errors(folder_root: Path) -> None:
