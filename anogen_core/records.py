@@ -44,10 +44,22 @@ class Sample(Record):
     """Least value in the mask image that means anomalous; None where the mask must hold two values."""
     boxes: tuple[Box, ...] = ()
     """Box labels in pixels of the photo as it is stored, for data without mask images."""
+    outline: tuple[int, ...] | None = None
+    """Run lengths (see `anogen_core.outline`) of a mask in pixels of the photo as it is stored, from a label file."""
     sha256: str
     """Digest of the photo's file."""
     group: str | None = None
     """Leakage group (photos of one physical part), where the dataset names it."""
+
+    @property
+    def has_mask(self) -> bool:
+        """Return whether the label is a mask rather than boxes."""
+        return self.mask_uri is not None or self.outline is not None
+
+    @property
+    def is_labelled(self) -> bool:
+        """Return whether there is a label at all."""
+        return self.has_mask or bool(self.boxes)
 
 
 class SupportSet(Record):

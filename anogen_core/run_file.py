@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from anogen_core.config import RunConfig
 from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
 from anogen_core.data.frame import FrameSettings
+from anogen_core.data.inventory import list_directory
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Sample
 from anogen_core.settings import Settings
@@ -40,10 +41,10 @@ def _find_reader(root: Path) -> tuple[MvtecReaderSettings | FolderReaderSettings
     if not root.is_dir():
         raise InputError(
             f"--data {root}: there is no such directory. Expected photos in MVTec AD layout, "
-            "or images/ with masks/ or boxes.csv."
+            "or images/ with masks/, boxes.csv, or LabelMe, YOLO or COCO labels."
         )
     absolute = str(root.resolve())
-    folder = (root / "images").is_dir()
+    folder = (root / "images").is_dir() or not list_directory(root.resolve(), root=root.resolve()).directories
     reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
     return reader, reader.build().read()
 
@@ -86,7 +87,7 @@ def _summary(samples: list[Sample]) -> Iterator[str]:
 
 
 def _count(defect: str, samples: list[Sample]) -> str:
-    without = sum(s.mask_uri is None and not s.boxes for s in samples)
+    without = sum(not s.is_labelled for s in samples)
     return f"{defect} {len(samples)}" + (f" ({without} without a label)" if without else "")
 
 

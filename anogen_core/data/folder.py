@@ -3,23 +3,24 @@
     <root>/images/good/a.png          normal photos
     <root>/images/<defect>/b.jpg      defective photos
     <root>/masks/<defect>/b.png       their masks, or
-    <root>/boxes.csv                  their boxes: image,defect,x,y,width,height, one row per box
+    <root>/boxes.csv                  their boxes: image,defect,x,y,width,height, one row per box, or
+                                      label files of LabelMe, YOLO or COCO (see `anogen_core.data.labels`)
 
-Photos may also lie in `images/` itself: then a mask or a row of `boxes.csv` says the defect, and those without either
-are normal. Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their
-content hashes, is a test photo; identical photos and photos of one leakage group stay together.
+Photos may also lie in `images/` itself: then a mask or another label says the defect, and those without any are normal.
+Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their content
+hashes, is a test photo; identical photos and photos of one leakage group stay together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, final
 
 from pydantic import Field
 
-from anogen_core.data.boxes import BoxLabels, read_boxes
 from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.labels import Label, read_labels
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
@@ -27,12 +28,15 @@ from anogen_core.errors import InputError
 from anogen_core.records import GOOD
 
 _EVERY = 5
-_LACKS = "no usable mask, and no box in boxes.csv"
-_ADD = "Add a mask with the same name (a suffix like _mask is allowed) or a row to boxes.csv, or remove the photo."
+_LACKS = "no usable mask, no box in boxes.csv and no label of LabelMe, YOLO or COCO"
+_ADD = (
+    "Add a mask or label file with the same name (masks may have a suffix like _mask) or a row to boxes.csv, or "
+    "remove the photo."
+)
 
 
 class FolderReaderSettings(MaskFileSettings):
-    """A plain folder with `images` and `masks` or `boxes.csv`."""
+    """A plain folder with `images` and `masks`, `boxes.csv` or label files of LabelMe, YOLO or COCO."""
 
     kind: Literal["folder"] = "folder"
     root: str
@@ -72,12 +76,13 @@ class FolderReader(Reader):
         folders, problems = _list_photos(root)
         masks, faults = self._masks(folders, root=root)
         problems += faults
-        every = [photo for folder in folders for photo in folder.photos]
-        labels = read_boxes(root / "boxes.csv", photos=every, directory=root / "images")
+        labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
         problems += labels.problems
         photos: list[Photo] = []
         for folder in folders:
-            found, faults = _label(folder, masks=masks, labels=labels, category=self._settings.category or root.name)
+            found, faults = _label(
+                folder, masks=masks, labels=labels.found, category=self._settings.category or root.name
+            )
             photos += found
             problems += faults
         photos, faults = group_photos(photos, self._settings.groups, directory=root)
@@ -85,8 +90,7 @@ class FolderReader(Reader):
         digests, faults = hash_files(photo.path for photo in photos)
         splits, threshold = split_photos(photos, digests), self._settings.mask_threshold
         samples = make_samples(photos, digests, splits, mask_threshold=threshold)
-        doubtful = frozenset(every if labels.problems else ())
-        return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, doubtful))
+        return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, frozenset(labels.doubtful)))
 
     def _masks(self, folders: list[_Folder], *, root: Path) -> tuple[dict[Path, tuple[str, Path]], list[Problem]]:
         """Return the defect and mask of every photo that has a mask."""
@@ -130,19 +134,24 @@ def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
 
 
 def _label(
-    folder: _Folder, *, masks: dict[Path, tuple[str, Path]], labels: BoxLabels, category: str
+    folder: _Folder, *, masks: dict[Path, tuple[str, Path]], labels: Mapping[Path, list[Label]], category: str
 ) -> tuple[list[Photo], list[Problem]]:
     """Return the photos of one directory with their defects, and an error where two labels disagree."""
     photos, problems = [], []
     for path in folder.photos:
         named, mask = masks.get(path, (None, None))
-        said = {name for name in (folder.defect, named, *labels.defects.get(path, ())) if name is not None}
+        own = labels.get(path, [])
+        said = {name for name in (folder.defect, named, *(d for label in own for d in label.defects)) if name}
         if len(said) > 1:
-            what = f"is labelled {' and '.join(sorted(said))} by its folder, mask and boxes."
+            files = ", ".join(label.file.name for label in own) or "mask"
+            what = f"is labelled {' and '.join(sorted(said))} by its folder and labels ({files})."
             problems.append(error(path, what, fix="Keep one: a photo has one defect."))
+        elif len(own) > 1 and mask is None:
+            what = f"has labels in {' and '.join(label.file.name for label in own)}."
+            problems.append(error(path, what, fix="Keep them in one file."))
         defect = folder.defect or named or min(said, default=GOOD)
-        boxes = tuple(labels.boxes.get(path, ())) if mask is None else ()
-        photos.append(Photo(path, category=category, defect=defect, mask=mask, boxes=boxes))
+        boxes, outline = (own[0].boxes, own[0].outline) if own and mask is None else ((), None)
+        photos.append(Photo(path, category=category, defect=defect, mask=mask, boxes=boxes, outline=outline))
     return photos, problems
 
 

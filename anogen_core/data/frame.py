@@ -13,6 +13,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.data.files import PIXEL_CEILING, PIXEL_LIMIT, decode, read_header
 from anogen_core.data.problems import UnusableFileError, error
 from anogen_core.errors import InputError
+from anogen_core.outline import decode_outline
 from anogen_core.records import GOOD, Box, Sample
 from anogen_core.resizing import resize
 from anogen_core.settings import Settings
@@ -73,7 +74,7 @@ def to_frame(rgb: Image, frame_size: tuple[int, int]) -> Image:
 
 
 def load_mask(sample: Sample, frame_size: tuple[int, int]) -> Mask:
-    """Return where a photo is anomalous, in the frame: its mask image or its filled boxes; nowhere if it is normal.
+    """Return where a photo is anomalous, in the frame: its mask or its filled boxes; nowhere if it is normal.
 
     Resized (see `resize_mask`) from the size as stored.
 
@@ -84,9 +85,16 @@ def load_mask(sample: Sample, frame_size: tuple[int, int]) -> Mask:
         return np.zeros(frame_size, bool)
     if sample.mask_uri is not None:
         return resize_mask(read_mask(Path(sample.mask_uri), threshold=sample.mask_threshold), frame_size)
-    if not sample.boxes:
+    if not sample.is_labelled:
         raise InputError(f"{sample.image_uri}: is defective ({sample.defect}) and has no mask or box. Add one.")
-    return resize_mask(fill_boxes(sample.boxes, read_header(Path(sample.image_uri)).size), frame_size)
+    size = read_header(Path(sample.image_uri), max_pixels=PIXEL_CEILING).size
+    if sample.outline is None:
+        return resize_mask(fill_boxes(sample.boxes, size), frame_size)
+    try:
+        return resize_mask(decode_outline(sample.outline, size), frame_size)
+    except ValueError as failure:
+        what = "has another size than when its label was read."
+        raise UnusableFileError(error(sample.image_uri, what, fix="Start the run again.")) from failure
 
 
 def read_photo(path: Path, *, white_level: int = FULL_WHITE) -> Image:

@@ -41,8 +41,7 @@ def inspect_sample(sample: Sample, settings: FrameSettings, unlabelled: Unlabell
     except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
         problems.append(_unexpected(path, failure))
     if sample.defect != GOOD:
-        labelled = sample.mask_uri is not None or bool(sample.boxes)
-        problems += _inspect_labels(sample, size, settings) if labelled else _no_label(sample, unlabelled)
+        problems += _inspect_labels(sample, size, settings) if sample.is_labelled else _no_label(sample, unlabelled)
     return Finding(sample, tuple(problems), size=size, digest=digest)
 
 
@@ -63,6 +62,8 @@ def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: Fram
     try:
         if sample.mask_uri is not None:
             return _inspect_mask(sample, path, size, settings)
+        if sample.outline is not None:
+            return _covers_most(path, sum(sample.outline[1::2]) / sum(sample.outline))
         return _inspect_boxes(sample, size) if size is not None else []
     except UnusableFileError as failure:
         return [failure.problem]
@@ -93,10 +94,14 @@ def _inspect_coverage(path: Path, threshold: int | None) -> list[Problem]:
         least = "" if threshold is None else f", none has the value {threshold} or more (`reader.mask_threshold`)"
         what = f"is an empty mask: no pixel is anomalous{least}."
         return [error(path, what, fix="Draw the defect, or remove the photo.")]
-    if share > 0.5:
-        what = "marks more than half of the photo as anomalous."
-        return [warning(path, what, fix="Check that it is not inverted: 0 is normal, 255 is anomalous.")]
-    return []
+    return _covers_most(path, share)
+
+
+def _covers_most(path: Path, share: float) -> list[Problem]:
+    if share <= 0.5:
+        return []
+    what = "marks more than half of the photo as anomalous."
+    return [warning(path, what, fix="Check that it is not inverted: 0 is normal, 255 is anomalous.")]
 
 
 def _inspect_boxes(sample: Sample, size: tuple[int, int]) -> list[Problem]:

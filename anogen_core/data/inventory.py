@@ -15,6 +15,9 @@ from anogen_core.data.problems import Problem, error, unreadable, warning
 from anogen_core.errors import InputError
 from anogen_core.records import Box, Sample
 
+LABEL_SUFFIXES = frozenset({".json", ".txt"})
+"""Endings of the label files that are read, in lower case."""
+_IMAGES = IMAGE_SUFFIXES | OTHER_IMAGE_SUFFIXES
 _UNUSABLE_CHARACTERS = {"Cc", "Cs"}  # control characters; bytes that are not UTF-8
 
 
@@ -23,6 +26,7 @@ class Listing:
     """The content of one directory, sorted by name. Hidden and unrelated files are not in it."""
 
     images: list[Path] = field(default_factory=list)
+    labels: list[Path] = field(default_factory=list)
     directories: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     outside: bool = False
@@ -38,6 +42,7 @@ class Photo:
     defect: str
     mask: Path | None = None
     boxes: tuple[Box, ...] = ()
+    outline: tuple[int, ...] | None = None
     group: str | None = None
 
 
@@ -59,8 +64,8 @@ def existing_root(root: str) -> Path:
     )
 
 
-def list_directory(directory: Path, *, root: Path) -> Listing:
-    """Return the images and sub directories of a directory; one that is not there is empty."""
+def list_directory(directory: Path, *, root: Path, suffixes: frozenset[str] = _IMAGES) -> Listing:
+    """Return the files with some endings and the sub directories of a directory; one that is not there is empty."""
     listing = Listing()
     try:
         if not directory.resolve().is_relative_to(root):
@@ -74,17 +79,17 @@ def list_directory(directory: Path, *, root: Path) -> Listing:
         return listing
     for entry in found:
         try:
-            _sort_in(entry, listing, root=root)
+            _sort_in(entry, listing, root=root, suffixes=suffixes)
         except (OSError, RuntimeError) as failure:  # a loop of links, no permission
             listing.problems.append(unreadable(Path(entry.path), failure))
     return listing
 
 
-def _sort_in(entry: "os.DirEntry[str]", listing: Listing, *, root: Path) -> None:
+def _sort_in(entry: "os.DirEntry[str]", listing: Listing, *, root: Path, suffixes: frozenset[str]) -> None:
     path = Path(entry.path)
     suffix = path.suffix.lower()
     directory = not entry.name.startswith(".") and entry.is_dir()
-    if entry.name.startswith(".") or not (directory or suffix in IMAGE_SUFFIXES | OTHER_IMAGE_SUFFIXES):
+    if entry.name.startswith(".") or not (directory or suffix in suffixes):
         return
     if any(unicodedata.category(character) in _UNUSABLE_CHARACTERS for character in path.name):
         what = "has a name that is not plain Unicode text."
@@ -97,7 +102,7 @@ def _sort_in(entry: "os.DirEntry[str]", listing: Listing, *, root: Path) -> None
     elif entry.is_symlink() and not path.resolve().is_relative_to(root):
         listing.problems.append(_leaves(path, root=root))
     else:
-        listing.images.append(path)
+        (listing.labels if suffix in LABEL_SUFFIXES else listing.images).append(path)
 
 
 def _leaves(path: Path, *, root: Path) -> Problem:
@@ -152,6 +157,7 @@ def make_samples(
             mask_uri=str(photo.mask) if photo.mask else None,
             mask_threshold=mask_threshold if photo.mask else None,
             boxes=photo.boxes,
+            outline=photo.outline,
             sha256=digests[photo.path],
             group=photo.group,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, final
 
 from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.inventory import LABEL_SUFFIXES, Photo, existing_root, hash_files, list_directory, make_samples
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
@@ -108,6 +108,11 @@ class MvtecReader(Reader):
             warning(nested, "is not read: photos are expected one level higher.", fix=f"Move its photos to {folder}.")
             for nested in listing.directories
         ]
+        labels = list_directory(folder, root=root, suffixes=LABEL_SUFFIXES).labels
+        if labels:
+            what = f"holds label files ({labels[0].name}), which are not read in this layout."
+            fix = "Add masks, or lay the photos out as a plain folder (images/good, images/<defect>), where they are."
+            problems.append(warning(folder, what, fix=fix))
         pairs: dict[Path, Path] = {}
         if folder.name != GOOD:
             masks = list_directory(category / "ground_truth" / folder.name, root=root)

@@ -113,7 +113,7 @@ def _candidates(samples: Sequence[Sample]) -> dict[_Key, list[Sample]]:
 
 
 def _labelled(samples: Sequence[Sample]) -> list[Sample]:
-    return [sample for sample in samples if sample.mask_uri is not None or sample.boxes]
+    return [sample for sample in samples if sample.is_labelled]
 
 
 def _selected(candidates: Mapping[_Key, object], settings: SupportSettings) -> list[_Key]:

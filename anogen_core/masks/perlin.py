@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.masks.box import BoxSamplerSettings, Fraction
-from anogen_core.masks.outline import encode_outline
 from anogen_core.masks.sampler import MaskSampler, Shown
+from anogen_core.outline import encode_outline
 from anogen_core.records import Box, Placement
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings

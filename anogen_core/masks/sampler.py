@@ -9,7 +9,7 @@ import numpy as np
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import cut
-from anogen_core.masks.outline import decode_outline
+from anogen_core.outline import decode_outline
 from anogen_core.records import Box, Placement
 
 _JOIN = 7

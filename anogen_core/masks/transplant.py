@@ -15,9 +15,9 @@ from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.deformation import Change, deform, large_enough, moved
 from anogen_core.masks.direction import inside_share
 from anogen_core.masks.goals import Bounds, Goals
-from anogen_core.masks.outline import encode_outline
 from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
 from anogen_core.masks.scene import Scene
+from anogen_core.outline import encode_outline
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 

@@ -187,7 +187,7 @@ def _reviewed(stored: Dataset, place: Mapping[str, int], *, by_box: bool, side: 
 
 def _has_exact_masks(category: Category) -> bool:
     """Return whether the support photos are labelled by masks rather than boxes."""
-    return all(s.mask_uri is not None for chosen in category.supports for s in chosen.samples)
+    return all(s.has_mask for chosen in category.supports for s in chosen.samples)
 
 
 def _require(dataset: DatasetRef | None, part: Part) -> DatasetRef:

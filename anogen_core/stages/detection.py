@@ -154,7 +154,7 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
 def _labelled(sample: Sample) -> list[Any]:
     """Return plain values that change whenever a photo, or what is said of it, does."""
     boxes = [box.as_list() for box in sample.boxes]
-    mask = None if sample.mask_uri is None else [digest_file(Path(sample.mask_uri)), sample.mask_threshold]
+    mask = sample.outline if sample.mask_uri is None else [digest_file(Path(sample.mask_uri)), sample.mask_threshold]
     return [sample.sample_id, sample.sha256, sample.defect, sample.group, mask, boxes]
 
 

@@ -38,7 +38,7 @@ def load_support(
     loaded = []
     for sample in support.samples:
         photo, mask = load_image(sample, frame, white_level=config.frame.white_level), load_mask(sample, frame)
-        boxed = sample.mask_uri is None and config.support.outline_boxes
+        boxed = not sample.has_mask and config.support.outline_boxes
         loaded.append((photo, outline_boxes(photo, mask) if boxed else mask))
     return loaded
 

@@ -123,7 +123,7 @@ def _defect_report(config: RunConfig, category: Category, result: CategoryResult
         embedding_digest=embedding.digest,
         steps=metadata["steps"],
         num_vectors=embedding.num_vectors,
-        outlined=config.support.outline_boxes and any(s.mask_uri is None for s in support.samples),
+        outlined=config.support.outline_boxes and not all(s.has_mask for s in support.samples),
     )
 
 

@@ -176,5 +176,5 @@ class ShardWork:
     def _source(self, placement: Placement, photos: Sequence[tuple[Image, Mask]], support: SupportSet) -> Source | None:
         if placement.source is None or placement.warp is None:
             return None
-        outlined = self.config.support.outline_boxes or support.samples[placement.source].mask_uri is not None
+        outlined = self.config.support.outline_boxes or support.samples[placement.source].has_mask
         return Source(*photos[placement.source], placement.warp, placement.edge, outlined=outlined)

@@ -1,5 +1,6 @@
 """Support photos that are labelled by boxes."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,28 @@ def test_other_labels_make_another_dataset_of_the_same_embedding(boxed: dict[str
     )
 
     assert outlined.spec.name != whole.spec.name
+
+
+def test_outlines_of_label_files_are_used_as_they_are(boxed: dict[str, object], tmp_path: Path) -> None:
+    """Nothing is looked for inside a polygon of LabelMe, and another polygon is another embedding and training set."""
+    (tmp_path / "bolt/boxes.csv").unlink()
+    shutil.copytree(tmp_path / "bolt", tmp_path / "moved/bolt")
+    masks, keys, sets = [], [], []
+    for root, last in ((tmp_path / "bolt", 40), (tmp_path / "moved/bolt", 42)):
+        points = [[10, 20], [30, 20], [30, last]]
+        text = json.dumps({"shapes": [{"label": "cut", "points": points, "shape_type": "polygon"}]})
+        for photo in (root / "images/cut").iterdir():
+            photo.with_suffix(".json").write_text(text)
+        config = _config({**boxed, "reader": {"kind": "folder", "root": str(root)}})
+        category = read_category(config, "bolt")
+        masks.append(load_support(category.supports[0], config)[0][1])
+        keys.append(embedding_key(category.supports[0], config))
+        sets.append(arms.identity(config, category, "support_only", None))
+
+    expected = cv2.fillPoly(np.zeros((64, 64), np.uint8), [np.array([[10, 20], [30, 20], [30, 40]])], (1,))
+    assert np.array_equal(masks[0], expected > 0)
+    assert keys[0] != keys[1]
+    assert sets[0] != sets[1]
 
 
 def test_detectors_of_support_photos_follow_their_labels(boxed: dict[str, object]) -> None:

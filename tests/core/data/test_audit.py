@@ -189,7 +189,7 @@ def test_a_photo_without_mask_and_box_is_an_error(folder_root: Path) -> None:
 
     (problem,) = check()
     assert problem.file == str(folder_root / "images/dent/d0.png")
-    assert "no usable mask, and no box in boxes.csv" in problem.what
+    assert "no usable mask, no box in boxes.csv and no label of LabelMe" in problem.what
     (folder_root / "boxes.csv").write_text("image,defect,x,y,width,height\nd0.png,dent,1,1,four,4\n")
     assert [p.file for p in check()] == [str(folder_root / "boxes.csv:2")]
 

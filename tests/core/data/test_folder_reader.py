@@ -155,6 +155,12 @@ def test_init_counts_photos_without_a_label(folder_root: Path, tmp_path: Path) -
     assert write_run_file(tmp_path / "run.yaml", folder_root)[0].endswith("dent 4 (1 without a label)")
 
 
+def test_init_says_where_loose_photos_belong(folder_root: Path, tmp_path: Path) -> None:
+    """Photos in the directory itself, as tools export them, are in neither layout; the simpler one is named."""
+    with pytest.raises(InputError, match="Expected images/good and images/<defect>"):
+        write_run_file(tmp_path / "run.yaml", folder_root / "images/dent")
+
+
 def test_labels_that_disagree_are_errors(folder_root: Path) -> None:
     """A photo in the folder of one defect with the box of another is named."""
     (folder_root / "boxes.csv").write_text(_HEADING + "dent/d0.png,scratch,1,2,3,4\ngood/g1.png,scratch,1,2,3,4\n")

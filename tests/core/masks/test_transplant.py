@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks import TransplantSamplerSettings
-from anogen_core.masks.outline import decode_outline, encode_outline
 from anogen_core.masks.sampler import render
+from anogen_core.outline import decode_outline, encode_outline
 from anogen_core.records import Placement
 from anogen_core.seeding import numpy_generator
 

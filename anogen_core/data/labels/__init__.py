@@ -1,0 +1,33 @@
+"""Labels of a plain folder that are no mask images: a table of boxes, and the files of labelling tools.
+
+    <root>/boxes.csv                  image,defect,x,y,width,height
+    <root>/images/<defect>/b.json     LabelMe, beside its photo
+    <root>/images/<defect>/b.txt      YOLO, beside its photo, or
+    <root>/labels/<defect>/b.txt      in folders like those of the photos
+    <root>/annotations/*.json         COCO, or in the root or any folder of photos
+
+Every photo has its labels in one of these files, and shows one defect.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from anogen_core.data.labels.files import LabelFiles
+from anogen_core.data.labels.label import Label, Labels, PhotoNames
+from anogen_core.data.labels.table import read_boxes
+
+__all__ = ["Label", "Labels", "read_labels"]
+
+
+def read_labels(root: Path, photos: Mapping[Path, str | None]) -> Labels:
+    """Return the labels of photos in `<root>/images`.
+
+    Args:
+        root: Directory of the dataset.
+        photos: Each photo with the defect that its folder says; None directly in `images`.
+    """
+    labels = Labels()
+    names = PhotoNames(photos, directory=root / "images")
+    read_boxes(root / "boxes.csv", names, labels)
+    LabelFiles(root, photos, names, labels).read()
+    return labels

@@ -1,0 +1,173 @@
+"""Finds the label files of a plain folder and reads each with the photos it is about."""
+
+import functools
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, stem_of
+from anogen_core.data.labels.coco import CocoFile, is_coco
+from anogen_core.data.labels.drawing import Drawing, ShapeError
+from anogen_core.data.labels.label import Labels, PhotoNames
+from anogen_core.data.labels.labelme import draw_labelme, is_labelme
+from anogen_core.data.labels.yolo import CLASS_FILES, Classes, draw_yolo, read_classes
+from anogen_core.data.problems import UnusableFileError, error, unreadable, warning
+from anogen_core.records import GOOD
+
+_JSON = ".json"
+_FIX = "Correct it in the tool that wrote it, or remove the file."
+
+
+class LabelFiles:
+    """The label files of one dataset."""
+
+    def __init__(self, root: Path, photos: Mapping[Path, str | None], names: PhotoNames, labels: Labels) -> None:
+        self._root = root
+        self._photos = photos
+        self._names = names
+        self._labels = labels
+        self._classes_of = functools.cache(self._find_classes)
+        self._refused: set[Path] = set()
+        self._by_stem: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+        for photo in photos:
+            self._by_stem[photo.parent, stem_of(photo)].append(photo)
+
+    def read(self) -> None:
+        """Add what all label files say to the labels; each file that cannot be used is one error."""
+        images = self._root / "images"
+        folders = sorted({images, *(photo.parent for photo in self._photos)})
+        for folder in folders:
+            self._read_folder(folder, folder)
+            self._read_folder(self._root / "labels" / folder.relative_to(images), folder)
+        for folder in (self._root, self._root / "annotations"):
+            self._read_folder(folder, None)
+
+    def _read_folder(self, folder: Path, beside: Path | None) -> None:
+        """Read the label files of a folder, about the photos in a folder `beside`; about any where that is None."""
+        listing = list_directory(folder, root=self._root, suffixes=LABEL_SUFFIXES if beside else frozenset({_JSON}))
+        told = folder == beside  # of the folder itself, where photos were looked for
+        self._labels.problems.extend(p for p in listing.problems if not told or Path(p.file).parent == folder)
+        for file in listing.labels:
+            if file.suffix.lower() == _JSON:
+                self._read_json(file, beside)
+            elif beside is not None and file.name.lower() not in CLASS_FILES:
+                self._read_yolo(file, beside)
+
+    def _read_yolo(self, file: Path, beside: Path) -> None:
+        photos = self._by_stem.get((beside, stem_of(file)), [])
+        if not photos:
+            self._without_photo(file, is_label=file.parent != beside)
+            return
+        try:
+            text = _read_text(file)
+        except (ShapeError, OSError) as failure:
+            self._refuse(file, failure, photos)
+            return
+        classes = self._classes_of(file.parent) if text.strip() else None
+        if classes is not None and not classes.names:
+            self._labels.doubtful.update(photos)
+            return
+        for photo in photos:
+            defect = self._photos[photo] if self._photos[photo] != GOOD else None
+            self._draw(file, photo, functools.partial(draw_yolo, text, classes=classes, defect=defect))
+
+    def _read_json(self, file: Path, beside: Path | None) -> None:
+        photos = self._by_stem.get((beside, stem_of(file)), []) if beside is not None else []
+        try:
+            document = json.loads(_read_text(file))
+        except (OSError, ValueError, RecursionError) as failure:
+            about = [photo for photo in self._photos if beside in (None, photo.parent)]
+            known = isinstance(failure, OSError | ShapeError)
+            self._refuse(file, failure if known else ShapeError(f"is not JSON ({failure})."), photos or about)
+            return
+        if is_coco(document):
+            self._read_coco(file, document, beside)
+        elif is_labelme(document) and photos:
+            for photo in photos:
+                self._draw(file, photo, functools.partial(draw_labelme, document))
+        elif beside is not None:
+            self._without_photo(file, is_label=is_labelme(document))
+
+    def _read_coco(self, file: Path, document: Mapping[str, Any], beside: Path | None) -> None:
+        try:
+            coco = CocoFile(document)
+            annotated = coco.annotated()
+        except ShapeError as failure:
+            self._refuse(file, failure, [photo for photo in self._photos if beside in (None, photo.parent)])
+            return
+        unknown = []
+        for name, annotations in annotated.items():
+            photos = self._named(name, coco.defects(annotations), beside)
+            if len(photos) == 1:
+                self._draw(file, photos[0], functools.partial(coco.draw, annotations))
+            else:
+                unknown.append(f"{name} ({'no' if not photos else 'more than one'} photo)")
+        if unknown:
+            what = f"has annotations of {len(unknown)} photos that are not to be found: {', '.join(unknown[:3])}."
+            self._refuse(file, ShapeError(what), [photo for photo in self._photos if beside in (None, photo.parent)])
+
+    def _named(self, name: str, defects: set[str], beside: Path | None) -> list[Path]:
+        """Return the photos that a COCO file means: by the path from its own folder, in `images`, or the name alone."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        if beside is not None and beside / path in self._photos:
+            return [beside / path]
+        return self._names.find(str(path), sorted(defects)) or self._names.find(path.name, sorted(defects))
+
+    def _draw(self, file: Path, photo: Path, draw: Callable[[Drawing], None]) -> None:
+        try:
+            drawing = Drawing(photo)
+            draw(drawing)
+        except UnusableFileError:  # of the photo, which the audit tells
+            self._labels.doubtful.add(photo)
+            return
+        except ShapeError as failure:
+            self._refuse(file, failure, [photo])
+            return
+        if drawing.is_mixed:
+            what = "has both outlines and boxes of a photo: its boxes count whole."
+            self._labels.problems.append(warning(file, what, fix="Draw outlines in place of the boxes."))
+        label = drawing.label(file)
+        if label.defects:
+            self._labels.found[photo].append(label)
+
+    def _refuse(self, file: Path, failure: Exception, photos: Sequence[Path]) -> None:
+        """Tell why a file cannot be used, the first reason alone."""
+        self._labels.doubtful.update(photos)
+        if file not in self._refused:
+            self._refused.add(file)
+            problem = unreadable(file, failure) if isinstance(failure, OSError) else error(file, str(failure), fix=_FIX)
+            self._labels.problems.append(problem)
+
+    def _without_photo(self, file: Path, *, is_label: bool) -> None:
+        if is_label:
+            fix = "Name it like its photo, in a folder of the same name, or remove it."
+            problem = error(file, "is a label file without a photo.", fix=fix)
+        else:
+            what = "is not read: no LabelMe, YOLO or COCO label file that has a photo."
+            problem = warning(file, what, fix="Name it like its photo, or move it elsewhere.")
+        self._labels.problems.append(problem)
+
+    def _find_classes(self, folder: Path) -> Classes | None:
+        """Return the names of classes for the label files of a folder: its own or the dataset's; none if unreadable."""
+        for place in dict.fromkeys((folder, self._root / "labels", self._root / "images", self._root)):
+            for name in CLASS_FILES:
+                file = place / name
+                if not file.is_file():
+                    continue
+                try:
+                    return read_classes(file)
+                except (ShapeError, OSError) as failure:
+                    self._refuse(file, failure, ())
+                    return Classes(file, {})
+        return None
+
+
+def _read_text(file: Path) -> str:
+    if not file.is_file():
+        raise OSError("is not a regular file, or a link to nothing")
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as failure:
+        raise ShapeError("is not text in UTF-8.") from failure

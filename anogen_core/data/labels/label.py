@@ -1,0 +1,54 @@
+"""What label files say of photos, and which photos they mean."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anogen_core.data.problems import Problem
+from anogen_core.records import Box
+
+
+@dataclass(frozen=True)
+class Label:
+    """What one file says of one photo."""
+
+    file: Path
+    defects: frozenset[str]
+    boxes: tuple[Box, ...] = ()
+    outline: tuple[int, ...] | None = None
+    """Run lengths of the mask (see `anogen_core.outline`); None where there are boxes alone."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What all files say, and what is wrong with them."""
+
+    found: dict[Path, list[Label]] = field(default_factory=lambda: defaultdict(list))
+    problems: list[Problem] = field(default_factory=list)
+    doubtful: set[Path] = field(default_factory=set)
+    """Photos whose labels may be in a file that has errors."""
+
+
+class PhotoNames:
+    """Finds photos by the names that tables and label files call them."""
+
+    def __init__(self, photos: Iterable[Path], *, directory: Path) -> None:
+        self.photos = tuple(photos)
+        self._known: dict[str, list[Path]] = {p.relative_to(directory).as_posix(): [p] for p in self.photos}
+        for photo in self.photos:
+            if photo.parent != directory:
+                self._known.setdefault(photo.name, []).append(photo)
+
+    def find(self, name: str, defects: Sequence[str]) -> list[Path]:
+        """Return the photos of a name: a path in the directory of the photos, or a file name.
+
+        Among several photos of a file name the one in a folder of these defects is meant.
+        """
+        matches = self._known.get(name.removeprefix("./").removeprefix("images/"), [])
+        return [p for p in matches if p.parent.name in defects] or matches if len(matches) > 1 else matches
+
+
+def is_plain_name(name: str) -> bool:
+    """Return whether a text can be the name of a defect."""
+    return bool(name) and name.isprintable() and not {"/", "\N{REPLACEMENT CHARACTER}"} & set(name)

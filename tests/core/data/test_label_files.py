@@ -1,0 +1,324 @@
+"""Labels as LabelMe, YOLO and COCO tools write them, read by the plain folder's reader."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
+
+from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
+from anogen_core.data.audit import audit
+from anogen_core.data.frame import FrameSettings, load_mask
+from anogen_core.data.labels.coco import _decompress
+from anogen_core.data.problems import Problem
+from anogen_core.data.reader import Scan
+from anogen_core.data.support import SupportSettings
+from anogen_core.outline import encode_outline
+from anogen_core.records import Box, Sample
+from anogen_core.stages.detection import _labelled
+
+_SIZE = (32, 48)
+_TRIANGLE = [[10.2, 5.7], [30.9, 5.1], [20.0, 20.5]]
+
+
+@pytest.fixture
+def root(folder_root: Path) -> Path:
+    """The plain folder `caps` of 32x48 pixels without its masks."""
+    shutil.rmtree(folder_root / "masks")
+    return folder_root
+
+
+def _scan(root: Path) -> Scan:
+    return FolderReaderSettings(root=str(root)).build().scan()
+
+
+def _sample(root: Path, name: str) -> Sample:
+    return next(s for s in _scan(root).samples if Path(s.image_uri).name == name)
+
+
+def _audit(root: Path, shots: int = 1) -> list[Problem]:
+    reader = FolderReaderSettings(root=str(root))
+    return audit(reader.build().read(), reader, FrameSettings(), SupportSettings(shots=shots))
+
+
+def _filled(*polygons: list[list[float]]) -> np.ndarray:
+    mask = np.zeros(_SIZE, np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(mask, [np.floor(polygon).astype(np.int32)], (1,))
+    return mask > 0
+
+
+def _labelme(*shapes: dict[str, Any], **more: Any) -> str:
+    return json.dumps({"version": "5.5.0", "shapes": list(shapes), "imageHeight": 32, "imageWidth": 48, **more})
+
+
+def _rectangle(*points: list[float], label: str = "dent") -> dict[str, Any]:
+    return {"label": label, "points": points, "shape_type": "rectangle"}
+
+
+def _polygon(points: list[list[float]], label: str = "dent") -> dict[str, Any]:
+    return {"label": label, "points": points, "shape_type": "polygon"}
+
+
+def _coco(*annotations: dict[str, Any], name: str = "d0.png") -> dict[str, Any]:
+    return {
+        "images": [{"id": 7, "file_name": name, "height": 32, "width": 48}, {"id": 8, "file_name": "g0.png"}],
+        "categories": [{"id": 1, "name": "dent"}, {"id": 2, "name": "scratch"}],
+        "annotations": [{"id": 3 + i, "image_id": 7, "category_id": 1, **a} for i, a in enumerate(annotations)],
+    }
+
+
+def test_labelme_rectangles_are_boxes_and_polygons_masks(root: Path) -> None:
+    """Corners in any order go to whole pixels; a polygon covers the pixels that its points and sides fall on."""
+    dent = root / "images/dent"
+    (dent / "d0.json").write_text(_labelme(_rectangle([30.2, 9.6], [10, 4]), _rectangle([0, 0], [48.4, 1])))
+    (dent / "d1.json").write_text(_labelme(_polygon(_TRIANGLE), _polygon([[0, 0], [48, 0], [48, 3]])))
+
+    scan = _scan(root)
+    boxed, drawn = (_sample(root, name) for name in ("d0.png", "d1.png"))
+
+    assert scan.problems == []
+    assert boxed.boxes == (Box(x=10, y=4, width=20, height=6), Box(x=0, y=0, width=48, height=1))
+    assert not boxed.has_mask
+    assert drawn.has_mask
+    assert drawn.boxes == ()
+    np.testing.assert_array_equal(load_mask(drawn, _SIZE), _filled(_TRIANGLE, [[0, 0], [47, 0], [47, 3]]))
+
+
+def test_boxes_beside_outlines_count_whole(root: Path) -> None:
+    """The mask holds both, which is a warning."""
+    (root / "images/dent/d0.json").write_text(_labelme(_polygon(_TRIANGLE), _rectangle([40, 20], [44, 30])))
+
+    (problem,) = _scan(root).problems
+
+    expected = _filled(_TRIANGLE)
+    expected[20:30, 40:44] = True
+    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), _SIZE), expected)
+    assert (problem.severity, Path(problem.file).name) == ("warning", "d0.json")
+
+
+@pytest.mark.parametrize("folder", ["images/dent", "labels/dent"])
+def test_yolo_labels_lie_beside_photos_or_in_a_tree_of_labels(root: Path, folder: str) -> None:
+    """Lines of five numbers are boxes, longer ones outlines; in the folder of a defect numbers need no names."""
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / folder / "d0.txt").write_text("0 0.25 0.5 0.25 0.25\n\n0 0.989584 0.5 0.020834 1\n")
+    outline = " ".join(f"{x / 48:.6f} {y / 32:.6f}" for x, y in _TRIANGLE)
+    (root / folder / "d1.txt").write_text(f"0 {outline}\n")
+
+    assert _scan(root).problems == []
+    assert _sample(root, "d0.png").boxes == (Box(x=6, y=12, width=12, height=8), Box(x=47, y=0, width=1, height=32))
+    np.testing.assert_array_equal(load_mask(_sample(root, "d1.png"), _SIZE), _filled(_TRIANGLE))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data.yaml", "names: [scratch, dent]\n"),
+        ("data.yaml", "names:\n  0: scratch\n  1: dent\n"),
+        ("classes.txt", "scratch\ndent\n"),
+        ("images/classes.txt", "scratch\ndent\n"),
+        ("labels/classes.txt", "scratch\ndent\n"),
+    ],
+)
+def test_class_names_say_the_defect_of_photos_without_a_folder(root: Path, file: str, text: str) -> None:
+    """Photos whose label file is empty or not there are normal."""
+    images = root / "images"
+    for photo in [*images.glob("*/*.png")]:
+        photo.rename(images / photo.name)
+    (root / "labels").mkdir()
+    (root / file).write_text(text)
+    for number in range(4):
+        (root / f"labels/d{number}.txt").write_text(f"{number % 2} 0.5 0.5 0.5 0.5\n")
+    (root / "labels/g0.txt").write_text("")
+
+    scan = _scan(root)
+
+    assert scan.problems == []
+    defects = {Path(s.image_uri).stem: s.defect for s in scan.samples if s.defect != "good"}
+    assert defects == {"d0": "scratch", "d1": "dent", "d2": "scratch", "d3": "dent"}
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["instances.json", "annotations/instances_train.json", "images/_annotations.coco.json", "images/dent/a.json"],
+)
+@pytest.mark.parametrize("name", ["d0.png", "images/dent/d0.png", "train/d0.png"])
+def test_a_coco_file_is_about_all_photos(root: Path, file: str, name: str) -> None:
+    """It may lie in several places and name photos by path or name; a segmentation comes before its bounding box."""
+    (root / "annotations").mkdir()
+    flat = [value for point in _TRIANGLE for value in point]
+    (root / file).write_text(json.dumps(_coco({"bbox": [1, 2, 3, 4], "segmentation": [flat]}, name=name)))
+
+    assert _scan(root).problems == []
+    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), _SIZE), _filled(_TRIANGLE))
+    (root / file).write_text(json.dumps(_coco({"bbox": [1, 2, 3.2, 4]}, {"bbox": [9, 9, 2, 2], "segmentation": []})))
+    assert _sample(root, "d0.png").boxes == (Box(x=1, y=2, width=3, height=4), Box(x=9, y=9, width=2, height=2))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_run_lengths_of_coco_are_masks(root: Path, compressed: bool) -> None:  # noqa: FBT001
+    """As lists of numbers and in COCO's compressed form; holes stay holes."""
+    mask = _filled(_TRIANGLE)
+    mask[8:10, 18:22] = False
+    counts = coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode() if compressed else None
+    segmentation = {"size": [32, 48], "counts": counts or list(encode_outline(mask))}
+    (root / "coco.json").write_text(json.dumps(_coco({"segmentation": segmentation})))
+
+    assert _scan(root).problems == []
+    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), _SIZE), mask)
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 70), st.integers(1, 40))))
+def test_compressed_run_lengths_are_those_of_pycocotools(mask: np.ndarray) -> None:
+    """Of any mask."""
+    counts = coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()
+
+    assert tuple(_decompress(counts)) == encode_outline(mask)
+
+
+_BAD = {
+    "cut off": ("images/dent/d0.json", '{"shapes": [', "not JSON"),
+    "bytes": ("images/dent/d0.json", "\udcff\udcfe", "not text in UTF-8"),
+    "shape type": ("images/dent/d0.json", _labelme({**_rectangle([1, 1], [2, 2]), "shape_type": "point"}), "'point'"),
+    "outside": ("images/dent/d0.json", _labelme(_rectangle([1, 1], [60, 2])), "outside the 32x48 pixels"),
+    "no area": ("images/dent/d0.json", _labelme(_rectangle([1, 1], [1, 5])), "without area"),
+    "too few": ("images/dent/d0.json", _labelme(_polygon([[1, 1], [2, 2]])), "3 are needed"),
+    "words": ("images/dent/d0.json", _labelme(_polygon([[1, 1], [2, 2], [3, "x"]])), "pairs of numbers"),  # type: ignore[list-item]
+    "not finite": ("images/dent/d0.json", _labelme(_polygon([[1, 1], [2, 2], [3, float("nan")]])), "pairs of numbers"),
+    "no label": ("images/dent/d0.json", _labelme({"points": [[1, 1], [9, 9]], "shape_type": "rectangle"}), "None"),
+    "size": ("images/dent/d0.json", _labelme(_rectangle([1, 1], [9, 9]), imageHeight=64), "drawn on 64x48"),
+    "text": ("images/dent/d0.txt", "a dent at the left\n", "line 1 is no YOLO label"),
+    "six": ("images/dent/d0.txt", "0 0.5 0.5 0.1 0.1 0.9\n", "line 1 is no YOLO label"),
+    "pixels": ("images/dent/d0.txt", "0 0.5 0.5 0.1 0.1\n0 20 12 5 5\n", "line 2 has a rectangle from"),
+    "coco image": ("c.json", json.dumps(_coco({"bbox": [1, 1, 2, 2]}, name="absent.png")), "absent.png (no photo)"),
+    "coco id": ("c.json", json.dumps(_coco({"bbox": [1, 1, 2, 2], "image_id": 9})), "the image 9"),
+    "coco class": ("c.json", json.dumps(_coco({"bbox": [1, 1, 2, 2], "category_id": 9})), "the category 9"),
+    "coco entry": ("c.json", json.dumps({**_coco({}), "categories": [{"id": 1}]}), "no 'name'"),
+    "coco shape": ("c.json", json.dumps(_coco({"bbox": [1, 1, 2]})), "annotation 3 has neither"),
+    "coco runs": ("c.json", json.dumps(_coco({"segmentation": {"size": [32, 48], "counts": [5, 6]}})), "do not fill"),
+    "coco text": ("c.json", json.dumps(_coco({"segmentation": {"size": [32, 48], "counts": "o"}})), "do not fill"),
+    "coco large": ("c.json", json.dumps(_coco({"segmentation": {"size": [9**9, 9], "counts": [9**10]}})), "drawn on"),
+}
+
+
+@pytest.mark.parametrize("case", _BAD)
+def test_a_bad_label_file_is_one_error(root: Path, case: str) -> None:
+    """It names the file and the fault, and the photo is not said to have no label."""
+    file, text, expected = _BAD[case]
+    for number in range(1, 4):
+        (root / f"images/dent/d{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (root / file).write_bytes(text.encode("utf-8", "surrogateescape"))
+
+    (problem,) = _audit(root)
+
+    assert (problem.severity, problem.file) == ("error", str(root / file))
+    assert expected in problem.what
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [(None, "there is no classes.txt or data.yaml"), ("scratch\n", "class 1, which is not among the 1 of")],
+)
+def test_a_class_without_a_name_is_an_error(root: Path, classes: str | None, expected: str) -> None:
+    """Where no folder says the defect, or the number is beyond the list."""
+    (root / "images/x.png").write_bytes((root / "images/dent/d0.png").read_bytes())
+    (root / "images/x.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    if classes is not None:
+        (root / "classes.txt").write_text(classes)
+
+    (problem,) = _scan(root).problems
+
+    assert problem.file == str(root / "images/x.txt")
+    assert expected in problem.what
+
+
+@pytest.mark.parametrize(("file", "text"), [("classes.txt", "\n"), ("data.yaml", "train: [\n"), ("data.yaml", "nc: 2")])
+def test_class_names_that_cannot_be_read_are_one_error(root: Path, file: str, text: str) -> None:
+    """It is told once, of the file itself."""
+    (root / file).write_text(text)
+    for number in range(4):
+        (root / f"images/dent/d{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+
+    assert [p.file for p in _scan(root).problems] == [str(root / file)]
+
+
+def test_label_files_without_a_photo_are_told(root: Path) -> None:
+    """An error where it is clearly a label, a warning where it may be anything; foreign files in the root are none."""
+    (root / "labels/dent").mkdir(parents=True)
+    (root / "labels/dent/absent.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (root / "images/dent/absent.json").write_text(_labelme(_rectangle([1, 1], [2, 2])))
+    for name in ("images/dent/notes.txt", "images/dent/d0.json", "camera.json", "notes.txt"):
+        (root / name).write_text("{}")
+
+    told = {Path(p.file).name: p.severity for p in _scan(root).problems}
+
+    assert told == {"absent.txt": "error", "absent.json": "error", "notes.txt": "warning", "d0.json": "warning"}
+
+
+def test_labels_that_disagree_with_the_folder_are_errors(root: Path) -> None:
+    """In the folder of another defect, and in that of normal photos."""
+    (root / "images/dent/d0.json").write_text(_labelme(_rectangle([1, 1], [9, 9], label="scratch")))
+    (root / "images/good/g0.json").write_text(_labelme(_rectangle([1, 1], [9, 9])))
+    (root / "images/good/g1.json").write_text(_labelme())
+    (root / "images/good/g2.txt").write_text("")
+
+    problems = {Path(p.file).name: p.what for p in _scan(root).problems}
+
+    assert sorted(problems) == ["d0.png", "g0.png"]
+    assert "dent and scratch by its folder and labels (d0.json)" in problems["d0.png"]
+
+
+def test_labels_in_two_files_are_an_error_and_a_mask_comes_first(root: Path) -> None:
+    """Nothing says which file counts; a mask image does, as before a table of boxes."""
+    label = _labelme(_rectangle([1, 1], [9, 9]))
+    for name in ("d0", "d1"):
+        (root / f"images/dent/{name}.json").write_text(label)
+        (root / f"images/dent/{name}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (root / "masks/dent").mkdir(parents=True)
+    cv2.imwrite(str(root / "masks/dent/d1.png"), np.full(_SIZE, 255, np.uint8))
+
+    (problem,) = _scan(root).problems
+
+    assert Path(problem.file).name == "d0.png"
+    assert "d0.json and d0.txt" in problem.what
+    assert _sample(root, "d1.png").mask_uri is not None
+    assert _sample(root, "d1.png").boxes == ()
+
+
+def test_a_changed_outline_changes_what_is_evaluated(root: Path) -> None:
+    """The label is part of what the key of an evaluation is made from."""
+    file = root / "images/dent/d0.json"
+    identities = []
+    for points in (_TRIANGLE, [*_TRIANGLE[:2], [20.0, 25.5]]):
+        file.write_text(_labelme(_polygon(points)))
+        identities.append(_labelled(_sample(root, "d0.png")))
+
+    assert identities[0] != identities[1]
+
+
+def test_labels_of_a_damaged_photo_are_no_second_problem(root: Path) -> None:
+    """What is wrong is the photo."""
+    for number in range(4):
+        (root / f"images/dent/d{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    photo = root / "images/dent/d0.png"
+    photo.write_bytes(photo.read_bytes()[:20])
+
+    assert [p.file for p in _audit(root)] == [str(photo)]
+
+
+def test_the_layout_of_mvtec_ad_says_that_label_files_are_not_read(mvtec_root: Path) -> None:
+    """One warning for a folder."""
+    for name in ("000", "001"):
+        (mvtec_root / f"bottle/test/crack/{name}.json").write_text(_labelme())
+
+    (problem,) = MvtecReaderSettings(root=str(mvtec_root)).build().scan().problems
+
+    assert (problem.severity, problem.file) == ("warning", str(mvtec_root / "bottle/test/crack"))
+    assert "not read in this layout" in problem.what
