@@ -1,5 +1,7 @@
 """The errors a user can meet: each message names the file or field, what was expected and found, and what to do."""
 
+from typing import Any
+
 
 class AnogenError(Exception):
     """Base of every error that AnoGen raises on purpose."""
@@ -31,6 +33,19 @@ class CorruptDatasetError(StorageError):
 
 class MissingObjectError(StorageError, FileNotFoundError):
     """An object that a commit record or manifest names is not there."""
+
+
+class PartlyFailedRunError(AnogenError):
+    """Some categories of a run failed, and others are finished.
+
+    Args:
+        message: Which failed, and why.
+        made: What the run returns when none fails, of those that are finished.
+    """
+
+    def __init__(self, message: str, made: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.made = made or {}
 
 
 class InterruptedRunError(AnogenError):

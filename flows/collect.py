@@ -166,12 +166,13 @@ def _reasons(failures: Sequence[BaseException]) -> str:
     """Return the first different reasons; a full disk is one, whatever could not be written to it."""
     told: dict[object, str] = {}
     for failure in failures:
-        text = _describe(failure)
+        text = describe(failure)
         told.setdefault(FullStoreError if isinstance(failure, FullStoreError) else text, text)
     return "; ".join([*told.values()][:3])
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """Return what went wrong in words; of errors that are not AnoGen's, their kind too."""
     if isinstance(error, AnogenError):
         return str(error)
     # By name, because threads run without Dask.

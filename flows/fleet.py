@@ -13,15 +13,15 @@ from prefect import flow, runtime, tags
 from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
-from anogen_core.errors import AnogenError, InterruptedRunError
+from anogen_core.errors import AnogenError, InterruptedRunError, PartlyFailedRunError
 from anogen_core.runner import DaskRunnerSettings
 from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import unlearned
 from anogen_core.stages.reporting import write_report
-from anogen_core.stages.result import CategoryResult, write_result
+from anogen_core.stages.result import CategoryResult, FailedCategory, write_result
 from anogen_core.stages.room import require_room
 from flows.category import make_category
-from flows.collect import stopping_at_sigterm
+from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
 from flows.runners import NewRunner, task_runners
 from flows.story import show_run
@@ -60,7 +60,8 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         warnings: What was noticed in the photos before the run, for the report; leave it empty.
 
     Raises:
-        AnogenError: every request would be blocked, or some categories failed; what the others made is kept.
+        PartlyFailedRunError: some categories failed; the result and the report of the others are written.
+        AnogenError: every request would be blocked, or all categories failed; an earlier result and report are kept.
         InterruptedRunError: a person asked the run to stop.
     """
     results: dict[str, CategoryResult] = {}
@@ -92,18 +93,32 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
                 except Exception as error:  # noqa: BLE001 - told below, after the other categories
                     failures[name] = error
                 bar.move(100 * count / len(categories))
+    in_order = [results[name] for name in names if name in results]
+    failed = [FailedCategory(category=name, reason=_line(failures[name])) for name in names if name in failures]
+    made = _conclude(config, in_order, failed, seconds=seconds, warnings=warnings) if in_order else {}
     if failures:
-        lines = "\n".join(f"  {name}: {error}" for name, error in failures.items())
-        raise AnogenError(f"{len(failures)} of {len(failures) + len(results)} categories failed:\n{lines}") from next(
-            iter(failures.values())
-        )
-    in_order = [results[category.name] for category in categories]
-    result = write_result(config, in_order, seconds=seconds)
+        which = ", ".join(one.category for one in failed)
+        reasons = "".join(f"\n  {one.category}: {one.reason}" for one in failed)
+        message = f"{len(failed)} of {len(names)} categories failed ({which}):{reasons}"
+        raise (PartlyFailedRunError(message, made) if made else AnogenError(message)) from failures[failed[0].category]
+    return made
+
+
+def _conclude(
+    config: RunConfig,
+    made: list[CategoryResult],
+    failed: list[FailedCategory],
+    *,
+    seconds: dict[str, float],
+    warnings: list[str],
+) -> dict[str, Any]:
+    """Write the result and the report of a run; return what it is asked for: `datasets` and `report`."""
+    result = write_result(config, made, failed=failed, seconds=seconds)
     report = write_report(config, result, warnings=warnings)
-    show_run(config, in_order, report)
-    images = sum(r.dataset.num_images for r in in_order)
-    say("Done: %d images of %d categories. Report: %s", images, len(in_order), report)
-    return {"datasets": [r.dataset.model_dump(mode="json") for r in in_order], "report": report}
+    show_run(config, result, report)
+    images = sum(r.dataset.num_images for r in made)
+    get_run_logger().info("Done: %d images of %d categories. Report: %s", images, len(made), report)
+    return {"datasets": [r.dataset.model_dump(mode="json") for r in made], "report": report}
 
 
 def _learn(config: RunConfig, new_runner: NewRunner) -> float:
@@ -146,3 +161,7 @@ def _each(
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(describe(error).split())

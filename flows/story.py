@@ -10,7 +10,7 @@ from anogen_core.evaluation import Evaluation
 from anogen_core.records import LedgerRow, Outcome
 from anogen_core.report.tables import arm_name, count_endings, count_reasons
 from anogen_core.stages import reporting
-from anogen_core.stages.result import CategoryResult
+from anogen_core.stages.result import CategoryResult, RunResult
 from anogen_core.storage import Dataset, open_store
 from tasks.page import forgiving, slug
 
@@ -45,13 +45,16 @@ def show_category(config: RunConfig, result: CategoryResult) -> None:
             )
 
 
-def show_run(config: RunConfig, results: list[CategoryResult], report: str) -> None:
+def show_run(config: RunConfig, result: RunResult, report: str) -> None:
     """Put the report's address and a line for each category on the page of the whole run."""
-    rows = [f"| {r.category} | {r.dataset.num_images} | {len(r.embeddings)} | `{r.dataset.uri}` |" for r in results]
+    made = result.categories
+    rows = [f"| {r.category} | {r.dataset.num_images} | {len(r.embeddings)} | `{r.dataset.uri}` |" for r in made]
+    failed = [f"- {one.category}: {one.reason}" for one in result.failed]
     lines = [
         f"### Report\n\n{_report_link(config, report)}",
         "### Datasets\n\n| Category | Images | Defects | Dataset |\n|---|---|---|---|\n" + "\n".join(rows),
-        *(_places(r) for r in results[:1]),
+        *(["### Failed\n\n" + "\n".join(failed)] if failed else []),
+        *(_places(r) for r in made[:1]),
     ]
     with forgiving():
         create_markdown_artifact(

@@ -99,6 +99,8 @@ class ReportContent:
     base_model: Mapping[str, str]
     """name, fingerprint, licence."""
     categories: Sequence[CategoryReport]
+    failed: Sequence[tuple[str, str]] = ()
+    """(category, reason) of those that the run could not finish."""
     warnings: Sequence[str] = ()
     timings: Sequence[tuple[str, float]] = ()
     """(stage, seconds)."""

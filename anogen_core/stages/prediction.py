@@ -22,7 +22,7 @@ from anogen_core.records import CheckpointRef, Decision, Record
 from anogen_core.resizing import RULE, mixed_mark, resize
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.detection import load_detector
-from anogen_core.stages.result import CategoryResult, read_result
+from anogen_core.stages.result import CategoryResult, choose_category, read_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
@@ -112,7 +112,7 @@ def load_inspector(
     """
     result = read_result(output)
     config = stored_config(result.settings, output=output, source=f"{output}/run.json")
-    chosen = _choose_category(result.categories, category, output)
+    chosen = choose_category(result, category, output)
     checkpoint = _choose_arm(chosen.checkpoints, arm, output)
     detector = load_detector(checkpoint, config)
     dataset = Dataset(f"{output}/datasets/{_name(chosen.dataset.uri)}")
@@ -272,16 +272,6 @@ def _scores(detector: TrainedDetector, photos: Iterator[Image]) -> NDArray[np.fl
     if batch:
         scores += detector.predict_coarse(np.stack(batch))[0].tolist()
     return np.array(scores, np.float32)
-
-
-def _choose_category(made: Sequence[CategoryResult], name: str | None, output: str) -> CategoryResult:
-    known = [result.category for result in made]
-    if name is None and len(made) == 1:
-        return made[0]
-    if name not in known:
-        said = "several categories" if name is None else f"no category {name!r}"
-        raise InputError(f"--category: {output} has {said}. Expected one of: {', '.join(known)}.")
-    return made[known.index(name)]
 
 
 def _choose_arm(checkpoints: Sequence[CheckpointRef], arm: str | None, output: str) -> CheckpointRef:

@@ -48,6 +48,7 @@ def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str
         base_model=config.base_model.describe().model_dump(),
         warnings=[*warnings, *left_out_arms(config, result)],
         categories=[_category_report(config, r) for r in result.categories],
+        failed=[(one.category, one.reason) for one in result.failed],
         timings=[
             *result.seconds.items(),
             *((f"{r.category}: {stage}", seconds) for r in result.categories for stage, seconds in r.seconds.items()),

@@ -1,5 +1,7 @@
 """What a finished run made: the one small file that leads to everything else."""
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from anogen_core.config import RunConfig
@@ -27,10 +29,19 @@ class CategoryResult(Record):
     """Wall-clock time of each stage; near zero for work that was found finished."""
 
 
+class FailedCategory(Record):
+    """A category that a run could not finish."""
+
+    category: str
+    reason: str
+    """In one line."""
+
+
 class RunResult(Record):
     """What a run made."""
 
     categories: tuple[CategoryResult, ...]
+    failed: tuple[FailedCategory, ...] = ()
     settings: dict[str, object]
     """The whole run file, as validated."""
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -38,10 +49,19 @@ class RunResult(Record):
 
 
 def write_result(
-    config: RunConfig, categories: list[CategoryResult], *, seconds: dict[str, float] | None = None
+    config: RunConfig,
+    categories: Sequence[CategoryResult],
+    *,
+    failed: Sequence[FailedCategory] = (),
+    seconds: dict[str, float] | None = None,
 ) -> RunResult:
     """Store and return the result of a run."""
-    result = RunResult(categories=tuple(categories), settings=config.model_dump(mode="json"), seconds=seconds or {})
+    result = RunResult(
+        categories=tuple(categories),
+        failed=tuple(failed),
+        settings=config.model_dump(mode="json"),
+        seconds=seconds or {},
+    )
     open_store(config.output).put(_NAME, result.model_dump_json(indent=1).encode())
     return result
 
@@ -69,3 +89,21 @@ def find_result(output: str) -> RunResult | None:
     """
     store = open_store(output)
     return parse(RunResult, store.read(_NAME), where=f"{output}/{_NAME}") if store.exists(_NAME) else None
+
+
+def choose_category(result: RunResult, name: str | None, output: str) -> CategoryResult:
+    """Return what a run made for a category; the name may be left out when the run has one.
+
+    Raises:
+        InputError: the run has no such category, or could not finish it.
+    """
+    made, failed = result.categories, {one.category: one.reason for one in result.failed}
+    if name in failed:
+        raise InputError(f"--category {name}: it failed in the last run to {output} ({failed[name]}). Run it again.")
+    known = [result.category for result in made]
+    if name is None and len(made) == 1 and not failed:
+        return made[0]
+    if name not in known:
+        said = "several categories" if name is None else f"no category {name!r}"
+        raise InputError(f"--category: {output} has {said}. Expected one of: {', '.join(known)}.")
+    return made[known.index(name)]

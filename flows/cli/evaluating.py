@@ -19,7 +19,11 @@ _ARMS = "perlin, support_only, cutpaste, cutpaste+generated, {other}, generated"
 
 
 def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: str | None, as_json: bool) -> None:
-    """Do what a run has left undone with all arms and `seeds` seeds, then print the comparison of every category."""
+    """Do what a run has left undone with all arms and `seeds` seeds, then print the comparison of every category.
+
+    Raises:
+        PartlyFailedRunError: some categories failed; the comparisons of the others are printed.
+    """
     from anogen_core.config import load_config  # noqa: PLC0415
     from anogen_core.stages.arms import source_amounts  # noqa: PLC0415
     from anogen_core.stages.reporting import left_out_arms  # noqa: PLC0415
@@ -32,7 +36,7 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
         asked = load_config(run_file, settings).evaluation.arms
         swept = [f"generated:{amount}" for amount in _parse_amounts(amounts)]
         settings.append(f"evaluation.arms=[{', '.join(dict.fromkeys([*swept, *asked]))}]")
-    made = running.execute(run_file, settings, compares=True)
+    made, failure = running.execute(run_file, settings, compares=True)
     config = load_config(run_file, settings)
     result = read_result(config.output)
     for line in left_out_arms(config, result):
@@ -42,13 +46,16 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
             "report": made["report"],
             "comparisons": [c.comparison.model_dump(mode="json") for c in result.categories if c.comparison],
             "evaluations": [e.model_dump(mode="json") for c in result.categories for e in c.evaluations],
+            "failed": [one.model_dump(mode="json") for one in result.failed],
         }
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
-        return
-    for category in result.categories:
-        if category.comparison is not None:
-            sys.stdout.write(table(category.comparison, source_amounts(category.dataset)) + "\n")
-    sys.stdout.write(f"report: {made['report']}\n")
+    else:
+        for category in result.categories:
+            if category.comparison is not None:
+                sys.stdout.write(table(category.comparison, source_amounts(category.dataset)) + "\n")
+        sys.stdout.write(f"report: {made['report']}\n")
+    if failure is not None:
+        raise failure
 
 
 def table(comparison: "Comparison", amounts: Mapping[str, int]) -> str:

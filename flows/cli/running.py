@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anogen_core.errors import AnogenError, InputError
+from anogen_core.errors import AnogenError, InputError, PartlyFailedRunError
 from flows.cli.progress import ProgressDisplay
 from flows.local_api import LocalApi, quiet_environment
 
@@ -17,17 +17,25 @@ if TYPE_CHECKING:
 
 
 def run(run_file: Path, overrides: Sequence[str]) -> None:
-    """Run a run file and print the datasets and the report."""
-    made = execute(run_file, overrides)
+    """Run a run file and print the datasets and the report.
+
+    Raises:
+        PartlyFailedRunError: some categories failed; the others are printed.
+    """
+    made, failure = execute(run_file, overrides)
     for dataset in made["datasets"]:
         sys.stdout.write(f"dataset: {dataset['uri']}\n")
         if not dataset["num_images"]:
             sys.stderr.write(f"warning: it holds no image; `anogen inspect {dataset['uri']}` says why\n")
     sys.stdout.write(f"report: {made['report']}\n")
+    if failure is not None:
+        raise failure
 
 
-def execute(run_file: Path, overrides: Sequence[str], *, compares: bool = False) -> dict[str, Any]:
-    """Run a run file and return what it made: `datasets` and `report`.
+def execute(
+    run_file: Path, overrides: Sequence[str], *, compares: bool = False
+) -> tuple[dict[str, Any], PartlyFailedRunError | None]:
+    """Run a run file; return what it made, `datasets` and `report`, and what is to be raised once that is told.
 
     Args:
         run_file: The run file.
@@ -49,7 +57,9 @@ def execute(run_file: Path, overrides: Sequence[str], *, compares: bool = False)
     api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:
-            return _run(config, api, display, compares=compares)
+            return _run(config, api, display, compares=compares), None
+    except PartlyFailedRunError as failure:
+        return failure.made, failure
     finally:
         if api is not None:
             api.stop()

@@ -18,6 +18,9 @@ import pytest
 import yaml
 import zarr
 
+from anogen_core.errors import InputError
+from anogen_core.stages.result import choose_category, read_result
+
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -124,6 +127,35 @@ def test_second_run_finds_everything_finished(
     assert said.returncode == 0, said.stderr
     assert _digests(base) == digests
     assert {p: p.stat().st_mtime_ns for d in _datasets(base) for p in d.rglob("*") if p.is_file()} == before
+
+
+def test_a_failed_category_leaves_the_others_to_use(
+    finished: tuple[Path, "subprocess.CompletedProcess[str]"], anogen: Anogen, photos: Path, tmp_path: Path
+) -> None:
+    """The finished one is printed, reported and predicts; the failed one has a reason; the exit code is 1."""
+    base, output = finished[0], tmp_path / "out"
+    shutil.copytree(base / "out", output)
+    (output / "run.json").unlink()
+    bolt, felt = sorted((output / "datasets").glob("*.zarr"))
+    (bolt / "manifest.json").unlink()
+    photo = photos / "felt" / "test" / "good" / "000.png"
+
+    said = anogen("run", base / "run.yaml", "--set", f"output={output}")
+    wanted = anogen("predict", output, photo, "--category", "bolt")
+    other = anogen("predict", output, photo, "--category", "felt")
+
+    reason = "is a Zarr group without a manifest of AnoGen."
+    assert said.returncode == 1
+    assert said.stdout == f"dataset: {felt}\nreport: {output}/report.html\n"
+    assert "anogen: 1 of 2 categories failed (bolt):\n  bolt: " in said.stderr
+    assert reason in said.stderr.splitlines()[-1]
+    assert reason in (output / "report.html").read_text(encoding="utf-8")
+    assert wanted.returncode == 2
+    assert "bolt: it failed in the last run to" in wanted.stderr
+    assert reason in wanted.stderr
+    with pytest.raises(InputError, match=r"several categories\. Expected one of: felt"):
+        choose_category(read_result(str(output)), None, str(output))
+    assert other.returncode == 0, other.stderr
 
 
 def test_inspect_verify_regenerate_and_pull(

@@ -271,6 +271,15 @@ def test_background_that_changed_is_shown(html: str) -> None:
     assert "differ from the normal photo outside" not in Page(html).text
 
 
+def test_a_failed_category_has_a_card_with_its_reason() -> None:
+    """Beside those that are finished, and counted apart from them."""
+    text = Page(render_report(replace(content(), failed=[("plate", "loss is <nan>")]))).text
+
+    assert "1 category, 1 more failed" in text
+    assert "plate Failed: nothing of it is in this report. loss is <nan>" in " ".join(text.split())
+    assert "failed" not in Page(render_report(content())).text.split("Result")[0]
+
+
 def test_run_without_detectors_predictions_or_images_still_renders() -> None:
     """Everything that may be missing may be missing."""
     empty = replace(defect(), examples=[], loss_curve=[])
