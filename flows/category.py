@@ -37,19 +37,20 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
         embeddings = _learn(category, config)
     clock.lap("learn defects")
     with tags("stage:generate"):
-        dataset = _generate(category, embeddings, config)
+        dataset, is_new = _generate(category, embeddings, config)
     clock.lap("generate")
     with tags("stage:measure"):
         measured = measure_dataset(dataset, config) if config.evaluation.enabled and dataset.num_images else []
     clock.lap("measure")
     with tags("stage:train"):
-        compared = _compare(category, dataset, config) if config.evaluation.enabled else {}
+        compared, trained = _compare(category, dataset, config) if config.evaluation.enabled else ({}, 0)
     clock.lap("train and evaluate")
     result = CategoryResult(
         category=category,
         dataset=dataset,
         embeddings=tuple(embeddings),
         seconds=clock.laps,
+        made={"datasets": int(is_new), "detectors": trained},
         likeness=tuple(SetLikeness.model_validate(m) for m in measured),
         **compared,
     )
@@ -71,8 +72,8 @@ def _learn(category: str, config: RunConfig) -> list[ConceptEmbedding]:
     return [one for (one,) in found]
 
 
-def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConfig) -> DatasetRef:
-    """Plan, make and seal the dataset of a category."""
+def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConfig) -> tuple[DatasetRef, bool]:
+    """Plan, make and seal the dataset of a category; return it, and whether it was not complete before."""
     planned, shards = plan_dataset(category, embeddings, config)
     say = get_run_logger().info
     if planned.product.why is not None:
@@ -81,7 +82,7 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
     if sealed is not None:
         say("The dataset of %s is complete already: %d images in %s", category, sealed.num_images, sealed.uri)
         Bar(f"{category}: generate").move(100)
-        return sealed
+        return sealed, False
     say("Generating %d images of %s in %d shards: %s", planned.spec.num_requests, category, len(shards), planned.uri)
     if not isinstance(config.runner, DaskRunnerSettings):  # whose workers' progress is not heard here
         for shard in shards:
@@ -100,28 +101,30 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
     receipts = collect(futures, ShardReceipt, stage=f"{category}: generate", elsewhere=elsewhere)
     counts = (sum(getattr(r, outcome) for r in receipts) for outcome in ("made", "filtered", "blocked", "failed"))
     say("Generated: %d images made, %d filtered, %d blocked, %d failed.", *counts)
-    return seal_dataset(planned)
+    return seal_dataset(planned), True
 
 
-def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> dict[str, Any]:
-    """Train every arm with every seed; return the fields of the result that this fills."""
+def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> tuple[dict[str, Any], int]:
+    """Train every arm with every seed; return the fields of the result that this fills, and how many were trained."""
     trials = detection.trials(config, dataset)
     if not trials:
-        return {}
+        return {}, 0
     say = get_run_logger().info
     arms = ", ".join(dict.fromkeys(t.arm for t in trials))
     say("Training %d detectors (%s) for %d steps each.", len(trials), arms, config.detector.steps)
-    train = fresh(train_detector, known=all(detection.is_trained(config, category, t, dataset) for t in trials))
+    missing = sum(not detection.is_trained(config, category, t, dataset) for t in trials)
+    train = fresh(train_detector, known=not missing)
     with on_device(config.runner):
         futures = train.map(trials, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")
     say("Trained %d detectors. Evaluating them on photos that nothing was learned from.", len(checkpoints))
     evaluations = [evaluate_detector(t, checkpoint, config) for t, checkpoint in zip(trials, checkpoints, strict=True)]
-    return {
+    compared = {
         "checkpoints": tuple(checkpoints),
         "evaluations": tuple(evaluations),
         "comparison": compare_arms(evaluations, config),
     }
+    return compared, missing
 
 
 class _Clock:

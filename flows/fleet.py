@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import AnogenError, InterruptedRunError, PartlyFailedRunError
+from anogen_core.records import SupportSet
 from anogen_core.runner import DaskRunnerSettings
 from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import unlearned
@@ -76,7 +77,8 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
             get_run_logger().warning("%s", line)
     bar = Bar(f"{config.name}: categories")
     with task_runners(config.runner) as new_runner, tags(*run_tags(config)):
-        seconds = {"learn defects": _learn(config, new_runner)}
+        missing = unlearned(config)
+        seconds = {"learn defects": _learn(missing, config, new_runner)}
 
         def make(name: str) -> dict[str, Any]:
             with tags(f"category:{name}"):
@@ -95,7 +97,10 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
                 bar.move(100 * count / len(categories))
     in_order = [results[name] for name in names if name in results]
     failed = [FailedCategory(category=name, reason=_line(failures[name])) for name in names if name in failures]
-    made = _conclude(config, in_order, failed, seconds=seconds, warnings=warnings) if in_order else {}
+    made: dict[str, Any] = {}
+    if in_order:
+        made = _conclude(config, in_order, failed, seconds=seconds, warnings=warnings)
+        made["summary"] = _summary(in_order, learned=sum(support.category in results for support in missing))
     if failures:
         which = ", ".join(one.category for one in failed)
         reasons = "".join(f"\n  {one.category}: {one.reason}" for one in failed)
@@ -121,13 +126,12 @@ def _conclude(
     return {"datasets": [r.dataset.model_dump(mode="json") for r in made], "report": report}
 
 
-def _learn(config: RunConfig, new_runner: NewRunner) -> float:
-    """Learn the defects of all categories together, as far as they are not known; return the seconds it took.
+def _learn(supports: list[SupportSet], config: RunConfig, new_runner: NewRunner) -> float:
+    """Learn defects of all categories together; return the seconds it took.
 
     What goes wrong stops no category: each finds its defects learned, or tries again and tells why it cannot go on.
     """
     started = time.monotonic()
-    supports = unlearned(config)
     if supports:
         try:
             with tags("stage:learn"):
@@ -161,6 +165,22 @@ def _each(
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _summary(results: Sequence[CategoryResult], *, learned: int) -> str:
+    """Return what the run made and what it found finished, in one line."""
+    made = {name: sum(result.made[name] for result in results) for name in ("datasets", "detectors")}
+    made = {"defects learned": learned} | made
+    there = {
+        "defects learned": sum(len(result.embeddings) for result in results),
+        "datasets": len(results),
+        "detectors": sum(len(result.checkpoints) for result in results),
+    }
+    kept = {name: there[name] - count for name, count in made.items()}
+    return "; ".join(
+        f"{word}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}"
+        for word, counts in (("made", made), ("kept", kept))
+    )
 
 
 def _line(error: Exception) -> str:

@@ -1,18 +1,26 @@
 """What a run would make, before it makes anything: counts, blocked requests, time and storage."""
 
 import time
+from typing import Final, Literal
 
 import torch
 
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
-from anogen_core.records import GenerationRequest, Record
+from anogen_core.records import GenerationRequest, Record, SupportSet
+from anogen_core.stages import embedding
 from anogen_core.stages.catalogue import Category, read_catalogue
-from anogen_core.stages.generation import plan_category, product_of
+from anogen_core.stages.generation import dataset_of, find_sealed, plan_category, product_of
 from anogen_core.stages.room import Room, room_of
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.shard import IMAGE_LEVEL, encode_chunk
 
+EmbeddingState = Literal["learned", "named", "to be learned"]
+_LEARNED: Final[dict[EmbeddingState, str]] = {
+    "learned": "learned already from",
+    "named": "with the embedding that the run file names; support photos",
+    "to be learned": "to be learned from",
+}
 _MEASURED_SECONDS, _MOST_MEASURED = 2.0, 10
 """How long, and how often at most, a step of the base model is measured."""
 
@@ -22,7 +30,9 @@ class DefectForecast(Room):
 
     defect: str
     support: list[str]
-    """Ids of the photos it would be learned from."""
+    """Ids of its support photos."""
+    embedding: EmbeddingState
+    """Whether it is learned from these photos already; `named`: the run file names an embedding for it."""
     instances: int
     """Defects that would be shown, more than images where images show several."""
     at_edge: int
@@ -46,6 +56,8 @@ class CategoryForecast(Record):
     """Test photos left out: support photos, copies of them, and their leakage groups."""
     foreground: str | None
     """What `foreground.method: auto` takes for the product, and why."""
+    complete: str | None
+    """Name of the dataset where all of it is made already."""
     defects: list[DefectForecast]
 
 
@@ -54,9 +66,11 @@ class Forecast(Record):
 
     categories: list[CategoryForecast]
     inversion_seconds: float
-    """At most; learning stops when the validation loss is flat."""
+    """Of what is to be learned; at most, as learning stops when the validation loss is flat."""
     generation_seconds: float
+    """Of the datasets that are to be made."""
     storage_mb: float
+    """Of the datasets that are to be made."""
 
     @property
     def rooms(self) -> dict[str, Room]:
@@ -70,14 +84,15 @@ class Forecast(Record):
             height, width = category.frame
             lines.append(
                 f"{category.category}: {category.normals} normal photos at {width}x{height} px, "
-                f"{category.evaluated} test photos ({category.excluded} left out: supports, their copies and groups)"
+                f"{category.evaluated} test photos ({category.excluded} left out: supports, their copies and groups); "
+                + (f"dataset {category.complete} is complete" if category.complete else "its dataset is to be made")
             )
             if category.foreground is not None:
                 lines.append(f"  foreground: {category.foreground}")
             for defect in category.defects:
                 lines.append(
                     f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
-                    f"learned from {', '.join(defect.support)}"
+                    f"{_LEARNED[defect.embedding]} {', '.join(defect.support)}"
                 )
                 if defect.at_edge:
                     lines.append(
@@ -94,6 +109,8 @@ class Forecast(Record):
                         "support defects, which the light decides"
                     )
                 lines += [f"    {count} x, for example: {reason}" for reason, count in defect.reasons.items()]
+        if all(category.complete for category in self.categories):
+            return "\n".join([*lines, "nothing to learn or to generate (detectors not included)"]) + "\n"
         lines.append(
             f"about {_duration(self.generation_seconds)} to generate, "
             f"up to {_duration(self.inversion_seconds)} to learn before "
@@ -103,17 +120,23 @@ class Forecast(Record):
 
 
 def forecast(config: RunConfig) -> Forecast:
-    """Return the plan of a run; a step of the base model, and reading and storing a photo, are measured for it."""
-    catalogue = read_catalogue(config)
-    categories = [_category(config, category) for category in catalogue]
-    defects_made = sum(d.instances for c in categories for d in c.defects)
-    images = [sum(d.planned - d.blocked for d in category.defects) for category in categories]
-    handled = [_handle(config, category) for category in catalogue]
+    """Return the plan of a run, and what is there already.
+
+    Where something is to be made, a step of the base model, and reading and storing a photo, are measured.
+    """
+    planned = [(category, _category(config, category)) for category in read_catalogue(config)]
+    categories = [told for _, told in planned]
+    missing = [(category, told) for category, told in planned if told.complete is None]
+    if not missing:
+        return Forecast(categories=categories, inversion_seconds=0, generation_seconds=0, storage_mb=0)
+    defects_made = sum(d.instances for _, told in missing for d in told.defects)
+    images = [sum(d.planned - d.blocked for d in told.defects) for _, told in missing]
+    handled = [_handle(config, category) for category, _ in missing]
     forward = _seconds_per_forward(config)
     steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
     stated = config.generation.sampler.guidance_scale
     guided = base_model(config).guidance if stated is None else stated
-    defects = sum(len(c.defects) for c in categories)
+    defects = sum(d.embedding == "to be learned" for _, told in missing for d in told.defects)
     return Forecast(
         categories=categories,
         # Guidance takes a second forward; a training step costs about three.
@@ -132,6 +155,15 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
     product = product_of(config, category)
     requests = plan_category(config, category, product)
     kept, excluded = category.evaluated
+    learned = [embedding.is_learned(support, config) for support in category.supports]
+    states: list[EmbeddingState] = [
+        "named" if embedding.defect_name(support) in config.embeddings else "learned" if known else "to be learned"
+        for support, known in zip(category.supports, learned, strict=True)
+    ]
+    complete = None
+    if all(learned):
+        dataset = dataset_of(config, category, requests, embedding.learn(category.supports, config), product)
+        complete = dataset.spec.name if find_sealed(dataset) is not None else None
     return CategoryForecast(
         category=category.name,
         frame=category.frame,
@@ -139,18 +171,20 @@ def _category(config: RunConfig, category: Category) -> CategoryForecast:
         evaluated=len(kept),
         excluded=len(excluded),
         foreground=product.why,
+        complete=complete,
         defects=[
-            _defect(s.defect, [p.sample_id for p in s.samples], [r for r in requests if r.defect == s.defect])
-            for s in category.supports
+            _defect(s, [r for r in requests if r.defect == s.defect], state=state)
+            for s, state in zip(category.supports, states, strict=True)
         ],
     )
 
 
-def _defect(defect: str, support: list[str], requests: list[GenerationRequest]) -> DefectForecast:
+def _defect(support: SupportSet, requests: list[GenerationRequest], *, state: EmbeddingState) -> DefectForecast:
     places = [instance.placement for request in requests for instance in request.instances]
     return DefectForecast(
-        defect=defect,
-        support=support,
+        defect=support.defect,
+        support=[photo.sample_id for photo in support.samples],
+        embedding=state,
         instances=len(places),
         at_edge=sum(place.edge is not None for place in places),
         alike=sum(place.alike for place in places),

@@ -91,14 +91,27 @@ def plan_dataset(
     category = read_category(config, name)
     product = product_of(config, category)
     requests = plan_category(config, category, product)
-    shards = split_into_shards(requests, config.storage.shard_size)
+    planned = dataset_of(config, category, requests, embeddings, product)
+    DatasetWriter(planned.uri, planned.spec).create()
+    return planned, split_into_shards(requests, config.storage.shard_size)
+
+
+def dataset_of(
+    config: RunConfig,
+    category: Category,
+    requests: Sequence[GenerationRequest],
+    embeddings: Sequence[ConceptEmbedding],
+    product: Product,
+) -> PlannedDataset:
+    """Return what the dataset of a plan is; nothing is written."""
     spec = _spec(config, category, requests, embeddings, product)
-    uri = f"{config.output}/datasets/{spec.name}.zarr"
-    DatasetWriter(uri, spec).create()
-    planned = PlannedDataset(
-        uri=uri, spec=spec, embeddings=tuple(embeddings), supports=category.supports, product=product
+    return PlannedDataset(
+        uri=f"{config.output}/datasets/{spec.name}.zarr",
+        spec=spec,
+        embeddings=tuple(embeddings),
+        supports=category.supports,
+        product=product,
     )
-    return planned, shards
 
 
 def find_sealed(dataset: PlannedDataset) -> DatasetRef | None:

@@ -27,6 +27,8 @@ class CategoryResult(Record):
     """How alike generated and held-out real defects are; of defects with enough of both."""
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall-clock time of each stage; near zero for work that was found finished."""
+    made: dict[str, int] = Field(default_factory=dict)
+    """How many datasets and detectors the run made; the others were found finished."""
 
 
 class FailedCategory(Record):

@@ -23,6 +23,7 @@ def run(run_file: Path, overrides: Sequence[str]) -> None:
         PartlyFailedRunError: some categories failed; the others are printed.
     """
     made, failure = execute(run_file, overrides)
+    sys.stderr.write(f"{made['summary']}\n")
     for dataset in made["datasets"]:
         sys.stdout.write(f"dataset: {dataset['uri']}\n")
         if not dataset["num_images"]:

@@ -22,6 +22,7 @@ from anogen_core.evaluation import Trial
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, LedgerRow, Shard
 from anogen_core.stages import detection, embedding, generation, runtime
 from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.forecast import forecast
 from anogen_core.storage import Dataset, verify
 
 Configure = Callable[..., RunConfig]
@@ -101,6 +102,31 @@ def test_an_unchanged_configuration_does_no_model_work(configure: Configure, fir
     assert again.idle
     assert runtime._load.cache_info().misses == 0
     assert (again.embeddings, again.dataset, again.checkpoints) == (first.embeddings, first.dataset, first.checkpoints)
+
+
+def test_the_plan_tells_what_is_there_already(configure: Configure, first: Done, tmp_path: Path) -> None:
+    """What is complete costs no time; other images keep the embeddings; another output has nothing."""
+    runtime._load.cache_clear()
+    only = {"support": {"defects": ["bolt/cut", "bolt/spot"]}}
+
+    done, more, elsewhere = (
+        forecast(configure(**only, **changes)) for changes in ({}, {"seed": 1}, {"output": str(tmp_path)})
+    )
+
+    name = Path(first.dataset.uri).stem
+    plans = [plan.categories[0] for plan in (done, more, elsewhere)]
+    assert [plan.complete for plan in plans] == [name, None, None]
+    assert [{d.embedding for d in plan.defects} for plan in plans] == [
+        {"learned"},
+        {"to be learned"},
+        {"to be learned"},
+    ]
+    assert (done.generation_seconds, done.inversion_seconds, done.storage_mb) == (0, 0, 0)
+    assert elsewhere.generation_seconds > 0
+    assert f"dataset {name} is complete" in done.describe()
+    assert done.describe().splitlines()[-1].startswith("nothing to learn or to generate")
+    assert "its dataset is to be made" in elsewhere.describe()
+    assert not (tmp_path / "datasets").exists()
 
 
 def test_another_support_set_of_one_defect_learns_that_defect_alone(configure: Configure, first: Done) -> None:

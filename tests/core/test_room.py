@@ -43,12 +43,28 @@ def test_a_defect_is_named_when_more_than_half_of_it_is_blocked() -> None:
 def test_the_plan_tells_what_decides_where_defects_lie() -> None:
     """Edges, surroundings and light with their counts, and none of them where it decides nothing."""
     plain = DefectForecast(
-        defect="d", support=["c/1"], instances=9, at_edge=0, alike=0, lit=0, planned=9, blocked=0, reasons={}
+        defect="d",
+        support=["c/1"],
+        embedding="to be learned",
+        instances=9,
+        at_edge=0,
+        alike=0,
+        lit=0,
+        planned=9,
+        blocked=0,
+        reasons={},
     )
 
     def told(defect: DefectForecast) -> str:
         category = CategoryForecast(
-            category="c", frame=(8, 8), normals=1, evaluated=1, excluded=0, foreground=None, defects=[defect]
+            category="c",
+            frame=(8, 8),
+            normals=1,
+            evaluated=1,
+            excluded=0,
+            foreground=None,
+            complete=None,
+            defects=[defect],
         )
         return Forecast(categories=[category], inversion_seconds=1, generation_seconds=1, storage_mb=1).describe()
 
