@@ -19,7 +19,7 @@ from flows.story import show_category
 from tasks import progress
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
-from tasks.generation import generate_shard, measure_dataset, plan_dataset, seal_dataset
+from tasks.generation import carry_verdicts, generate_shard, measure_dataset, plan_dataset, seal_dataset
 from tasks.inversion import learn_defects
 from tasks.page import Bar
 
@@ -38,6 +38,7 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
     clock.lap("learn defects")
     with tags("stage:generate"):
         dataset, is_new = _generate(category, embeddings, config)
+        _carry_verdicts(dataset, is_new=is_new)
     clock.lap("generate")
     with tags("stage:measure"):
         measured = measure_dataset(dataset, config) if config.evaluation.enabled and dataset.num_images else []
@@ -102,6 +103,23 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
     counts = (sum(getattr(r, outcome) for r in receipts) for outcome in ("made", "filtered", "blocked", "failed"))
     say("Generated: %d images made, %d filtered, %d blocked, %d failed.", *counts)
     return seal_dataset(planned), True
+
+
+def _carry_verdicts(dataset: DatasetRef, *, is_new: bool) -> None:
+    """Let verdicts follow their images; of those that do not, tell once, when the dataset is made."""
+    for found in carry_verdicts(dataset):
+        lines = []
+        if found.problem is not None:
+            lines.append(f"warning: the verdicts on {found.source} could not be looked at: {found.problem}")
+        if found.carried:
+            lines.append(f"{found.carried} verdicts on {found.source} count for {dataset.uri} too: same images.")
+        if found.left and is_new:
+            lines.append(
+                f"warning: {found.left} verdicts on {found.source} do not count for {dataset.uri}: other images."
+            )
+        for line in lines:
+            get_run_logger().info("%s", line)
+            progress.note(line)
 
 
 def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> tuple[dict[str, Any], int]:

@@ -7,8 +7,9 @@ from prefect import task
 from anogen_core.config import RunConfig
 from anogen_core.records import ConceptEmbedding, DatasetRef, Shard
 from anogen_core.settings import fingerprint
-from anogen_core.stages import generation, likeness
+from anogen_core.stages import generation, likeness, verdicts
 from anogen_core.stages.generation import PlannedDataset
+from anogen_core.stages.verdicts import CarriedVerdicts
 from tasks import page, policy, progress
 
 
@@ -54,3 +55,9 @@ def measure_dataset(dataset: DatasetRef, config: RunConfig) -> list[dict[str, An
 def seal_dataset(dataset: PlannedDataset) -> DatasetRef:
     """Turn finished shards into one readable Zarr dataset."""
     return generation.seal_dataset(dataset)
+
+
+@task(name="carry verdicts", task_run_name="carry verdicts of {dataset.category}", **policy.LIGHT_WORK)
+def carry_verdicts(dataset: DatasetRef) -> list[CarriedVerdicts]:
+    """Give a sealed dataset the verdicts that reviewers gave on the same images of another one."""
+    return verdicts.carry_verdicts(dataset)

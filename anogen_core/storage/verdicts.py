@@ -22,7 +22,13 @@ SEGMENT: Final = 250
 
 
 def read_verdicts(uri: str, digest: str) -> dict[str, ReviewVerdict]:
-    """Return the latest verdict on each image that has one, by request.
+    """Return the newest verdict on each image that has one, by request; arguments and errors as `newest_verdicts`."""
+    newest = newest_verdicts(uri, digest)
+    return {name: verdict for name, verdict in newest.items() if verdict.decision is not Decision.NONE}
+
+
+def newest_verdicts(uri: str, digest: str) -> dict[str, ReviewVerdict]:
+    """Return the newest verdict that was given on each image, by request, also where it takes back what was said.
 
     Args:
         uri: Of the dataset.
@@ -38,8 +44,7 @@ def read_verdicts(uri: str, digest: str) -> dict[str, ReviewVerdict]:
     store = open_store(beside)
     # The sort is stable: of two verdicts at the same instant the later line counts.
     verdicts = sorted((v for key in store.list(_folder(digest)) for v in _read(store, key)), key=lambda v: v.when)
-    latest = {verdict.request_id: verdict for verdict in verdicts}
-    return {name: verdict for name, verdict in latest.items() if verdict.decision is not Decision.NONE}
+    return {verdict.request_id: verdict for verdict in verdicts}
 
 
 def review_fingerprint(verdicts: Mapping[int, ReviewVerdict]) -> str | None:
@@ -76,13 +81,13 @@ class VerdictWriter:
         self._number = 0
         self._lines: list[str] = []
 
-    def add(self, verdict: ReviewVerdict) -> None:
-        """Store a verdict.
+    def add(self, *verdicts: ReviewVerdict) -> None:
+        """Store verdicts in one object.
 
         Raises:
-            StorageError: it could not be stored; it will not be stored with the next one either.
+            StorageError: they could not be stored; they will not be stored with the next ones either.
         """
-        lines = [*self._lines, verdict.model_dump_json()]
+        lines = [*self._lines, *(verdict.model_dump_json() for verdict in verdicts)]
         self._store.put(f"{self._session}-{self._number:04d}.jsonl", "".join(f"{line}\n" for line in lines).encode())
         if len(lines) < SEGMENT:
             self._lines = lines

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ import pytest
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
-from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, LedgerRow, Shard
+from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Decision, LedgerRow, ReviewVerdict, Shard
 from anogen_core.stages import detection, embedding, generation, runtime
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.forecast import forecast
+from anogen_core.stages.verdicts import CarriedVerdicts, carry_verdicts
 from anogen_core.storage import Dataset, verify
+from anogen_core.storage.verdicts import VerdictWriter
 
 Configure = Callable[..., RunConfig]
 
@@ -227,6 +230,50 @@ def test_two_runs_at_the_same_time_make_one_sound_dataset(configure: Configure, 
     assert len(names) == len(set(names)) == 10
     assert len(list((tmp_path / "artifacts").glob("embedding-*"))) == 2
     assert len(list((tmp_path / "artifacts").glob("detector-*"))) == 2
+
+
+def test_verdicts_follow_their_images(configure: Configure, first: Done, tmp_path: Path) -> None:
+    """To a larger dataset and, taken back there, home again; not to other images of the same requests."""
+    shutil.copytree(configure().output, tmp_path / "out")
+    small = Dataset(f"{tmp_path}/out/datasets/{Path(first.dataset.uri).name}")
+    given = configure().generation.model_dump(mode="json")
+
+    def make(**changes: Any) -> DatasetRef:
+        config = configure(output=str(tmp_path / "out"), generation={**given, **changes})
+        embeddings = embedding.learn(read_category(config, "bolt").supports, config)
+        planned, shards = generation.plan_dataset(config, "bolt", embeddings)
+        for shard in shards:
+            generation.make_shard(shard, planned, config)
+        return generation.seal_dataset(planned)
+
+    def say(dataset: DatasetRef, request: str, decision: Decision) -> None:
+        verdict = ReviewVerdict(request_id=request, decision=decision, who="ada", when=datetime.now(UTC))
+        VerdictWriter(dataset.uri, dataset.digest).add(verdict)
+
+    def decisions(dataset: DatasetRef) -> dict[str, Decision]:
+        stored = Dataset(dataset.uri)
+        names = {row.row: row.request_id for row in stored.made()}
+        return {names[row]: verdict.decision for row, verdict in stored.verdicts().items()}
+
+    one, two, *_, last = (row.request_id for row in small.made())
+    said = {one: Decision.REJECT, two: Decision.FIX, last: Decision.ACCEPT}
+    for request, decision in said.items():
+        say(small.ref(), request, decision)
+
+    large, fewer = make(images_per_defect=6), make(images_per_defect=4)
+    other = make(sampler={**given["sampler"], "guidance_scale": 2.5})
+
+    assert carry_verdicts(large) == [CarriedVerdicts(source=Path(small.uri).stem, carried=3, left=0)]
+    assert decisions(large) == said
+    assert {found.carried for found in carry_verdicts(large)} == {0}
+    assert sum(found.carried for found in carry_verdicts(fewer)) == 2
+    assert decisions(fewer) == {one: Decision.REJECT, two: Decision.FIX}
+    assert [found.carried for found in carry_verdicts(other)] == [0, 0, 0]
+    assert decisions(other) == {}
+
+    say(large, one, Decision.NONE)
+    carry_verdicts(small.ref())
+    assert decisions(small.ref()) == {two: Decision.FIX, last: Decision.ACCEPT}
 
 
 def _images(done: Done, defect: str) -> dict[str, np.ndarray]:
