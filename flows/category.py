@@ -112,10 +112,10 @@ def _carry_verdicts(dataset: DatasetRef, *, is_new: bool) -> None:
         if found.problem is not None:
             lines.append(f"warning: the verdicts on {found.source} could not be looked at: {found.problem}")
         if found.carried:
-            lines.append(f"{found.carried} verdicts on {found.source} count for {dataset.uri} too: same images.")
+            lines.append(f"{found.carried} verdict(s) on {found.source} count for {dataset.uri} too: same images.")
         if found.left and is_new:
             lines.append(
-                f"warning: {found.left} verdicts on {found.source} do not count for {dataset.uri}: other images."
+                f"warning: {found.left} verdict(s) on {found.source} do not count for {dataset.uri}: other images."
             )
         for line in lines:
             get_run_logger().info("%s", line)

@@ -4,7 +4,7 @@ import contextlib
 import contextvars
 import functools
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from typing import Any
@@ -169,18 +169,22 @@ def _each(
 
 def _summary(results: Sequence[CategoryResult], *, learned: int) -> str:
     """Return what the run made and what it found finished, in one line."""
-    made = {name: sum(result.made[name] for result in results) for name in ("datasets", "detectors")}
-    made = {"defects learned": learned} | made
+    made = {
+        "learned defect": learned,
+        "dataset": sum(result.made["datasets"] for result in results),
+        "detector": sum(result.made["detectors"] for result in results),
+    }
     there = {
-        "defects learned": sum(len(result.embeddings) for result in results),
-        "datasets": len(results),
-        "detectors": sum(len(result.checkpoints) for result in results),
+        "learned defect": sum(len(result.embeddings) for result in results),
+        "dataset": len(results),
+        "detector": sum(len(result.checkpoints) for result in results),
     }
     kept = {name: there[name] - count for name, count in made.items()}
-    return "; ".join(
-        f"{word}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}"
-        for word, counts in (("made", made), ("kept", kept))
-    )
+    return f"made: {_counted(made)}; kept: {_counted(kept)}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n) or "nothing"
 
 
 def _line(error: Exception) -> str:

@@ -125,8 +125,8 @@ def test_second_run_finds_everything_finished(
     said = anogen("run", base / "run.yaml")
 
     assert said.returncode == 0, said.stderr
-    assert "made: nothing; kept: 4 defects learned, 2 datasets, 4 detectors" in said.stderr
-    assert "made: 4 defects learned, 2 datasets, 4 detectors; kept: nothing" in finished[1].stderr
+    assert "made: nothing; kept: 4 learned defects, 2 datasets, 4 detectors" in said.stderr
+    assert "made: 4 learned defects, 2 datasets, 4 detectors; kept: nothing" in finished[1].stderr
     assert _digests(base) == digests
     assert {p: p.stat().st_mtime_ns for d in _datasets(base) for p in d.rglob("*") if p.is_file()} == before
 
