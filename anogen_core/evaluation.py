@@ -78,6 +78,16 @@ class Comparison(Record):
     differences: tuple[ArmEstimates, ...]
     """Every later arm minus every earlier one."""
 
+    def gain(self, arm: str, against: str, metric: str) -> Estimate | None:
+        """Return a metric of `arm` minus that of `against`, whichever comes first; None where there is no interval."""
+        for difference in self.differences:
+            estimate = difference.metrics.get(metric)
+            if (difference.arm, difference.against) == (arm, against):
+                return estimate
+            if (difference.arm, difference.against) == (against, arm) and estimate is not None:
+                return Estimate(value=-estimate.value, low=-estimate.high, high=-estimate.low)
+        return None
+
 
 class SetLikeness(Record):
     """How alike a defect's generated images and its held-out real photos are (see `anogen_core.stages.likeness`)."""

@@ -155,7 +155,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
     return CategoryView(
         report=report,
         anchor=f"category-{number}",
-        verdict=judge(report.evaluations),
+        verdict=judge(report.evaluations, report.comparison),
         strip=_strip(report, painter),
         defects=tuple(_defect(d, report, num_rows, painter) for d in report.defects),
         metrics=tuple(metric_rows(report.evaluations)),

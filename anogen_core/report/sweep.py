@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from anogen_core.arm import PERLIN, parse_arm, whole
-from anogen_core.evaluation import Comparison, Estimate
+from anogen_core.evaluation import Comparison
 from anogen_core.report.charts import LineChart, Span, line_chart
-from anogen_core.report.tables import estimate_text, source_name
-from anogen_core.report.verdict import ALL_METRICS
+from anogen_core.report.tables import source_name
+from anogen_core.report.verdict import ALL_METRICS, estimate_text
 
 _HEADLINE = "pixel_ap"
 _COLUMNS = ("image_auroc", "image_ap", "pixel_ap", "pixel_aupro")
@@ -76,7 +76,7 @@ def _table(comparison: Comparison, source: str, steps: Sequence[tuple[int, str]]
     metrics = {a.arm: a.metrics for a in comparison.arms}
     rows = []
     for i, (amount, arm) in enumerate(steps):
-        gain = _gain(comparison, arm, steps[i - 1][1]) if i else None
+        gain = comparison.gain(arm, steps[i - 1][1], _HEADLINE) if i else None
         cells = [estimate_text(metrics[arm].get(name), ".3f") for name in _COLUMNS]
         rows.append((f"{amount:,}", (*cells, estimate_text(gain, "+.3f") if i else "")))
     return SweepTable(
@@ -91,22 +91,11 @@ def _sentence(comparison: Comparison, steps: Sequence[tuple[int, str]]) -> str:
     """Return from which amount on no larger one is clearly better."""
     name = ALL_METRICS[_HEADLINE]
     for i, (amount, arm) in enumerate(steps[:-1]):
-        gains = [(more, _gain(comparison, other, arm)) for more, other in steps[i + 1 :]]
+        gains = [(more, comparison.gain(other, arm, _HEADLINE)) for more, other in steps[i + 1 :]]
         if all(gain is None or gain.low <= 0 for _, gain in gains):
             most, gain = gains[-1]
             added = f"{name} of {most:,} images minus that of {amount:,}: {estimate_text(gain, '+.3f')}"
             return f"More than {amount:,} images are not shown to help. {added}."
     last, before = steps[-1], steps[-2]
-    added = estimate_text(_gain(comparison, last[1], before[1]), "+.3f")
+    added = estimate_text(comparison.gain(last[1], before[1], _HEADLINE), "+.3f")
     return f"{name} still rises at {last[0]:,} images ({added} over {before[0]:,}): more may help."
-
-
-def _gain(comparison: Comparison, arm: str, against: str) -> Estimate | None:
-    """Return the headline metric of `arm` minus that of `against`, whichever was compared with the other."""
-    for difference in comparison.differences:
-        estimate = difference.metrics.get(_HEADLINE)
-        if (difference.arm, difference.against) == (arm, against):
-            return estimate
-        if (difference.arm, difference.against) == (against, arm) and estimate is not None:
-            return Estimate(value=-estimate.value, low=-estimate.high, high=-estimate.low)
-    return None

@@ -8,9 +8,17 @@ from statistics import fmean
 from typing import Any
 
 from anogen_core.arm import main_arms, parse_arm
-from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Evaluation
+from anogen_core.evaluation import ArmEstimates, Comparison, Evaluation
 from anogen_core.records import LedgerRow, Outcome
-from anogen_core.report.verdict import ALL_METRICS, BASELINE_ARM, GENERATED_ARM, METRICS, NOTICEABLE, mean_of
+from anogen_core.report.verdict import (
+    ALL_METRICS,
+    BASELINE_ARM,
+    GENERATED_ARM,
+    METRICS,
+    NOTICEABLE,
+    estimate_text,
+    mean_of,
+)
 
 _SOURCE_NAMES: dict[str, str] = {
     "support_only": "support photos",
@@ -149,13 +157,6 @@ def _estimate_rows(columns: Sequence[ArmEstimates], number: str) -> tuple[tuple[
         (label, tuple(estimate_text(column.metrics.get(name), number) for column in columns))
         for name, label in ALL_METRICS.items()
     )
-
-
-def estimate_text(estimate: Estimate | None, number: str) -> str:
-    """Return `value [low, high]` in a number format."""
-    if estimate is None:
-        return "n/a"
-    return f"{estimate.value:{number}} [{estimate.low:{number}}, {estimate.high:{number}}]"
 
 
 def direction(change: float | None) -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from anogen_core.evaluation import Evaluation
+from anogen_core.evaluation import Comparison, Estimate, Evaluation
 
-BASELINE_ARM, GENERATED_ARM = "perlin", "generated"
+BASELINE_ARM, PASTED_ARM, GENERATED_ARM = "perlin", "cutpaste", "generated"
 METRICS = {
     "image_auroc": "Image AUROC",
     "image_ap": "Image AP",
@@ -46,28 +46,42 @@ class Verdict:
     """What a reader must know before quoting the sentence."""
 
 
-def judge(evaluations: Sequence[Evaluation]) -> Verdict:
-    """Return what the generated data did to the detector, with everything that weakens the statement."""
+def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> Verdict:
+    """Return what the generated data did to the detector, with everything that weakens the statement.
+
+    Args:
+        evaluations: of all arms and seeds.
+        comparison: of these arms; only what its intervals tell from 0 counts as a gain or a loss.
+    """
     arms = {arm: [e for e in evaluations if e.arm == arm] for arm in (BASELINE_ARM, GENERATED_ARM)}
     if not evaluations:
         return Verdict("unknown", "No detector was trained; this report shows the generated data alone.")
     if not all(arms.values()):
         return _judge_alone(evaluations)
-    metric = next((m for m in _HEADLINE_ORDER if all(mean_of(own, m) is not None for own in arms.values())), None)
-    if metric is None:
+    known = [m for m in _HEADLINE_ORDER if all(mean_of(own, m) is not None for own in arms.values())]
+    if not known:
         return Verdict("unknown", "Nothing could be compared: the test photos hold good or defective ones alone.")
     if len({(e.num_images, e.num_defective, e.excluded_ids) for e in evaluations}) > 1:
         return Verdict("unknown", "The arms were tested on different photos, so their numbers cannot be compared.")
-    differences = _differences(arms, metric)
-    tone = _tone(differences)
+    gains = {m: comparison.gain(GENERATED_ARM, BASELINE_ARM, m) if comparison else None for m in known}
+    metric = next((m for m in known if gains[m] is not None), known[0])
+    tone = _tone(gains[metric])
     sentence = _sentence(tone, metric, mean_of(arms[BASELINE_ARM], metric), mean_of(arms[GENERATED_ARM], metric))
     caveats = (
-        *_seed_caveat(differences),
-        *_contradiction(arms, metric, tone),
+        *_interval(gains[metric], num_seeds=len({e.seed for e in arms[GENERATED_ARM]})),
+        *_against_pasted(comparison, metric),
+        *_contradiction(arms, {m: gain for m, gain in gains.items() if m != metric}, tone),
         *_weakness(arms),
         *_size_caveat(evaluations[0]),
     )
     return Verdict(tone, sentence, caveats)
+
+
+def estimate_text(estimate: Estimate | None, number: str) -> str:
+    """Return `value [low, high]` in a number format."""
+    if estimate is None:
+        return "n/a"
+    return f"{estimate.value:{number}} [{estimate.low:{number}}, {estimate.high:{number}}]"
 
 
 def mean_of(evaluations: Sequence[Evaluation], metric: str) -> float | None:
@@ -87,46 +101,56 @@ def _judge_alone(evaluations: Sequence[Evaluation]) -> Verdict:
     )
 
 
-def _differences(arms: dict[str, list[Evaluation]], metric: str) -> list[float]:
-    """Return generated minus baseline, seed by seed where both arms have the seed."""
-    baseline = {e.seed: getattr(e, metric) for e in arms[BASELINE_ARM]}
-    paired = [getattr(e, metric) - baseline[e.seed] for e in arms[GENERATED_ARM] if e.seed in baseline]
-    return paired or [fmean(getattr(e, metric) for e in arms[GENERATED_ARM]) - fmean(baseline.values())]
-
-
-def _tone(differences: Sequence[float]) -> Tone:
-    change = fmean(differences)
-    if abs(change) < NOTICEABLE or min(differences) < 0 < max(differences):
+def _tone(gain: Estimate | None) -> Tone:
+    if gain is None:
+        return "unknown"
+    if abs(gain.value) < NOTICEABLE or gain.low <= 0 <= gain.high:
         return "same"
-    return "better" if change > 0 else "worse"
+    return "better" if gain.value > 0 else "worse"
 
 
 def _sentence(tone: Tone, metric: str, before: float | None, after: float | None) -> str:
-    name = METRICS[metric][0].lower() + METRICS[metric][1:]
+    name = _inside(metric)
     numbers = f"from {before:.2f} to {after:.2f}"
     if tone == "better":
         return f"Generated defects raised {name} {numbers}."
     if tone == "worse":
         return f"Generated defects did not help: {name} fell {numbers}."
-    return f"Generated defects made no clear difference: {name} {before:.3f} without them, {after:.3f} with them."
+    numbers = f"{name} {before:.3f} without them, {after:.3f} with them"
+    if tone == "same":
+        return f"Generated defects made no clear difference: {numbers}."
+    return f"Whether generated defects helped is not known: {numbers}, and no interval says how much of it is chance."
 
 
-def _seed_caveat(differences: Sequence[float]) -> tuple[str, ...]:
-    if len(differences) == 1:
-        return ("One seed: treat it as a hint.",)
-    spread = f"{len(differences)} seeds, difference {min(differences):+.3f} to {max(differences):+.3f}"
-    return (f"{spread}{'; the seeds disagree on the sign' if min(differences) < 0 < max(differences) else ''}.",)
+def _inside(metric: str) -> str:
+    """Return the name of a metric inside a sentence."""
+    return METRICS[metric][0].lower() + METRICS[metric][1:]
 
 
-def _contradiction(arms: dict[str, list[Evaluation]], metric: str, tone: Tone) -> tuple[str, ...]:
-    """Return the metrics that moved noticeably against the headline."""
+def _interval(gain: Estimate | None, *, num_seeds: int) -> tuple[str, ...]:
+    seeds = "one seed" if num_seeds == 1 else f"{num_seeds} seeds"
+    interval = () if gain is None else (f"Difference {estimate_text(gain, '+.3f')}, 95 % interval, {seeds}.",)
+    return (*interval, *(("One seed tells little: another may say otherwise.",) if num_seeds == 1 else ()))
+
+
+def _against_pasted(comparison: Comparison | None, metric: str) -> tuple[str, ...]:
+    gain = comparison.gain(GENERATED_ARM, PASTED_ARM, metric) if comparison else None
+    if gain is None:
+        return ()
+    stand = {"better": "ahead of", "worse": "behind"}.get(_tone(gain), "not told apart from")
+    return (f"They are {stand} pasted support defects: {_inside(metric)} {estimate_text(gain, '+.3f')}.",)
+
+
+def _contradiction(arms: dict[str, list[Evaluation]], gains: dict[str, Estimate | None], tone: Tone) -> tuple[str, ...]:
+    """Return the metrics that clearly moved, but not as the headline did."""
     against = []
-    for other, name in METRICS.items():
-        before, after = (mean_of(arms[arm], other) for arm in (BASELINE_ARM, GENERATED_ARM))
-        if other == metric or before is None or after is None or abs(after - before) < NOTICEABLE:
-            continue
-        if tone == "same" or (after > before) != (tone == "better"):
-            against.append(f"{name} {'rose' if after > before else 'fell'} from {before:.2f} to {after:.2f}.")
+    for metric, gain in gains.items():
+        moved = _tone(gain)
+        if moved in ("better", "worse") and moved != tone:
+            before, after = (mean_of(arms[arm], metric) for arm in (BASELINE_ARM, GENERATED_ARM))
+            against.append(
+                f"{METRICS[metric]} {'rose' if moved == 'better' else 'fell'} from {before:.2f} to {after:.2f}."
+            )
     return tuple(against)
 
 

@@ -5,12 +5,13 @@ import datetime as dt
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 
 import cv2
 import numpy as np
 import pytest
 
-from anogen_core.evaluation import Evaluation
+from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Evaluation
 from anogen_core.records import LedgerRow, Outcome
 from anogen_core.report import (
     CategoryReport,
@@ -26,7 +27,7 @@ from anogen_core.report import (
 from anogen_core.report.charts import line_chart, nice_ticks
 from anogen_core.report.figures import BOX_COLOUR, LABEL_COLOUR, detail, heat_overlay, outline
 from anogen_core.report.tables import ledger_table
-from anogen_core.report.verdict import judge
+from anogen_core.report.verdict import Verdict, judge
 
 SIDE = 96
 METRICS = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap")
@@ -86,6 +87,33 @@ def evaluation(arm: str, values: tuple[float | None, ...], *, seed: int = 0, num
         category="tile", detector="draem", arm=arm, seed=seed, num_images=231, num_defective=num_defective,
         excluded_ids=("tile/test/scratch/000",), per_defect={"scratch": scores}, **scores,
     )  # fmt: skip
+
+
+def comparison(
+    scores: dict[str, tuple[float, ...]], *, margin: float = 0.02, seeds: tuple[int, ...] = (0, 1, 2)
+) -> Comparison:
+    """Return arms side by side; every interval of a difference reaches `margin` to both sides."""
+
+    def differences(arm: str, other: str) -> dict[str, Estimate | None]:
+        values = zip(METRICS, scores[arm], scores[other], strict=False)
+        return {m: Estimate(value=a - b, low=a - b - margin, high=a - b + margin) for m, a, b in values}
+
+    return Comparison(
+        category="tile", detector="draem", seeds=seeds, replicates=100, num_images=231, num_defective=97,
+        num_groups=231, arms=tuple(ArmEstimates(arm=arm, metrics={}) for arm in scores),
+        differences=tuple(
+            ArmEstimates(arm=arm, against=other, metrics=differences(arm, other))
+            for other, arm in combinations(scores, 2)
+        ),
+    )  # fmt: skip
+
+
+def judged(
+    scores: dict[str, tuple[float, ...]], *, margin: float = 0.02, seeds: tuple[int, ...] = (0, 1, 2)
+) -> Verdict:
+    """Return the verdict on arms whose seeds all score the same."""
+    evaluations = [evaluation(arm, values, seed=seed) for arm, values in scores.items() for seed in seeds]
+    return judge(evaluations, comparison(scores, margin=margin, seeds=seeds))
 
 
 def row(number: int, outcome: Outcome = Outcome.MADE, reason: str | None = None, name: str = "scratch") -> LedgerRow:
@@ -331,40 +359,85 @@ def test_reasons_that_differ_in_numbers_alone_are_one_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "tone", "words"),
+    ("after", "margin", "tone", "words"),
     [
-        (0.44, "better", "raised pixel AP from 0.31 to 0.44"),
-        (0.25, "worse", "did not help: pixel AP fell from 0.31 to 0.25"),
-        (0.314, "same", "made no clear difference: pixel AP 0.310 without them, 0.314 with them"),
+        (0.44, 0.02, "better", "raised pixel AP from 0.31 to 0.44"),
+        (0.44, 0.16, "same", "made no clear difference: pixel AP 0.310 without them, 0.440 with them"),
+        (0.25, 0.02, "worse", "did not help: pixel AP fell from 0.31 to 0.25"),
+        (0.25, 0.07, "same", "made no clear difference: pixel AP 0.310 without them, 0.250 with them"),
+        (0.314, 0.001, "same", "made no clear difference: pixel AP 0.310 without them, 0.314 with them"),
     ],
 )
-def test_verdict_says_what_the_numbers_say(after: float, tone: str, words: str) -> None:
-    """A gain, a loss and no difference each get their plain sentence, and one seed is called a hint."""
-    verdict = judge([evaluation("perlin", BASE_ARM), evaluation("generated", (*BASE_ARM[:3], after))])
+@pytest.mark.parametrize("order", [1, -1])
+def test_verdict_says_what_the_intervals_say(after: float, margin: float, tone: str, words: str, order: int) -> None:
+    """A gain or a loss is one only where its interval excludes 0, whichever arm comes first; the interval is shown."""
+    scores = {"perlin": BASE_ARM, "generated": (*BASE_ARM[:3], after)}
 
+    verdict = judged(dict(list(scores.items())[::order]), margin=margin)
+
+    change = after - BASE_ARM[3]
     assert verdict.tone == tone
     assert words in verdict.sentence
-    assert "One seed: treat it as a hint." in verdict.caveats
+    interval = f"{change:+.3f} [{change - margin:+.3f}, {change + margin:+.3f}]"
+    assert verdict.caveats[0] == f"Difference {interval}, 95 % interval, 3 seeds."
 
 
-def test_verdict_names_metrics_that_moved_the_other_way() -> None:
-    """A gain in one metric never hides a loss in another."""
-    verdict = judge([evaluation("perlin", BASE_ARM), evaluation("generated", (0.70, 0.80, 0.90, 0.44))])
+def test_verdict_of_one_seed_says_so() -> None:
+    """Its interval is about the choice of photos alone."""
+    verdict = judged({"perlin": BASE_ARM, "generated": GOOD_ARM}, seeds=(0,))
+
+    assert verdict.tone == "better"
+    assert verdict.caveats[0].endswith("95 % interval, one seed.")
+    assert "One seed tells little: another may say otherwise." in verdict.caveats
+
+
+def test_verdict_without_intervals_claims_nothing() -> None:
+    """Two means alone do not tell a gain from chance."""
+    verdict = judge([evaluation("perlin", BASE_ARM), evaluation("generated", GOOD_ARM)])
+
+    assert verdict.tone == "unknown"
+    assert "is not known: pixel AP 0.310 without them, 0.440 with them, and no interval" in verdict.sentence
+    assert verdict.caveats == ("One seed tells little: another may say otherwise.",)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "words"),
+    [
+        (0.40, "ahead of pasted support defects: pixel AP +0.040 [+0.020, +0.060]"),
+        (0.48, "behind pasted support defects: pixel AP -0.040 [-0.060, -0.020]"),
+        (0.43, "not told apart from pasted support defects: pixel AP +0.010 [-0.010, +0.030]"),
+    ],
+)
+def test_verdict_compares_with_pasted_support_defects(pasted: float, words: str) -> None:
+    """What pasting gives for free is said beside a gain, where that arm was trained."""
+    verdict = judged({"perlin": BASE_ARM, "cutpaste": (*GOOD_ARM[:3], pasted), "generated": GOOD_ARM})
+
+    assert verdict.tone == "better"
+    assert f"They are {words}." in verdict.caveats
+    assert "pasted" not in " ".join(judged({"perlin": BASE_ARM, "generated": GOOD_ARM}).caveats)
+
+
+def test_verdict_names_metrics_that_clearly_moved_the_other_way() -> None:
+    """A gain in one metric never hides a loss in another; what may be chance is no loss."""
+    scores = {"perlin": BASE_ARM, "generated": (0.70, 0.79, 0.90, 0.44)}
+
+    verdict = judged(scores)
 
     assert verdict.tone == "better"
     assert "Image AUROC fell from 0.85 to 0.70." in verdict.caveats
+    assert "Image AP" not in " ".join(verdict.caveats)
 
 
-def test_verdict_of_seeds_that_disagree_is_no_difference() -> None:
-    """A mean gain is not a gain when one of the seeds lost."""
-    gains = {0: 0.50, 1: 0.29}
-    arms = [evaluation("perlin", BASE_ARM, seed=s) for s in gains]
-    arms += [evaluation("generated", (*BASE_ARM[:3], v), seed=s) for s, v in gains.items()]
+def test_page_shows_the_verdict_of_the_comparison() -> None:
+    """The card does not claim what the table under it does not show."""
+    scores = {"perlin": BASE_ARM, "generated": GOOD_ARM}
+    report = category(comparison=comparison(scores, margin=0.2))
 
-    verdict = judge(arms)
+    page = Page(render_report(content(report)))
 
-    assert verdict.tone == "same"
-    assert "2 seeds, difference -0.020 to +0.190; the seeds disagree on the sign." in verdict.caveats
+    assert "Generated defects made no clear difference: pixel AP 0.310 without them, 0.440 with them." in page.text
+    assert "Difference +0.130 [-0.070, +0.330], 95 % interval" in page.text
+    assert ("article", {"class": "card same"}) in page.tags
 
 
 def test_verdict_refuses_arms_tested_on_different_photos() -> None:
@@ -378,7 +451,8 @@ def test_verdict_refuses_arms_tested_on_different_photos() -> None:
 def test_verdict_falls_back_when_pixel_metrics_are_missing() -> None:
     """Without pixel labels the headline is an image metric; without any it says so; small and weak are said."""
     scores = {"perlin": (0.5, 0.3, None, None), "generated": (0.55, 0.4, None, None)}
-    images = judge([evaluation(arm, values, num_defective=9) for arm, values in scores.items()])
+    intervals = comparison({"perlin": (0.5, 0.3), "generated": (0.55, 0.4)})
+    images = judge([evaluation(arm, values, num_defective=9) for arm, values in scores.items()], intervals)
     nothing = judge([evaluation(arm, (None, None, None, None)) for arm in ("perlin", "generated")])
     alone = judge([evaluation("generated", GOOD_ARM)])
 
