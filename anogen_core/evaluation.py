@@ -37,6 +37,8 @@ class Evaluation(Record):
     pixel_iap_90: float | None = None
     num_images: int
     num_defective: int
+    num_boxed: int = 0
+    """Defective test photos that are labelled by boxes: pixel metrics count the surface in these as missed defect."""
     excluded_ids: tuple[str, ...]
     """Test samples left out because a support photo or its leakage group is among them."""
     per_defect: dict[str, dict[str, float | None]] = Field(default_factory=dict)

@@ -26,7 +26,7 @@ from anogen_core.report.tables import (
     metric_rows,
     ordered_arms,
 )
-from anogen_core.report.verdict import BASELINE_ARM, GENERATED_ARM, METRICS, Verdict, judge
+from anogen_core.report.verdict import BASELINE_ARM, GENERATED_ARM, METRICS, Verdict, box_notes, headline_metrics, judge
 
 _TARGET_BYTES = 5_000_000
 _QUALITIES = (90, 80, 68)
@@ -84,6 +84,8 @@ class CategoryView:
     per_defect: tuple[DefectMetrics, ...]
     comparison: ComparisonTable | None
     sweep: Sweep | None
+    box_notes: tuple[str, ...]
+    """What box labels do to the pixel metrics."""
     predictions: tuple[PredictionView, ...]
     peaks: tuple[tuple[str, float], ...]
     """(arm, value of the strongest colour) of the heat maps."""
@@ -161,7 +163,8 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         metrics=tuple(metric_rows(report.evaluations)),
         per_defect=tuple(defect_metrics(report.evaluations)),
         comparison=None if report.comparison is None else comparison_table(report.comparison),
-        sweep=sweep_of(report.comparison, report.source_amounts) if report.comparison else None,
+        sweep=_sweep(report),
+        box_notes=box_notes(report.evaluations),
         predictions=tuple(_prediction(p, peaks, painter) for p in report.predictions),
         peaks=tuple(peaks.items()),
         concept_chart=line_chart(
@@ -174,6 +177,12 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         ),
         ledger=ledger_table(report.ledger, report.dataset_summary),
     )
+
+
+def _sweep(report: CategoryReport) -> Sweep | None:
+    if report.comparison is None:
+        return None
+    return sweep_of(report.comparison, report.source_amounts, metric=headline_metrics(report.evaluations)[0])
 
 
 def _strip(report: CategoryReport, painter: _Painter) -> tuple[Picture, ...]:

@@ -17,6 +17,8 @@ METRICS = {
 NOTICEABLE = 0.01
 """Smaller differences are called no difference."""
 _HEADLINE_ORDER = ("pixel_ap", "image_ap", "image_auroc", "pixel_auroc")
+_BOXED_ORDER = ("image_ap", "image_auroc")
+"""Where test photos are labelled by boxes: a detector that marks the defect alone loses pixel metrics."""
 ALL_METRICS = {
     "image_auroc": "Image AUROC",
     "image_ap": "Image AP",
@@ -58,7 +60,7 @@ def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = Non
         return Verdict("unknown", "No detector was trained; this report shows the generated data alone.")
     if not all(arms.values()):
         return _judge_alone(evaluations)
-    known = [m for m in _HEADLINE_ORDER if all(mean_of(own, m) is not None for own in arms.values())]
+    known = [m for m in headline_metrics(evaluations) if all(mean_of(own, m) is not None for own in arms.values())]
     if not known:
         return Verdict("unknown", "Nothing could be compared: the test photos hold good or defective ones alone.")
     if len({(e.num_images, e.num_defective, e.excluded_ids) for e in evaluations}) > 1:
@@ -72,9 +74,24 @@ def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = Non
         *_against_pasted(comparison, metric),
         *_contradiction(arms, {m: gain for m, gain in gains.items() if m != metric}, tone),
         *_weakness(arms),
+        *box_notes(evaluations),
         *_size_caveat(evaluations[0]),
     )
     return Verdict(tone, sentence, caveats)
+
+
+def headline_metrics(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
+    """Return the metrics that a headline may be about, the first choice first."""
+    return _BOXED_ORDER if any(e.num_boxed for e in evaluations) else _HEADLINE_ORDER
+
+
+def box_notes(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
+    """Return what boxes do to the pixel metrics in one sentence; none where all defective test photos have masks."""
+    boxed, defective = max(((e.num_boxed, e.num_defective) for e in evaluations), default=(0, 0))
+    if not boxed:
+        return ()
+    photos = f"{boxed} of {defective} defective test photos are labelled by boxes"
+    return (f"{photos}: pixel numbers count the surface in them as missed.",)
 
 
 def estimate_text(estimate: Estimate | None, number: str) -> str:
@@ -91,13 +108,14 @@ def mean_of(evaluations: Sequence[Evaluation], metric: str) -> float | None:
 
 
 def _judge_alone(evaluations: Sequence[Evaluation]) -> Verdict:
-    arm, metric = evaluations[0].arm, next((m for m in _HEADLINE_ORDER if getattr(evaluations[0], m) is not None), None)
+    first = evaluations[0]
+    arm, metric = first.arm, next((m for m in headline_metrics(evaluations) if getattr(first, m) is not None), None)
     trained = "with" if arm == GENERATED_ARM else "without"
-    number = f" reached {METRICS[metric]} {getattr(evaluations[0], metric):.2f}" if metric else " has no metric"
+    number = f" reached {METRICS[metric]} {getattr(first, metric):.2f}" if metric else " has no metric"
     return Verdict(
         "unknown",
         f"The detector trained {trained} generated defects{number}; there is no second arm to compare it with.",
-        _size_caveat(evaluations[0]),
+        (*box_notes(evaluations), *_size_caveat(first)),
     )
 
 

@@ -131,9 +131,11 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
     # A detector may be the same when the photos it is tested on are not.
     tested = [trial.arm, trial.seed, checkpoint.digest, labelled, *category.framed_mixed]
     key = artifact_key("evaluation", EVALUATION_VERSION, *tested)
+    num_boxed = sum(sample.labelled_by_boxes for sample in kept)
     artifact = artifacts.get(key)
     if artifact is not None:
-        return Evaluation.model_validate(artifact.metadata["evaluation"])
+        # One that was stored without the count of boxes has it filled in: no number depends on it.
+        return Evaluation.model_validate({**artifact.metadata["evaluation"], "num_boxed": num_boxed})
     predictions = _predict_all(load_detector(checkpoint, config), kept, config, category)
     evaluation = Evaluation(
         category=category.name,
@@ -142,6 +144,7 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
         **predictions.metrics(),
         num_images=len(kept),
         num_defective=int(predictions.defective.sum()),
+        num_boxed=num_boxed,
         excluded_ids=tuple(s.sample_id for s in excluded),
         per_defect=predictions.metrics_per_defect(),
         predictions=key,

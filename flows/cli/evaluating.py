@@ -10,7 +10,7 @@ from anogen_core.errors import InputError
 from flows.cli import running
 
 if TYPE_CHECKING:
-    from anogen_core.evaluation import Comparison
+    from anogen_core.evaluation import Comparison, Evaluation
 
 
 _ARMS = "perlin, support_only, cutpaste, cutpaste+generated, {other}, generated"
@@ -52,23 +52,25 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
     else:
         for category in result.categories:
             if category.comparison is not None:
-                sys.stdout.write(table(category.comparison, source_amounts(category.dataset)) + "\n")
+                held = source_amounts(category.dataset)
+                sys.stdout.write(table(category.comparison, category.evaluations, held) + "\n")
         sys.stdout.write(f"report: {made['report']}\n")
     if failure is not None:
         raise failure
 
 
-def table(comparison: "Comparison", amounts: Mapping[str, int]) -> str:
+def table(comparison: "Comparison", evaluations: "Sequence[Evaluation]", amounts: Mapping[str, int]) -> str:
     """Return the arms, their differences from the last one, and sweeps up to the amount that each source has."""
     from anogen_core.report.sweep import sweep_of  # noqa: PLC0415
     from anogen_core.report.tables import comparison_table  # noqa: PLC0415
+    from anogen_core.report.verdict import box_notes, headline_metrics  # noqa: PLC0415
 
     shown = comparison_table(comparison)
-    lines = [shown.caption]
+    lines = [shown.caption, *box_notes(evaluations)]
     for columns, rows in ((shown.arms, shown.rows), (shown.pairs, shown.differences)):
         if columns:
             lines += [*_aligned([["", *columns], *([name, *values] for name, values in rows)]), ""]
-    sweep = sweep_of(comparison, amounts)
+    sweep = sweep_of(comparison, amounts, metric=headline_metrics(evaluations)[0])
     for swept in sweep.tables if sweep else ():
         head = [f"images of {swept.source}", *swept.columns]
         lines += [*_aligned([head, *([amount, *values] for amount, values in swept.rows)]), swept.sentence, ""]

@@ -1,6 +1,6 @@
 """The table that `anogen evaluate` prints."""
 
-from anogen_core.evaluation import ArmEstimates, Comparison, Estimate
+from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Evaluation
 from anogen_core.metrics.predictions import METRICS
 from flows.cli.evaluating import table
 
@@ -18,10 +18,28 @@ def test_table_on_standard_output_is_aligned() -> None:
         differences=(ArmEstimates(arm="generated", against="perlin", metrics=dict.fromkeys(METRICS, gain)),),
     )  # fmt: skip
 
-    lines = table(comparison, {"generated": 200}).splitlines()
+    lines = table(comparison, [], {"generated": 200}).splitlines()
 
     assert "9 held-out photos in 8 groups, 6 defective; seeds 0, 1" in lines[0]
     column = lines[1].index("generated")
     assert all(line[column:].startswith(("0.400 [0.300, 0.500]", "n/a")) for line in lines[2:12])
     assert lines[13].split() == ["generated", "-", "perlin"]
     assert lines[14].endswith("+0.100 [+0.050, +0.150]")
+
+
+def test_table_says_how_many_photos_are_labelled_by_boxes() -> None:
+    """In one line under the caption, and only then."""
+    comparison = Comparison(
+        category="tile", detector="fpn", seeds=(0,), replicates=100, num_images=14, num_defective=10, num_groups=14,
+        arms=(ArmEstimates(arm="perlin", metrics={}),), differences=(),
+    )  # fmt: skip
+    masks = Evaluation(
+        category="tile", detector="fpn", arm="perlin", seed=0, image_auroc=0.9, image_ap=0.9, pixel_auroc=0.9,
+        pixel_ap=0.7, num_images=14, num_defective=10, excluded_ids=(),
+    )  # fmt: skip
+    boxes = masks.model_copy(update={"num_boxed": 5})
+
+    plain, noted = (table(comparison, [e], {}).splitlines() for e in (masks, boxes))
+
+    note = "5 of 10 defective test photos are labelled by boxes: pixel numbers count the surface in them as missed."
+    assert noted == [plain[0], note, *plain[1:]]

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from anogen_core.config import RunConfig
-from anogen_core.stages import arms
+from anogen_core.evaluation import Trial
+from anogen_core.stages import arms, detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import embedding_key, learn, load_support
 from anogen_core.stages.generation import plan_dataset
+from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.dataset import Dataset
 from anogen_core.transplant import transplant_label
 from tests.datasets import make_dataset
@@ -121,3 +123,22 @@ def test_detectors_of_support_photos_follow_their_labels(boxed: dict[str, object
     ]
 
     assert identities[0] != identities[1]
+
+
+def test_test_photos_with_boxes_are_counted(boxed: dict[str, object], photos: Path) -> None:
+    """Those with a mask are not; an evaluation that was stored without the count is found again, with it."""
+    whole = _config(boxed, outline_boxes=False)
+    tested = [s for s in read_category(whole, "bolt").evaluated[0] if s.labelled_by_boxes]
+    photo = Path(tested[0].image_uri)
+    mask = photo.parents[2] / f"masks/cut/{photo.name}"
+    mask.parent.mkdir(parents=True)
+    shutil.copy(photos / f"bolt/ground_truth/cut/{photo.stem}_mask.png", mask)
+    config, trial = _config(boxed), Trial(arm="perlin", seed=0)
+    detector = detection.train(config, "bolt", trial, None)
+
+    found = detection.evaluate(trial, detector, config)
+
+    assert (found.num_boxed, found.num_defective) == (len(tested) - 1, len(tested))
+    old = found.model_dump(mode="json", exclude={"num_boxed"})
+    ArtifactStore(f"{config.output}/artifacts").annotate(str(found.predictions), {"evaluation": old})
+    assert detection.evaluate(trial, detector, config) == found

@@ -463,6 +463,27 @@ def test_verdict_falls_back_when_pixel_metrics_are_missing() -> None:
     assert "no second arm" in alone.sentence
 
 
+def test_boxes_keep_pixel_metrics_out_of_the_headline() -> None:
+    """A detector that marks the defect alone loses pixel AP against boxes; the page says so, and only then."""
+    scores = {"perlin": BASE_ARM, "generated": (0.90, 0.88, 0.93, 0.20)}
+    masks = [evaluation(arm, values) for arm, values in scores.items()]
+    boxes = [e.model_copy(update={"num_boxed": 5}) for e in masks]
+    note = "5 of 97 defective test photos are labelled by boxes: pixel numbers count the surface in them as missed."
+
+    before, after = (judge(evaluations, comparison(scores)) for evaluations in (masks, boxes))
+    alone = judge(boxes[1:])
+    plain, noted = (Page(render_report(content(category(evaluations=own)))).text for own in (masks, boxes))
+
+    assert "pixel AP fell from 0.31 to 0.20" in before.sentence
+    assert "raised image AP from 0.80 to 0.88" in after.sentence
+    assert note in after.caveats
+    assert "Pixel" not in " ".join(after.caveats)
+    assert "image AP 0.88".lower() in alone.sentence.lower()
+    assert note in alone.caveats
+    assert f"tile: {note}" in noted
+    assert "labelled by boxes" not in plain
+
+
 def test_outline_surrounds_the_mask_and_leaves_the_photo_alone() -> None:
     """The line lies outside of the mask, is drawn for a one-pixel mask too, and the input is not written to."""
     photo, mask = np.full((64, 64, 3), 90, np.uint8), np.zeros((64, 64), bool)

@@ -58,6 +58,18 @@ def test_one_amount_alone_has_no_sentence_to_defend() -> None:
     assert sweep is None
 
 
+def test_another_metric_may_be_followed() -> None:
+    """As where boxes make the pixel metrics tell less: its gains, its sentence and its curve."""
+    sweep = sweep_of(comparison({"perlin": 0.2, "generated:25": 0.3}), {}, metric="image_ap")
+
+    assert sweep is not None
+    assert sweep.metric == "Image AP"
+    assert sweep.tables[0].columns[-1] == "Image AP, gain over the row above"
+    assert sweep.tables[0].sentence.startswith("Image AP still rises")
+    assert sweep.chart is not None
+    assert sweep.chart.y_label == "Image AP"
+
+
 def test_without_amounts_there_is_no_sweep() -> None:
     """The usual arms."""
     assert sweep_of(comparison({"perlin": 0.2, "generated": 0.4}), {"generated": 50}) is None
