@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.evaluation import Comparison, Evaluation, SetLikeness
-from anogen_core.records import LedgerRow
+from anogen_core.records import LedgerRow, ReviewVerdict
 
 Curve = Sequence[tuple[int, float]]
 """(step, loss) pairs in the order of training."""
@@ -52,6 +52,7 @@ class DefectReport:
     support: Sequence[tuple[Image, Mask, str]]
     """(photo, mask, name) of every support photo, in the frame."""
     examples: Sequence[GeneratedExample]
+    """As reviewers left them: with the masks that they fixed, without the images that they rejected."""
     loss_curve: Curve
     """Validation loss of the concept embedding."""
     embedding_digest: str
@@ -83,6 +84,8 @@ class CategoryReport:
     comparison: Comparison | None = None
     source_amounts: Mapping[str, int] = field(default_factory=dict)
     """Anomalies that an arm without an amount has of each source, where that is not a fixed number."""
+    verdicts: Mapping[int, ReviewVerdict] = field(default_factory=dict)
+    """What reviewers said last of each image that they judged, by row."""
     likeness: Sequence[SetLikeness] = ()
     """How alike generated and held-out real defects are."""
 

@@ -1,6 +1,6 @@
 """One run as one self-contained HTML page: no script, no request, pictures inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +20,7 @@ from anogen_core.report.tables import (
     MetricRow,
     arm_name,
     comparison_table,
+    count_review,
     defect_metrics,
     direction,
     ledger_table,
@@ -59,6 +60,8 @@ class DefectView:
     made: int
     num_altered: int
     """Images whose pixels outside the mask are not those of the normal photo."""
+    review: Mapping[str, int]
+    """What `count_review` returns."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
             x_label="step",
             y_label="training loss",
         ),
-        ledger=ledger_table(report.ledger, report.dataset_summary),
+        ledger=ledger_table(report.ledger, report.dataset_summary, report.verdicts),
     )
 
 
@@ -213,7 +216,8 @@ def _defect(report: DefectReport, category: CategoryReport, num_rows: int, paint
     rows = tuple((e.request_id, _row(e, report.defect, painter)) for e in report.examples[:num_rows])
     made = category.dataset_summary.get("defects", {}).get(report.defect, len(report.examples))
     altered = sum(bool((e.generated != e.normal)[~e.box_mask].any()) for e in report.examples)
-    return DefectView(report=report, support=tuple(support), rows=rows, made=made, num_altered=altered)
+    review = count_review([row for row in category.ledger if row.defect == report.defect], category.verdicts)
+    return DefectView(report=report, support=tuple(support), rows=rows, made=made, num_altered=altered, review=review)
 
 
 def _row(example: GeneratedExample, defect: str, painter: _Painter) -> tuple[Picture, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from anogen_core.arm import main_arms, parse_arm
 from anogen_core.evaluation import ArmEstimates, Comparison, Evaluation
-from anogen_core.records import LedgerRow, Outcome
+from anogen_core.records import Decision, LedgerRow, Outcome, ReviewVerdict
 from anogen_core.report.verdict import (
     ALL_METRICS,
     BASELINE_ARM,
@@ -68,7 +68,7 @@ class LedgerTable:
     """What happened to every planned request of a category, and to every replacement."""
 
     counts: tuple[tuple[str, dict[str, int]], ...]
-    """(defect, what `count_endings` returns); the last one is the total."""
+    """(defect, what `count_endings` and `count_review` return); the last one is the total."""
     reasons: tuple[Reason, ...]
     rows: tuple[LedgerRow, ...]
     """Capped; requests without an image come first."""
@@ -166,17 +166,18 @@ def direction(change: float | None) -> str:
     return "up" if change > 0 else "down"
 
 
-def ledger_table(ledger: Sequence[LedgerRow], summary: Mapping[str, Any]) -> LedgerTable:
+def ledger_table(
+    ledger: Sequence[LedgerRow], summary: Mapping[str, Any], verdicts: Mapping[int, ReviewVerdict] | None = None
+) -> LedgerTable:
     """Return the ledger counted, explained, capped, and checked against the summary of the dataset."""
-    counts = [
-        (defect, count_endings([r for r in ledger if r.defect == defect]))
-        for defect in sorted({r.defect for r in ledger})
-    ]
+    groups = [(d, [r for r in ledger if r.defect == d]) for d in sorted({r.defect for r in ledger})]
     total = count_endings(ledger)
     unmade = [row for row in ledger if row.outcome is not Outcome.MADE]
     listed = (unmade + [row for row in ledger if row.outcome is Outcome.MADE])[:_LEDGER_LIMIT]
     return LedgerTable(
-        counts=(*counts, ("All", total)),
+        counts=tuple(
+            (d, count_endings(own) | count_review(own, verdicts or {})) for d, own in [*groups, ("All", ledger)]
+        ),
         reasons=tuple(count_reasons(unmade)),
         rows=tuple(listed),
         hidden_rows=len(ledger) - len(listed),
@@ -209,6 +210,23 @@ def count_endings(rows: Sequence[LedgerRow]) -> dict[str, int]:
     replacements = sum(row.replaces is not None for row in rows)
     endings = {outcome.value: found[outcome] for outcome in Outcome}
     return {"planned": len(rows) - replacements, "replacements": replacements, **endings}
+
+
+def count_review(rows: Sequence[LedgerRow], verdicts: Mapping[int, ReviewVerdict]) -> dict[str, int]:
+    """Return how many images reviewers accepted, rejected and fixed, and how many are left to learn from.
+
+    Nothing where there are no verdicts, by row of the dataset, on any image.
+    """
+    if not verdicts:
+        return {}
+    made = [row.row for row in rows if row.row is not None]
+    said = Counter(verdicts[row].decision for row in made if row in verdicts)
+    return {
+        "accepted": said[Decision.ACCEPT],
+        "rejected": said[Decision.REJECT],
+        "fixed": said[Decision.FIX],
+        "to learn from": len(made) - said[Decision.REJECT],
+    }
 
 
 def count_reasons(rows: Sequence[LedgerRow]) -> list[Reason]:

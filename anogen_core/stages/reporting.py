@@ -14,7 +14,7 @@ from anogen_core.arm import main_arms
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.data.problems import UnusableFileError
-from anogen_core.records import CheckpointRef, LedgerRow, Outcome, Sample
+from anogen_core.records import CheckpointRef, Decision, LedgerRow, ReviewVerdict, Sample
 from anogen_core.report import (
     CategoryReport,
     DefectReport,
@@ -32,6 +32,7 @@ from anogen_core.stages.embedding import load_support
 from anogen_core.stages.result import CategoryResult, RunResult
 from anogen_core.storage import Dataset, open_store
 from anogen_core.storage.artifacts import ArtifactStore
+from anogen_core.storage.sample import StoredSample
 
 _EXAMPLES = 8
 _PACKAGES = ("torch", "diffusers", "transformers", "zarr", "numpy", "opencv-python-headless", "prefect", "dask")
@@ -71,15 +72,20 @@ def left_out_arms(config: RunConfig, result: RunResult) -> list[str]:
 
 
 def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, count: int) -> list[GeneratedExample]:
-    """Return the first few made images of one defect, beside their normal photos as far as these are still there."""
+    """Return the first few made images of one defect, beside their normal photos as far as these are still there.
+
+    They are as reviewers left them: with the masks that they fixed, without the images that they rejected.
+    """
     category, stored = read_category(config, result.category), Dataset(result.dataset.uri)
-    made = [row for row in stored.ledger() if row.outcome is Outcome.MADE and row.defect == defect]
+    verdicts = stored.verdicts()
     examples: list[GeneratedExample] = []
-    for row in made:
+    for index, row in enumerate(stored.made()):
         if len(examples) == count:
             break
-        with suppress(UnusableFileError):
-            examples.append(_example(config, category, stored, row))
+        verdict = verdicts.get(index)
+        if row.defect == defect and (verdict is None or verdict.decision is not Decision.REJECT):
+            with suppress(UnusableFileError):
+                examples.append(_example(config, category, stored, row, verdict))
     return examples
 
 
@@ -107,6 +113,7 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
         },
         predictions=_predictions(config, category, result),
         ledger=stored.ledger(),
+        verdicts=stored.verdicts(),
         likeness=result.likeness,
     )
 
@@ -128,14 +135,19 @@ def _defect_report(config: RunConfig, category: Category, result: CategoryResult
     )
 
 
-def _example(config: RunConfig, category: Category, stored: Dataset, row: LedgerRow) -> GeneratedExample:
+def _example(
+    config: RunConfig, category: Category, stored: Dataset, row: LedgerRow, verdict: ReviewVerdict | None
+) -> GeneratedExample:
     normal = next(s for s in category.samples if s.sample_id == row.normal_id)
     index = row.row if row.row is not None else -1
+    mask = stored.mask(index)
+    sample = StoredSample(row, stored.image(index), stored.box_mask(index), mask, confidence=mask)
+    left = sample.judged(verdict) or sample
     return GeneratedExample(
         normal=load_image(normal, category.frame, white_level=config.frame.white_level),
-        box_mask=stored.box_mask(index) > 0,
-        mask=stored.mask(index) > 0,
-        generated=stored.image(index),
+        box_mask=left.box_mask > 0,
+        mask=left.mask > 0,
+        generated=left.image,
         request_id=row.request_id,
     )
 

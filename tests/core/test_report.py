@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Evaluation
-from anogen_core.records import LedgerRow, Outcome
+from anogen_core.records import Decision, LedgerRow, Outcome, ReviewVerdict
 from anogen_core.report import (
     CategoryReport,
     DefectReport,
@@ -244,6 +244,35 @@ def test_ledger_on_the_page_reconciles_and_gives_reasons(html: str) -> None:
     assert "Defect Planned Replacements Made Filtered Blocked Failed scratch 4 0 3 0 1 0 All 4 0 3 0 1 0" in text
     assert "No box of 30x20 px fits the foreground of 'a'. scratch-000003" in text
     assert "do not agree" not in text
+
+
+def verdict_on(number: int, decision: Decision) -> ReviewVerdict:
+    return ReviewVerdict(request_id=f"scratch-{number:06d}", decision=decision, who="ada", when=dt.datetime.now(dt.UTC))
+
+
+def test_page_counts_what_reviewers_said(html: str) -> None:
+    """Beside the images made of each defect, in the ledger and on the card; a report without verdicts is silent."""
+    said = {0: Decision.REJECT, 2: Decision.FIX}
+    verdicts = {number: verdict_on(number, decision) for number, decision in said.items()}
+
+    text = Page(render_report(content(category(verdicts=verdicts)))).text
+
+    assert "Reviewed 0 accepted, 1 rejected, 1 fixed; 2 to learn from" in text
+    assert "Review: 1 rejected (neither shown nor learned from), 1 fixed; 2 to learn from." in text
+    assert "Failed Accepted Rejected Fixed To learn from scratch 4 0 3 0 1 0 0 1 1 2 All 4 0 3 0 1 0 0 1 1 2" in text
+    assert "do not agree" not in text
+    assert not re.search("[Rr]eview|Accepted", Page(html).text)
+
+
+def test_defect_whose_images_were_all_rejected_says_so() -> None:
+    """There were images; nobody has to look for the reason in the ledger."""
+    verdicts = {number: verdict_on(number, Decision.REJECT) for number in range(3)}
+    report = category(defects=[replace(defect(), examples=[])], verdicts=verdicts)
+
+    text = Page(render_report(content(report))).text
+
+    assert "All 3 images of this defect were rejected in review." in text
+    assert "No image was made" not in text
 
 
 F, M = (Outcome.FILTERED, "no visible change"), (Outcome.MADE, None)

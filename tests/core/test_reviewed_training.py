@@ -13,8 +13,9 @@ from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
 from anogen_core.records import BaseModelInfo, Box, DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
-from anogen_core.stages import arms, detection
+from anogen_core.stages import arms, detection, reporting
 from anogen_core.stages.catalogue import Category, read_category
+from anogen_core.stages.result import CategoryResult
 from anogen_core.storage import DatasetSpec, DatasetWriter
 from anogen_core.storage.verdicts import VerdictWriter
 from tests.datasets import encode_pixels
@@ -99,6 +100,22 @@ def test_the_training_set_follows_the_review(
     assert learned.origins.tolist() == [0, 2, 3]
     assert [int((mask > 0).sum()) for mask in learned.masks] == [12 * width, 20, 12 * width]
     assert learned.masks[1][40:44, 40:45].all()
+
+
+def test_the_report_shows_what_reviewers_left(config: RunConfig, dataset: DatasetRef) -> None:
+    """Image 1 makes way for the next one, and image 2 has the mask that was drawn."""
+    result = CategoryResult(category="bolt", dataset=dataset, embeddings=())
+    before = reporting.dataset_examples(config, result, "cut", 3)
+    say(dataset, 1, Decision.REJECT)
+    say(dataset, 2, Decision.FIX, Box(x=40, y=40, width=5, height=4))
+
+    after = reporting.dataset_examples(config, result, "cut", 3)
+
+    assert [example.request_id for example in before] == ["cut-0", "cut-1", "cut-2"]
+    assert [example.request_id for example in after] == ["cut-0", "cut-2", "cut-3"]
+    assert [int(example.mask.sum()) for example in after] == [12 * 4, 20, 12 * 4]
+    assert after[1].mask[40:44, 40:45].all()
+    assert [int(example.generated[0, 0, 0]) for example in after] == [0, 2, 3]
 
 
 def test_photos_are_held_at_the_size_of_the_detector(config: RunConfig, dataset: DatasetRef) -> None:
