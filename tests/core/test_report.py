@@ -222,7 +222,8 @@ def test_page_states_what_ran(html: str) -> None:
     for fact in (
         "02 January 2025, 03:04 UTC", "seed 7", "name: tiles",
         "torch 9.9.9", "fp123", "Apache-2.0",
-        "d1" * 32, "f1" * 8, "ab" * 32, "1 min 01 s", "1 h 02 min", "a photo is small", "tile/test/scratch/000",
+        "d1" * 32, "f1" * 8, "ab" * 32, "Time of the last command What was found finished counts nothing.",
+        "1 min 01 s", "1 h 02 min", "a photo is small", "tile/test/scratch/000",
     ):  # fmt: skip
         assert fact in text, fact
 
