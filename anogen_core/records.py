@@ -61,6 +61,7 @@ class Sample(Record):
         """Return whether there is a label at all."""
         return self.has_mask or bool(self.boxes)
 
+    @property
     def labelled_by_boxes(self) -> bool:
         """Return whether boxes alone say where its defect is."""
         return not self.has_mask and bool(self.boxes)
