@@ -21,7 +21,7 @@ from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sam
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 15
+PLANNING_VERSION = 16
 """Raised by hand when a change here changes a plan."""
 
 _SAME_PLACE = 0.8

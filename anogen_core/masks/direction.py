@@ -171,13 +171,18 @@ def find_chord(contour: np.ndarray, point: np.ndarray, width: float) -> np.ndarr
     return np.asarray(point + (ends[sides].mean(axis=0) + ends[~sides].mean(axis=0)) / 2)
 
 
-def find_axis(shape: Mask) -> float | None:
-    """Return the direction of a defect (h, w) that is longer than wide, in radians from x towards y; None otherwise."""
+def find_axis(shape: Mask, least: float = _ELONGATED) -> float | None:
+    """Return the direction of a defect that is longer than wide, in radians from x towards y; None otherwise.
+
+    Args:
+        shape: (h, w), True at the defect.
+        least: Standard deviation along it over that across it.
+    """
     rows, columns = np.nonzero(shape)
     if rows.size < 2:
         return None
     values, vectors = np.linalg.eigh(np.cov(columns, rows) + np.eye(2) / 12)  # a pixel has an extent, too
-    if values[1] < _ELONGATED**2 * values[0]:
+    if values[1] < least**2 * values[0]:
         return None
     return math.atan2(float(vectors[1, 1]), float(vectors[0, 1]))
 

@@ -25,6 +25,8 @@ from anogen_core.masks.scene import Scene
 
 _ROTATION = 30.0
 """Degrees either way where neither the settings nor the support defects say more."""
+_LONGER = 1.3
+"""Standard deviation along a defect over that across it from which it shows when it lies across the grain."""
 _TURN = math.radians(8)
 """Defects that lie as an edge or a border asks are turned by up to this."""
 _SCALED = 0.25
@@ -139,10 +141,17 @@ class Goals:
         """Return how a region is turned so that its bright side is where the light falls from."""
         own = light.shown.get(change.region.photo, light.direction.mean)
         turn = turn_between(change.across(own), light.direction.mean)
-        off = self._off_axes(change) if change.mirrored else None
-        if off is not None and self._axes and abs(turn_between(off, turn, self._axes.period)) > self._axes.spread:
+        if change.mirrored and not self._keeps_direction(change, turn):
             return self._lit(change._replace(mirrored=False), light, drawn)
         return Goal(change, turn + light.direction.spread * drawn, lit=True)
+
+    def _keeps_direction(self, change: Change, turn: float) -> bool:
+        """Return whether a region, turned so, lies as all do, or else about as it did; a round one always does."""
+        off = self._off_axes(change)
+        if off is not None and self._axes is not None:
+            return bool(abs(turn_between(off, turn, self._axes.period)) <= self._axes.spread)
+        axis = find_axis(change.region.shape, _LONGER)
+        return axis is None or abs(turn_between(axis, change.along(axis) + turn, math.pi)) <= math.radians(_ROTATION)
 
     def _off_axes(self, change: Change) -> float | None:
         """Return the turn that leads a region to what all lie along; None where they do not, or it has no axis."""

@@ -144,6 +144,21 @@ def test_long_defects_keep_both_their_axis_and_their_light() -> None:
     assert all(axis is not None and abs(turn_between(math.radians(30), axis, math.pi)) < 0.15 for axis in axes)
 
 
+@pytest.mark.parametrize(("light", "mirrored"), [(-120.0, False), (-90.0, False), (-60.0, True), (-160.0, True)])
+def test_the_light_turns_no_defect_across_the_grain(light: float, *, mirrored: bool) -> None:
+    """Blobs that lie at 20 degrees are mirrored only where that leaves them within 30 of it; plump ones in any case."""
+    settings = TransplantSamplerSettings(jitter=1, bend=0)
+    masks, shown = _support(light, light, light, axes=(24, 15), angle=20)
+    placed = _placed(masks, shown, settings)
+    axes = [find_axis(render(placement, FRAME), 1.3) for placement in placed]
+    plump = _placed(*_support(light, light, light, axes=(18, 16), angle=20), settings)
+
+    assert all(placement.lit for placement in placed)
+    assert all(axis is not None and abs(turn_between(math.radians(20), axis, math.pi)) < 0.6 for axis in axes)
+    assert any(np.linalg.det(_linear(placement)) < 0 for placement in placed) == mirrored
+    assert any(np.linalg.det(_linear(placement)) < 0 for placement in plump)
+
+
 def test_the_edge_decides_before_the_light() -> None:
     """A dent that crosses the edge of the part is turned with it."""
     masks, shown = _support(-120, -125, -115)
