@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flows.cli.arguments import output_of
 
 if TYPE_CHECKING:
-    from anogen_core.stages.prediction import Calibration
+    from anogen_core.stages.calibration import Calibration
 
 _NAMED = 5
 """Skipped files that are named; the others are counted."""

@@ -22,7 +22,8 @@ from anogen_core.evaluation import Comparison, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
 from anogen_core.records import Decision, ReviewVerdict
 from anogen_core.resizing import RULE
-from anogen_core.stages.prediction import best_threshold, lenient_threshold, load_inspector
+from anogen_core.stages.calibration import best_threshold, lenient_threshold
+from anogen_core.stages.prediction import load_inspector
 from anogen_core.stages.result import read_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
