@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import cv2
 import numpy as np
@@ -20,6 +20,13 @@ from anogen_core.settings import Settings
 
 FULL_WHITE = 65535
 """The white of a 16 bit photo that uses all its bits."""
+
+DECODING: Final = (
+    "cv2.imdecode (OpenCV) with IMREAD_UNCHANGED: pixels as stored, EXIF orientation is not obeyed. A 16 bit value v "
+    "becomes 255 * min(v, white_level) / white_level, rounded to the nearest whole number, halves up. Then RGB: grey "
+    "in three equal channels, alpha dropped, BGR turned round."
+)
+"""What `read_photo` does, for whoever repeats it without this code."""
 
 _Side = Annotated[int, Field(ge=16, le=16384)]
 

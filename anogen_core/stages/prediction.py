@@ -12,7 +12,7 @@ from jaxtyping import Float
 from anogen_core.arrays import Image
 from anogen_core.config import stored_config
 from anogen_core.data.files import PIXEL_CEILING, read_header
-from anogen_core.data.frame import read_photo, to_frame
+from anogen_core.data.frame import DECODING, read_photo, to_frame
 from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import AnogenError, InputError
@@ -102,9 +102,10 @@ def load_inspector(
 def deploy_onnx(inspector: Inspector) -> tuple[bytes, float, int]:
     """Return a detector as an ONNX file, its largest difference from PyTorch, and on how many images it was seen.
 
-    The file's metadata hold, under `anogen` as JSON, how a photo is resized (`resize`: the rule, and its steps from the
-    photo to the input) and the threshold of `score`. Compared are images of the run and a photo of other proportions,
-    resized by these steps, with what `Inspector.inspect` would say of them.
+    The file's metadata hold, under `anogen` as JSON, how a photo file becomes RGB (`decode`: the rule; `white_level`),
+    how that is resized (`resize`: the rule, and its steps to the input) and the threshold of `score`. Compared are
+    images of the run and a photo of other proportions, resized by these steps, with what `Inspector.inspect` would say
+    of them.
 
     Raises:
         InputError: the `onnx` extra is not installed.
@@ -120,8 +121,9 @@ def deploy_onnx(inspector: Inspector) -> tuple[bytes, float, int]:
         "arm": inspector.arm,
         "frame": list(inspector.frame),
         "image_size": side,
-        "resize": {"rule": RULE, "steps": steps},
+        "decode": {"rule": DECODING},
         "white_level": inspector.white_level,
+        "resize": {"rule": RULE, "steps": steps},
         "calibration": inspector.calibration.model_dump(mode="json"),
     }
     data = to_onnx(trained, about)

@@ -16,7 +16,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from anogen_core.data.frame import DECODING, read_photo
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Comparison, Evaluation
 from anogen_core.metrics.predictions import METRICS, Predictions
@@ -179,13 +181,17 @@ def test_a_finished_run_predicts_new_photos(
 def test_an_onnx_file_says_what_predict_says(
     finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
 ) -> None:
-    """Its metadata are enough for photos of any proportions: the documented example gives the scores of `predict`."""
-    output = finished[1]
+    """The documented example gives the scores of `predict`, whatever proportions, channels, depth or EXIF data are."""
+    output = Path(shutil.copytree(finished[1], tmp_path / "out"))
+    settings = json.loads((output / "run.json").read_text())
+    settings["settings"]["frame"]["white_level"] = 4095
+    (output / "run.json").write_text(json.dumps(settings))
     photo = next((photos / "felt" / "test").rglob("*.png"))
-    rgb = cv2.cvtColor(cv2.imread(str(photo)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
-    long_photo = tmp_path / "long.png"
-    cv2.imwrite(str(long_photo), cv2.resize(rgb, (400, 40)))
-    answer = json.loads(anogen("predict", output, photo, long_photo, "--json").stdout)
+    bgr = cv2.imread(str(photo))
+    assert bgr is not None
+    given = _files_of_all_kinds(bgr, tmp_path / "given")
+    answer = json.loads(anogen("predict", output, photo, given, "--json").stdout)
+    assert len(answer["predictions"]) == 7
 
     written = anogen("onnx", output, tmp_path / "line" / "felt.onnx")
 
@@ -196,17 +202,34 @@ def test_an_onnx_file_says_what_predict_says(
         names = _follow_the_documentation(Path(written.stdout.strip()), Path(said["image"]))
         about = names["about"]
         assert names["score"][0] == pytest.approx(said["score"], abs=1e-4)
+        decoded = names["decoded"](said["image"], about["white_level"])
+        np.testing.assert_array_equal(decoded, read_photo(Path(said["image"]), white_level=4095))
         assert about["calibration"]["threshold"] == said["threshold"]
+        assert about["decode"]["rule"] == DECODING
         assert about["resize"]["rule"] == RULE
-    assert about["frame"] == [about["image_size"]] * 2 == list(rgb.shape[:2])
+    assert about["frame"] == [about["image_size"]] * 2 == list(bgr.shape[:2])
+
+
+def _files_of_all_kinds(bgr: np.ndarray[Any, Any], folder: Path) -> Path:
+    """Write a photo long, grey, grey with alpha, with alpha, of 12 bits in 16, and stored turned by a quarter."""
+    folder.mkdir()
+    cv2.imwrite(str(folder / "long.png"), cv2.resize(bgr, (400, 40)))
+    cv2.imwrite(str(folder / "twelve.png"), bgr.astype(np.uint16) * 16)
+    rgb = Image.fromarray(np.ascontiguousarray(bgr[..., ::-1]))
+    for mode in ("L", "LA", "RGBA"):
+        rgb.convert(mode).save(folder / f"{mode}.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgb.rotate(90).resize((96, 64)).save(folder / "turned.jpg", exif=exif)
+    return folder
 
 
 def _follow_the_documentation(file: Path, photo: Path) -> dict[str, Any]:
     """Return the variables of the example of docs/evaluation.md after it was run on a photo."""
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     (example,) = (code for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "onnxruntime" in code)
-    names: dict[str, Any] = {"photo": cv2.imread(str(photo))[..., ::-1].copy()}  # type: ignore[index]
-    exec(example.replace("FILE.onnx", str(file)), names)  # noqa: S102
+    names: dict[str, Any] = {}
+    exec(example.replace("FILE.onnx", str(file)).replace("PHOTO.png", str(photo)), names)  # noqa: S102
     return names
 
 
