@@ -3,24 +3,21 @@
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from statistics import median
 
+from anogen_core.data.fit import is_squeezed
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.inspection import Finding, inspect_sample
-from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.problems import Problem, error, told_once, warning
 from anogen_core.data.reader import ReaderBuilder, Unlabelled
 from anogen_core.data.support import SupportSettings, support_problems
 from anogen_core.records import GOOD, Sample
 
-_SHOWN_OF_A_KIND = 3
 _FEW = 0.25
 """Share of the photos up to which odd ones are taken for a mistake."""
-_SQUEEZED = 1.5
-"""Factor between the proportions of two photos from which squeezing one into the frame of the other shows."""
 
 
 def audit(
@@ -52,7 +49,7 @@ def audit(
         else:
             problems += _inspect_proportions(category, members, frame_settings.size)
     problems += support_problems(samples, support_settings)
-    return sorted(_told_once(problems), key=lambda problem: (problem.severity, problem.file, problem.what))
+    return sorted(told_once(problems), key=lambda problem: (problem.severity, problem.file, problem.what))
 
 
 def _inspect_all(samples: Sequence[Sample], settings: FrameSettings, unlabelled: Unlabelled) -> list[Finding]:
@@ -116,10 +113,10 @@ def _inspect_groups(category: str, samples: Sequence[Sample]) -> list[Problem]:
 
 def _inspect_proportions(category: str, findings: Sequence[Finding], frame: tuple[int, int]) -> list[Problem]:
     """Return a warning where some photos would be squeezed much more than most: turned ones, as a rule."""
-    shapes = {f.sample.image_uri: f.size[0] / f.size[1] for f in findings if f.size}
-    usual = median(shapes.values()) if shapes else 1.0
-    odd = [file for file, shape in shapes.items() if not 1 / _SQUEEZED < shape / usual < _SQUEEZED]
-    if not odd or len(odd) > _FEW * len(shapes):
+    sizes = {f.sample.image_uri: f.size for f in findings if f.size}
+    usual = median(height / width for height, width in sizes.values()) if sizes else 1.0
+    odd = [file for file, size in sizes.items() if is_squeezed(size, usual)]
+    if not odd or len(odd) > _FEW * len(sizes):
         return []
     more = f" (as have {len(odd) - 1} more)" if len(odd) > 1 else ""
     what = (
@@ -141,20 +138,3 @@ def _inspect_sizes(category: str, findings: Sequence[Finding]) -> list[Problem]:
         f"{usual[0]}x{usual[1]}; there are {len(sizes)} sizes."
     )
     return [error(file, what, fix="Set `frame.size`, for example [256, 256].")]
-
-
-def _told_once(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems without repetitions; a crowd of like warnings in one directory becomes one."""
-    alike: dict[tuple[str, ...], list[Problem]] = defaultdict(list)
-    for problem in dict.fromkeys(problems):
-        alone = problem.file if problem.severity == "error" else ""
-        alike[alone, str(Path(problem.file).parent), problem.what, problem.fix].append(problem)
-    told: list[Problem] = []
-    for crowd in alike.values():
-        if len(crowd) <= _SHOWN_OF_A_KIND:
-            told += crowd
-        else:
-            first = min(crowd, key=lambda problem: problem.file)
-            what = f"{first.what.rstrip('.')}, as do {len(crowd) - 1} more files of this directory."
-            told.append(first.model_copy(update={"what": what}))
-    return told

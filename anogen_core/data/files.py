@@ -148,7 +148,10 @@ def _unused(path: Path, image: Image.Image) -> list[Problem]:
     orientation = _orientation(image)
     if orientation != 1:
         what = f"is turned or mirrored by viewers (EXIF orientation {orientation}); its pixels are used as stored."
-        fix = "If its mask or boxes were drawn on what viewers show, save it as it is shown, without the tag."
+        fix = (
+            "If its mask or boxes were drawn on what viewers show, or other photos are stored upright, save it as it "
+            "is shown, without the tag."
+        )
         warnings.append(warning(path, what, fix=fix))
     if image.has_transparency_data:
         warnings.append(

@@ -35,7 +35,9 @@ def inspect_sample(sample: Sample, settings: FrameSettings, unlabelled: Unlabell
     problems: list[Problem] = []
     size, digest = None, None
     try:
-        size, digest, problems = _inspect_photo(path, settings)
+        pixels, problems = inspect_photo(path, settings)
+        height, width = pixels.shape[:2]
+        size, digest = (height, width), pixel_digest(pixels, white_level=settings.white_level)
     except UnusableFileError as failure:
         problems.append(failure.problem)
     except Exception as failure:  # noqa: BLE001 - no file may stop the search for other problems
@@ -45,8 +47,12 @@ def inspect_sample(sample: Sample, settings: FrameSettings, unlabelled: Unlabell
     return Finding(sample, tuple(problems), size=size, digest=digest)
 
 
-def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int], str, list[Problem]]:
-    """Return a usable photo's size, the digest of its pixels, and warnings about it."""
+def inspect_photo(path: Path, settings: FrameSettings) -> tuple[np.ndarray[Any, Any], list[Problem]]:
+    """Return the pixels of a usable photo (see `decode`), and warnings about it.
+
+    Raises:
+        UnusableFileError: the file is missing, damaged, too large or of an unusable kind.
+    """
     header, problems = verify(path, max_pixels=settings.max_pixels)
     pixels = decode(path)
     if pixels.shape[:2] != header.size:
@@ -54,7 +60,7 @@ def _inspect_photo(path: Path, settings: FrameSettings) -> tuple[tuple[int, int]
         raise UnusableFileError(error(path, what, fix="Save it again as an ordinary PNG."))
     problems += _dark(path, pixels, white_level=settings.white_level)
     problems += _burnt(path, pixels, white_level=settings.white_level)
-    return header.size, pixel_digest(pixels, white_level=settings.white_level), problems
+    return pixels, problems
 
 
 def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: FrameSettings) -> list[Problem]:

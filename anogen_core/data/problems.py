@@ -1,10 +1,14 @@
 """What is wrong with a dataset: found without stopping, told with the file, the fault and the remedy."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from anogen_core.errors import InputError
 from anogen_core.records import Record
+
+_SHOWN_OF_A_KIND = 3
 
 
 class Problem(Record):
@@ -53,3 +57,20 @@ def unreadable(file: Path, failure: Exception) -> Problem:
 def printable(name: Path | str) -> str:
     """Return a name as text that can be printed and stored, whatever bytes the file system holds."""
     return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def told_once(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems without repetitions; a crowd of like warnings in one directory becomes one."""
+    alike: dict[tuple[str, ...], list[Problem]] = defaultdict(list)
+    for problem in dict.fromkeys(problems):
+        alone = problem.file if problem.severity == "error" else ""
+        alike[alone, str(Path(problem.file).parent), problem.what, problem.fix].append(problem)
+    told: list[Problem] = []
+    for crowd in alike.values():
+        if len(crowd) <= _SHOWN_OF_A_KIND:
+            told += crowd
+        else:
+            first = min(crowd, key=lambda problem: problem.file)
+            what = f"{first.what.rstrip('.')}, as do {len(crowd) - 1} more files of this directory."
+            told.append(first.model_copy(update={"what": what}))
+    return told

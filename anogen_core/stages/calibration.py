@@ -1,12 +1,15 @@
 """The threshold of a trained detector: it needs no real defect, and says how often it is wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anogen_core.arrays import Image
 from anogen_core.config import RunConfig
+from anogen_core.data.files import PIXEL_CEILING, read_header
 from anogen_core.data.frame import load_image
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import InputError
@@ -37,6 +40,8 @@ class Calibration(Record):
     """Share of those photos at or above it."""
     num_generated: int
     num_normal: int
+    photo_size: tuple[int, int] | None = None
+    """Height and width in pixels of those photos as stored, the median of each; null where it is not known."""
     real_false_alarms: float | None = None
     """Share of held-out good photos at or above the threshold; null where the run evaluated none."""
     real_misses: float | None = None
@@ -96,6 +101,7 @@ def calibrate(
         normal_false_alarms=float((normal >= threshold).mean()),
         num_generated=len(generated),
         num_normal=len(normal),
+        photo_size=_usual_size([read_header(Path(s.image_uri), max_pixels=PIXEL_CEILING).size for s in wanted]),
     )
     if real is not None:
         tested = Predictions.from_bytes(artifacts.read(real, "predictions.npz"))
@@ -109,6 +115,11 @@ def calibrate(
         )
     artifacts.put(key, {}, {"kind": "calibration", "calibration": calibration.model_dump(mode="json")})
     return calibration
+
+
+def _usual_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    heights, widths = zip(*sizes, strict=True)
+    return round(median(heights)), round(median(widths))
 
 
 def best_threshold(defective: NDArray[np.float32], normal: NDArray[np.float32]) -> float:

@@ -1,5 +1,6 @@
 """A trained detector at work: scores and heat maps of new photos, here and as an ONNX file."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ from jaxtyping import Float
 
 from anogen_core.arrays import Image
 from anogen_core.config import stored_config
-from anogen_core.data.files import PIXEL_CEILING, read_header
-from anogen_core.data.frame import DECODING, read_photo, to_frame
+from anogen_core.data.files import PIXEL_CEILING
+from anogen_core.data.fit import fit_problems
+from anogen_core.data.frame import DECODING, FrameSettings, to_frame, to_rgb
+from anogen_core.data.inspection import inspect_photo
+from anogen_core.data.problems import Problem
 from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import AnogenError, InputError
@@ -35,6 +39,8 @@ class Prediction(Record):
     anomalous: bool
     """Whether the score is at or above the threshold."""
     threshold: float
+    warnings: tuple[Problem, ...] = ()
+    """What makes this photo another than those of the run, or is not used of it."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Inspector:
     calibration: Calibration
     detector: TrainedDetector
     frame: tuple[int, int]
+    usual: tuple[int, int] | None
+    """Height and width as stored of most photos of the run; None where they are not known."""
     white_level: int
     dataset: Dataset
     """What the run generated for the category."""
@@ -53,17 +61,29 @@ class Inspector:
     def inspect(self, path: Path) -> tuple[Prediction, Image, Float[np.ndarray, "H W"]]:
         """Return the answer to one photo, the photo (H, W, 3) as it is, and its anomaly map (H, W) at that size.
 
-        The photo is framed as the training photos were.
+        The photo is inspected and framed as the training photos were.
 
         Raises:
             UnusableFileError: the file cannot be decoded, or is none that a run would read.
         """
-        read_header(path, max_pixels=PIXEL_CEILING)
-        photo = read_photo(path, white_level=self.white_level)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # what matters of them is told as a problem
+            settings = FrameSettings(white_level=self.white_level, max_pixels=PIXEL_CEILING)
+            pixels, problems = inspect_photo(path, settings)
+        photo = to_rgb(pixels, white_level=self.white_level)
+        if self.usual is not None:
+            size = (photo.shape[0], photo.shape[1])
+            problems += fit_problems(path, size, category=self.category, frame=self.frame, usual=self.usual)
         scores, maps = self.detector.predict(to_frame(photo, self.frame)[None])
         heat = cv2.resize(maps[0], photo.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
         score, threshold = float(scores[0]), self.calibration.threshold
-        said = Prediction(image=str(path), score=score, anomalous=score >= threshold, threshold=threshold)
+        said = Prediction(
+            image=str(path),
+            score=score,
+            anomalous=score >= threshold,
+            threshold=threshold,
+            warnings=tuple(problems),
+        )
         return said, photo, heat
 
 
@@ -88,12 +108,15 @@ def load_inspector(
     checkpoint = _choose_arm(chosen.checkpoints, arm, output)
     detector = load_detector(checkpoint, config)
     dataset = Dataset(f"{output}/datasets/{_name(chosen.dataset.uri)}")
+    frame = (dataset.spec.height, dataset.spec.width)
+    calibration = calibrate(detector, checkpoint, dataset, chosen, config, false_alarms=false_alarms)
     return Inspector(
         category=chosen.category,
         arm=checkpoint.arm,
-        calibration=calibrate(detector, checkpoint, dataset, chosen, config, false_alarms=false_alarms),
+        calibration=calibration,
         detector=detector,
-        frame=(dataset.spec.height, dataset.spec.width),
+        frame=frame,
+        usual=frame if config.frame.size is None else calibration.photo_size,
         white_level=config.frame.white_level,
         dataset=dataset,
     )

@@ -27,8 +27,8 @@ def predict(
     heat: Path | None,
     as_json: bool,
 ) -> int:
-    """Print score and verdict of every photo; return 1 when one could not be read."""
-    from anogen_core.data.problems import UnusableFileError  # noqa: PLC0415
+    """Print score and verdict of every photo, then what is odd about some; return 1 when one could not be read."""
+    from anogen_core.data.problems import Problem, UnusableFileError, told_once  # noqa: PLC0415
     from anogen_core.report.figures import encode_png, heat_overlay  # noqa: PLC0415
     from anogen_core.stages.prediction import load_inspector  # noqa: PLC0415
     from anogen_core.storage.local import explained  # noqa: PLC0415
@@ -36,6 +36,7 @@ def predict(
     inspector = load_inspector(output_of(output), category=category, arm=arm, false_alarms=false_alarms)
     sys.stderr.write(f"{_explain(inspector.calibration)}\n")
     paths, failed, answers = _photos(images), 0, []
+    warnings: list[Problem] = []
     names = _file_names(paths)
     for path in paths:
         try:
@@ -44,6 +45,7 @@ def predict(
             sys.stderr.write(f"error: {error}\n")
             failed += 1
             continue
+        warnings += said.warnings
         answers.append(said.model_dump(mode="json"))
         if not as_json:
             sys.stdout.write(f"{said.score:.4f} {'DEFECT' if said.anomalous else 'good  '} {path}\n")
@@ -60,6 +62,7 @@ def predict(
         calibration = inspector.calibration.model_dump(mode="json")
         about = {"category": inspector.category, "arm": inspector.arm, "calibration": calibration}
         sys.stdout.write(json.dumps({**about, "predictions": answers}, indent=1) + "\n")
+    sys.stderr.write("".join(f"warning: {problem}\n" for problem in told_once(warnings)))
     return 1 if failed else 0
 
 

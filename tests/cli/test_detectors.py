@@ -178,6 +178,61 @@ def test_a_finished_run_predicts_new_photos(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_what_is_odd_about_a_photo_is_told(
+    finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
+) -> None:
+    """Photos are scored and told of as `anogen check` does, and when the frame squeezes or enlarges them alone."""
+    photo = next((photos / "felt" / "test").rglob("*.png"))
+    bgr = cv2.imread(str(photo))
+    assert bgr is not None
+    given = _files_of_all_kinds(bgr, tmp_path / "given")
+    cv2.imwrite(str(given / "tiny.png"), bgr[:3, :3])
+    pages = [Image.fromarray(bgr), Image.fromarray(bgr[::-1])]
+    pages[0].save(given / "pages.tif", save_all=True, append_images=pages[1:])
+
+    said = anogen("predict", finished[1], photo, given, "--json")
+
+    assert said.returncode == 0, said.stderr
+    answers = json.loads(said.stdout)["predictions"]
+    told = {Path(p["image"]).name: " ".join(w["what"] for w in p["warnings"]) for p in answers}
+    assert told.pop(photo.name) == told.pop("L.png") == ""
+    for name, what in {
+        "turned.jpg": r"\(EXIF orientation 6\)",
+        "long.png": r"^is 40x400 .* are 64x64: it is squeezed into the frame of 64x64\.$",
+        "tiny.png": r"^is 3x3 .* are 64x64: it is enlarged to the frame of 64x64\.$",
+        "pages.tif": "only the first is read",
+        "twelve.png": "no value above 4095",
+        "LA.png": "alpha channel",
+        "RGBA.png": "alpha channel",
+    }.items():
+        assert re.search(what, told.pop(name))
+    assert told == {}
+    lines = re.findall(r"^warning: (\S+): ", said.stderr, re.MULTILINE)
+    assert sorted(lines) == sorted(p["image"] for p in answers for _ in p["warnings"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_with_a_frame_of_another_form_photos_are_compared_with_the_runs_photos(
+    finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A set frame squeezes all photos alike: then their size as stored is what others should have."""
+    output = Path(shutil.copytree(finished[1], tmp_path / "out"))
+    assert load_inspector(str(output)).calibration.photo_size == (64, 64)
+    result = json.loads((output / "run.json").read_text())
+    result["settings"]["frame"]["size"] = [64, 64]
+    (output / "run.json").write_text(json.dumps(result))
+    for record in (output / "artifacts").glob("calibration-*/artifact.json"):
+        record.write_text(record.read_text().replace('"photo_size":[64,64]', '"photo_size":[64,128]'))
+
+    inspector = load_inspector(str(output))
+
+    assert inspector.frame == (64, 64)
+    assert inspector.usual == (64, 128)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_onnx_file_says_what_predict_says(
     finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
 ) -> None:

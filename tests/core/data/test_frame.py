@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from pydantic import ValidationError
 
+from anogen_core.data.fit import fit_problems
 from anogen_core.data.frame import (
     FrameSettings,
     frame_size_of,
@@ -248,6 +249,26 @@ def test_the_frame_is_the_native_size_only_when_all_agree(tmp_path: Path) -> Non
         frame_size_of(both, FrameSettings())
     with pytest.raises(InputError, match="no photo"):
         frame_size_of([], FrameSettings())
+
+
+@pytest.mark.parametrize(
+    ("size", "usual", "told"),
+    [
+        ((480, 640), (480, 640), ""),  # squeezed into a square like all others
+        ((640, 480), (480, 640), "squeezed"),
+        ((270, 480), (480, 640), ""),
+        ((20, 40), (480, 640), "squeezed"),
+        ((100, 130), (480, 640), "enlarged"),
+        ((128, 170), (480, 640), ""),
+        ((100, 100), (100, 100), ""),  # small like all others
+        ((4000, 4000), (100, 100), ""),
+    ],
+)
+def test_a_photo_fits_the_frame_as_others_do(size: tuple[int, int], usual: tuple[int, int], told: str) -> None:
+    """Told are photos that are squeezed by half more than most, or enlarged to more than twice their size alone."""
+    problems = fit_problems(Path("a.png"), size, category="c", frame=(256, 256), usual=usual)
+
+    assert [told in p.what for p in problems] == ([True] if told else [])
 
 
 def test_impossible_frames_are_refused() -> None:
