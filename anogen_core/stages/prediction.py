@@ -24,7 +24,7 @@ from anogen_core.records import CheckpointRef, Record
 from anogen_core.resizing import RULE, resize
 from anogen_core.stages.calibration import Calibration, calibrate
 from anogen_core.stages.detection import load_detector
-from anogen_core.stages.result import CategoryResult, choose_category, read_result
+from anogen_core.stages.result import choose_category, read_result
 from anogen_core.storage import Dataset
 
 _TRIED = 8
