@@ -11,6 +11,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, require_cells
 from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.masks import MaskSamplerSettings
+from anogen_core.masks.duplicates import SAME_PLACE, TakenPlaces
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
 from anogen_core.masks.regions import Ground, Grounds, find_region
@@ -24,8 +25,6 @@ from anogen_core.settings import Settings
 PLANNING_VERSION = 16
 """Raised by hand when a change here changes a plan."""
 
-_SAME_PLACE = 0.8
-"""Intersection over union from which two masks on one photo are nearly the same."""
 _REDRAWS = 20
 """Places drawn until one is not taken."""
 _TOUCHES = 8
@@ -109,7 +108,7 @@ class DefectPlanner:
             first: Index of the first request in the plan of the dataset.
         """
         order = numpy_generator(derive_seed(self.seed, "normals", self.category, self.defect)).permutation(len(normals))
-        taken: dict[int, list[Sequence[Placement]]] = defaultdict(list)
+        taken: dict[int, TakenPlaces] = defaultdict(TakenPlaces)
         requests = []
         for number in range(self.settings.images_per_defect):
             photo = int(order[number % len(normals)])
@@ -117,8 +116,6 @@ class DefectPlanner:
                 first + number, f"{self.defect}-{number:06d}", normals[photo], replaces=None, taken=taken[photo]
             )
             requests.append(request)
-            if request.instances:
-                taken[photo].append([instance.placement for instance in request.instances])
         return requests
 
     def replace(self, request: GenerationRequest, attempt: int) -> GenerationRequest:
@@ -130,11 +127,15 @@ class DefectPlanner:
         """
         first = request.request_id.split("-replacement-")[0]
         return self._request(
-            request.index, f"{first}-replacement-{attempt}", request.normal, replaces=request.request_id, taken=()
+            request.index,
+            f"{first}-replacement-{attempt}",
+            request.normal,
+            replaces=request.request_id,
+            taken=TakenPlaces(),
         )
 
     def _request(
-        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, taken: Sequence[Sequence[Placement]]
+        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, taken: TakenPlaces
     ) -> GenerationRequest:
         placements, blocked = self._place(request_id, normal, taken)
         seed = derive_seed(self.seed, "noise", self.category, request_id)
@@ -162,10 +163,8 @@ class DefectPlanner:
         supports = list(self.contrasts) if placement.source is None else [self.contrasts[placement.source]]
         return draw_contrast(supports, self.settings.contrast, self._rng("contrast", request_id, number))
 
-    def _place(
-        self, request_id: str, normal: Sample, taken: Sequence[Sequence[Placement]]
-    ) -> tuple[Sequence[Placement], str | None]:
-        """Return the places of a request's defects, or none and why."""
+    def _place(self, request_id: str, normal: Sample, taken: TakenPlaces) -> tuple[Sequence[Placement], str | None]:
+        """Return the places of a request's defects, which are taken then, or none and why."""
         ground, photo = self.grounds.of(normal), self.load(normal) if self.sampler.looks else None
         rng = self._rng("mask", request_id)
         fewest, most = self.settings.instances
@@ -180,7 +179,8 @@ class DefectPlanner:
                     problem = short
                     continue
                 mask = union_of(placements, ground.foreground.shape)
-                if not any(_overlap(mask, union_of(other, mask.shape)) > _SAME_PLACE for other in taken):
+                if not taken.hold(mask):
+                    taken.add(placements, mask)
                     return placements, None
         except MaskPlacementError as error:
             return (), str(error)
@@ -190,7 +190,7 @@ class DefectPlanner:
             return (), f"no room for {fewest} defects: {problem}; lower `generation.instances` or `mask_sampler` sizes"
         return (), (
             f"near-duplicate: {_REDRAWS} drawn places were all taken by the {len(taken)} earlier images of this defect "
-            f"on the same photo (overlap above {_SAME_PLACE:.0%}); give more normal photos, lower "
+            f"on the same photo (overlap above {SAME_PLACE:.0%}); give more normal photos, lower "
             "`generation.images_per_defect`, or widen `mask_sampler`"
         )
 
@@ -279,9 +279,3 @@ def _near(first: Box, second: Box) -> bool:
     """Return whether two boxes are closer than the gap."""
     across = first.x < second.x + second.width + _GAP and second.x < first.x + first.width + _GAP
     return across and first.y < second.y + second.height + _GAP and second.y < first.y + first.height + _GAP
-
-
-def _overlap(first: Mask, second: Mask) -> float:
-    """Return the intersection of two masks over their union."""
-    union = int((first | second).sum())
-    return float((first & second).sum() / union) if union else 0.0

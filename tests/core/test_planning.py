@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anogen_core.diffusion.crop import CropSettings
-from anogen_core.masks import BoxSamplerSettings, TransplantSamplerSettings
+from anogen_core.masks import BoxSamplerSettings, TransplantSamplerSettings, duplicates
+from anogen_core.masks.duplicates import SAME_PLACE, TakenPlaces
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
+from anogen_core.masks.sampler import render
 from anogen_core.planning import PlanSettings, plan_requests, split_into_shards
-from anogen_core.records import GenerationRequest, Sample
+from anogen_core.records import Box, GenerationRequest, Placement, Sample
 
 NORMALS = [
     Sample(
@@ -73,6 +75,45 @@ def test_plan_depends_on_seed_and_not_on_neighbours() -> None:
     assert _plan(seed=1) != list(together.values())
     assert all(together[r.request_id].model_copy(update={"index": r.index}) == r for r in alone)
     assert all(r.model_copy(update={"index": q.index}) == q for r in more if (q := together.get(r.request_id)))
+
+
+SQUARES = st.builds(
+    lambda x, y, width, height, angle: Placement(box=Box(x=x, y=y, width=width, height=height), angle=angle),
+    st.integers(0, 6),
+    st.integers(0, 6),
+    st.integers(12, 16),
+    st.integers(12, 16),
+    st.sampled_from([0.0, 5.0, 90.0]),
+)
+
+
+@given(st.lists(SQUARES, max_size=6), SQUARES)
+def test_a_taken_place_is_one_whose_mask_is_nearly_the_same(taken: list[Placement], new: Placement) -> None:
+    """The comparison of boxes and areas leaves out no mask that overlaps by more than the limit."""
+    places, mask = TakenPlaces(), render(new, (32, 32))
+    masks = [render(placement, (32, 32)) for placement in taken]
+    for placement, other in zip(taken, masks, strict=True):
+        places.add([placement], other)
+
+    assert places.hold(mask) == any((mask & m).sum() / (mask | m).sum() > SAME_PLACE for m in masks)
+
+
+def test_places_far_apart_are_not_drawn_to_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a plan of many images of one photo does not take time with the square of their number."""
+    drawn: list[int] = []
+    union = duplicates.union_of
+    monkeypatch.setattr(duplicates, "union_of", lambda *given: drawn.append(1) or union(*given))
+    places = TakenPlaces()
+    squares = [Placement(box=Box(x=4 * i, y=0, width=12, height=12)) for i in range(50)]
+
+    for square in squares:
+        mask = render(square, (12, 208))
+        assert not places.hold(mask)
+        places.add([square], mask)
+
+    assert drawn == []
+    assert places.hold(mask)
+    assert drawn == [1]
 
 
 def test_request_without_a_place_is_blocked_with_its_reason() -> None:
