@@ -3,12 +3,13 @@
 python benchmarks/pooled.py OUTPUT OUTPUT [...]
 
 Each OUTPUT is that of a finished `anogen evaluate` on the same data, with the same arms and seeds and other support
-photos. Every arm has a detector for each choice and seed; all are measured on the photos that are tested in every
-OUTPUT. Printed are means and differences with 95 % intervals of `anogen_core/metrics/comparison.py`: drawn over groups
+photos; or outputs with other arms (see real_half.py). Every arm has a detector for each choice and seed; all are
+measured on the photos that are tested in every OUTPUT. Printed are means and differences with 95 % intervals of `anogen_core/metrics/comparison.py`: drawn over groups
 of photos and over the detectors, of which those of one choice count as independent of each other.
 """
 
 import argparse
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,13 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outputs", nargs="+", type=Path)
     by_category: dict[str, dict[Trial, Predictions]] = {}
-    for choice, output in enumerate(parser.parse_args().outputs):
+    choices: Counter[tuple[str, str]] = Counter()
+    for output in parser.parse_args().outputs:
         artifacts = ArtifactStore(f"{output}/artifacts")
         for made in read_result(str(output)).categories:
             for said in made.evaluations:
-                trial = Trial(arm=said.arm, seed=choice * SEEDS + said.seed)
+                trial = Trial(arm=said.arm, seed=choices[made.category, said.arm] * SEEDS + said.seed)
                 stored = Predictions.from_bytes(artifacts.read(str(said.predictions), "predictions.npz"))
                 by_category.setdefault(made.category, {})[trial] = stored
+            choices.update({(made.category, said.arm) for said in made.evaluations})
     for category, trials in by_category.items():
         common = sorted(set.intersection(*(set(p.sample_id.tolist()) for p in trials.values())))
         chosen = ((trial, _choose(predictions, common)) for trial, predictions in trials.items())
