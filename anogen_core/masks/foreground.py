@@ -9,6 +9,16 @@ from jaxtyping import Float32
 from pydantic import Field, NonNegativeInt, StrictBool, model_validator
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.masks.threshold import (
+    AROUND,
+    Fault,
+    beyond_fault,
+    close,
+    fill_holes,
+    frame_edge,
+    split_in_two,
+    surrounded_fault,
+)
 from anogen_core.quality.contrast import to_lab
 from anogen_core.records import Record
 from anogen_core.settings import Settings
@@ -19,8 +29,6 @@ _REACH: Final = 3.0
 """The background reaches this many times as far from its mean as the nearest half of its pixels does."""
 _VISIBLE: Final = 5.0
 """Colour difference (CIE 1976) from which a photo shows something else."""
-_AROUND: Final = 0.8
-"""Share of the frame's edge that a background holds."""
 _SMALLEST: Final = 0.01
 """Share of the frame below which what differs from the border is no part, and what does not is no background."""
 
@@ -28,20 +36,25 @@ _SMALLEST: Final = 0.01
 class ForegroundSettings(Settings):
     """How the product is told from its background, and where on it defects may lie."""
 
-    method: Literal["auto", "full", "otsu", "border", "statistics", "template"] = "auto"
-    """`full`: the whole frame (textures). `otsu`: grey threshold and closing (a part on a plain background).
-    `border`: what differs from colour and grain of the photo's own border (a part on changing backgrounds).
-    `statistics`: what differs from those of the background, learned from the borders of the normal photos (a part of
-    several colours). `template`: what differs from a photo of the empty scene, or a drawn mask. `auto`: for each
-    category the first of otsu and border that finds a part of like size on nearly all normal photos and the support
-    defects on it, the whole frame otherwise; `anogen check` tells which and why."""
+    method: Literal["auto", "full", "otsu", "otsu_beyond", "border", "statistics", "template"] = "auto"
+    """`full`: the whole frame (textures). `otsu`: a threshold along the colour in which part and background differ most
+    (a part on a plain background). `otsu_beyond`: the same, of a part that holds most of the frame's edge (a board that
+    goes on beyond the frame, with its end in view). `border`: what differs from colour and grain of the photo's own
+    border (a part on changing backgrounds). `statistics`: what differs from those of the background, learned from the
+    borders of the normal photos (a part of several colours). `template`: what differs from a photo of the empty scene,
+    or a drawn mask. `auto`: for each category the first of otsu, otsu_beyond and border that finds a part of like size
+    on nearly all normal photos and the support defects on it, the whole frame otherwise; `anogen check` tells which
+    and why."""
     template: str | None = None
     """For `template`: a photo of the same view without the part, or a mask image (0 and 255 only) of where the part
     is; `{category}` stands for the name."""
     closing: NonNegativeInt = 15
-    """Gaps up to this many pixels in the thresholded foreground are closed."""
+    """Holes up to this many pixels across in the foreground are filled. So are gaps at its outline, those of `otsu` and
+    `otsu_beyond` up to a third of it: what lies between the teeth of a gear is background."""
     min_separation: Annotated[float, Field(ge=0, le=1)] = 0.72
-    """`auto`: otsu finds a background when the threshold explains this share of its grey variance (Otsu's eta)."""
+    """`auto`: otsu finds a background when the threshold explains this share of the grey variance (Otsu's eta), or 0.85
+    times as much of the variance of its own colour where the outline is sharp and only background is at the frame's
+    edge. otsu_beyond asks for 0.9 at least."""
     legal: str | None = None
     """Mask image (255 inside) of the region where defects may lie, beside the above: a path in which `{category}` and
     `{defect}` stand for their names. It is resized to the frame."""
@@ -105,7 +118,7 @@ def find_foreground(
 ) -> Mask:
     """Return True where the product is.
 
-    For a threshold the background is the class (dark or bright) that holds most of the frame's border.
+    For a threshold the background is the class that holds most of the frame's edge; for `otsu_beyond` the other one.
 
     Args:
         image: (H, W, 3) photo in the frame.
@@ -131,12 +144,13 @@ def find_foreground(
         return cv2.erode(solid, np.ones((7, 7), np.uint8), borderValue=1) > 0
     if template is not None:
         return template if template.ndim == 2 else _solid(_differs(image, template), settings.closing)
-    _, bright = _classes(image)
-    return _close(~bright if _outermost(bright).mean() > 0.5 else bright, settings.closing)
+    _, high = split_in_two(image)
+    most = bool(frame_edge(high).mean() > 0.5)
+    return fill_holes(high if most == (settings.method == "otsu_beyond") else ~high, settings.closing)
 
 
-def has_background(image: Image, product: Mask, settings: ForegroundSettings) -> bool:
-    """Return whether what `otsu` or `border` found on a photo is a part with a background around it.
+def background_fault(image: Image, product: Mask, settings: ForegroundSettings) -> Fault | None:
+    """Return why what a method of `auto` found on a photo is no part with a background; None where it is one.
 
     Args:
         image: (H, W, 3) photo in the frame.
@@ -144,31 +158,20 @@ def has_background(image: Image, product: Mask, settings: ForegroundSettings) ->
         settings: How it was found.
     """
     if settings.method == "otsu":
-        return _stands_apart(*_classes(image), settings.min_separation)
-    return bool(_SMALLEST <= product.mean() <= 1 - _SMALLEST and _outermost(product).mean() <= 1 - _AROUND)
-
-
-def _classes(image: Image) -> tuple[np.ndarray, Mask]:
-    """Return grey values (H, W), and where they are above the threshold that best parts them in two."""
-    grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (5, 5), 0)
-    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    return grey, grey > threshold
-
-
-def _outermost(pixels: Mask) -> np.ndarray:
-    """Return the values along the edge of the frame."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-
-
-def _close(product: Mask, size: int) -> Mask:
-    """Return the product with its gaps closed."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)) if size else np.ones((1, 1), np.uint8)
-    return np.asarray(cv2.morphologyEx(product.astype(np.uint8), cv2.MORPH_CLOSE, kernel), bool)
+        return surrounded_fault(image, settings.min_separation)
+    if settings.method == "otsu_beyond":
+        return beyond_fault(image, settings.min_separation)
+    share, around = float(product.mean()), 1 - float(frame_edge(product).mean())
+    if not _SMALLEST <= share <= 1 - _SMALLEST:
+        return Fault("the part's share of the frame", share, f"{_SMALLEST} to {1 - _SMALLEST}")
+    if around < AROUND:
+        return Fault("background along the frame's edge", around, f"at least {AROUND}")
+    return None
 
 
 def _solid(product: Mask, size: int) -> Mask:
     """Return the product closed and without specks beside it."""
-    closed = _close(product, size).astype(np.uint8)
+    closed = close(product, size).astype(np.uint8)
     _, regions, stats, _ = cv2.connectedComponentsWithStats(closed)
     areas = stats[:, cv2.CC_STAT_AREA]
     kept = [label for label in range(1, len(areas)) if areas[label] >= 0.05 * areas[1:].max()]
@@ -199,15 +202,3 @@ def _differs(image: Image, scene: Image) -> Mask:
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     # Otsu looks for the middle between two classes; what is half as different is no longer the empty scene.
     return np.asarray(levels > max(4 * _VISIBLE, threshold / 2), bool)
-
-
-def _stands_apart(grey: np.ndarray, bright: Mask, min_separation: float) -> bool:
-    """Return whether two grey classes are well apart and one of them surrounds the other."""
-    share = bright.mean()
-    variance = float(grey.var())
-    if variance == 0 or share in (0.0, 1.0):
-        return False
-    gap = float(grey[bright].mean()) - float(grey[~bright].mean())
-    separation = share * (1 - share) * gap**2 / variance
-    border = float(_outermost(bright).mean())
-    return bool(separation >= min_separation and max(border, 1 - border) >= _AROUND)

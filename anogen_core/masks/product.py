@@ -9,8 +9,8 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.masks.foreground import (
     Background,
     ForegroundSettings,
+    background_fault,
     find_foreground,
-    has_background,
     learn_background,
 )
 from anogen_core.masks.rim import rim_on_product
@@ -18,15 +18,16 @@ from anogen_core.records import Record, Sample
 
 _PHOTOS: Final = 16
 """Normal photos that decide."""
-_CANDIDATES: Final[tuple[Literal["otsu", "border"], ...]] = ("otsu", "border")
+_CANDIDATES: Final[tuple[Literal["otsu", "otsu_beyond", "border"], ...]] = ("otsu", "otsu_beyond", "border")
 """What `auto` tries before it takes the whole frame."""
 _NEARLY_ALL: Final = 0.8
 _ALIKE: Final = 1.5
 """Parts of one category differ in size by up to this factor from the usual one."""
 _TOUCHES: Final = 0.05
 """Share of a defect's rim on the product from which it is at the product's edge."""
-_MOSTLY: Final = 0.4
-"""Share of a defect's rim on the product from which it belongs to it; about a half at a straight edge."""
+_MOSTLY: Final = 0.3
+"""Share of a defect's rim on the product from which it belongs to it; about a half at a straight edge, and less where a
+tooth broke off."""
 
 
 class Product(Record):
@@ -79,13 +80,28 @@ def _sample(normals: Sequence[Sample]) -> list[Sample]:
 
 def _size_fault(photos: Sequence[Image], settings: ForegroundSettings) -> str | None:
     """Return what is wrong with the parts that a method finds on normal photos."""
-    found = [(photo, find_foreground(photo, settings)) for photo in photos]
-    shares = [float(product.mean()) for photo, product in found if has_background(photo, product, settings)]
+    shares: list[float] = []
+    faults: dict[tuple[str, str], list[float]] = {}
+    for photo in photos:
+        product = find_foreground(photo, settings)
+        fault = background_fault(photo, product, settings)
+        if fault is None:
+            shares.append(float(product.mean()))
+        else:
+            faults.setdefault((fault.measure, fault.expected), []).append(fault.found)
     usual = float(np.median(shares)) if shares else 0.0
     alike = sum(usual / _ALIKE <= share <= usual * _ALIKE for share in shares)
     if alike >= _NEARLY_ALL * len(photos):
         return None
-    return f"finds parts of like size on {alike} of {len(photos)} normal photos"
+    if len(shares) >= _NEARLY_ALL * len(photos):
+        return f"finds parts of like size on {alike} of {len(photos)} normal photos"
+    # Whatever else is wrong with some photos, the commonest reason is the one to mend.
+    (measure, expected), found = max(faults.items(), key=lambda item: (len(item[1]), item[0]))
+    middle = float(np.median(found))
+    return (
+        f"finds a part on {len(shares)} of {len(photos)} normal photos ({measure} {middle:.2g}, expected {expected}, "
+        f"on {len(found)} of them)"
+    )
 
 
 def _support_fault(support: Mapping[str, Sequence[tuple[Image, Mask]]], settings: ForegroundSettings) -> str | None:

@@ -1,10 +1,12 @@
 """What `auto` takes for the product: one choice for a category, which its support photos agree with."""
 
+import cv2
 import numpy as np
 import pytest
 
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground
 from anogen_core.masks.product import Product, find_product
+from anogen_core.masks.threshold import fill_holes, frame_edge, separation, split_in_two, surrounded_fault
 from anogen_core.records import Sample
 from anogen_core.seeding import numpy_generator
 
@@ -44,6 +46,48 @@ def _cap(seed: int) -> Photo:
     return _photo(seed, ground, (_disc(64, 60 + seed % 9, 42), (170, 30, 35)), (_disc(64, 64, 12), (240, 220, 140)))
 
 
+def _two_tone(seed: int) -> Photo:
+    """Return a part of a white and a black half on one of three grounds."""
+    part = _disc(64, 60 + seed % 9, 42)
+    white = part & (np.indices((128, 128))[0] < 64)
+    ground = [(110, 115, 120), (90, 125, 90), (75, 95, 140)][seed % 3]
+    return _photo(seed, ground, (part, (15, 15, 15)), (white, (235, 235, 235)))
+
+
+def _biscuit(seed: int) -> Photo:
+    """Return a brown part on a blue belt, the rim of which is, in the shade, as dark as the belt."""
+    rows, columns = np.indices((128, 128)) - np.array([64, 60 + seed % 9])[:, None, None]
+    shade = 1 - 0.6 * np.clip((np.hypot(rows, columns) - 30) / 12, 0, 1) * np.clip((rows + columns) / 40, 0, 1)
+    noise = numpy_generator(seed).normal(0, 3, (128, 128, 3))
+    part = (np.hypot(rows, columns) < 42)[..., None]
+    photo = np.where(part, shade[..., None] * np.array([200, 145, 85]), np.array([45, 75, 135]))
+    return (photo + noise).clip(0, 255).astype(np.uint8)
+
+
+def _gear(seed: int) -> tuple[Photo, np.ndarray]:
+    """Return a dim metal part on black with two highlights, and where it is, without the gaps between its teeth."""
+    rows, columns = np.indices((128, 128)) - 64.0 - seed % 3
+    radius, angle = np.hypot(rows, columns), np.arctan2(rows, columns)
+    part = (radius < np.where(np.cos(14 * angle + seed) > 0, 55, 43)) & (radius > 18)
+    shine = 75 + 140 * np.exp(-((np.sin(angle + 1) / 0.4) ** 2))
+    photo = np.where(part, shine, 15)[..., None] + numpy_generator(seed).normal(0, 3, (128, 128, 3))
+    return photo.clip(0, 255).astype(np.uint8), part
+
+
+def _plank(seed: int) -> Photo:
+    """Return wood with dark stripes that fills the frame."""
+    rows, columns = np.indices((128, 128))
+    stripes = 30 * np.sin(rows / 4 + 3 * np.sin(columns / 40 + seed))[..., None]
+    noise = numpy_generator(seed).normal(0, 3, (128, 128, 3))
+    return (np.array([170, 120, 75]) + stripes * [1, 0.9, 0.7] + noise).clip(0, 255).astype(np.uint8)
+
+
+def _end_of_plank(seed: int) -> Photo:
+    photo = _plank(seed)
+    photo[:, : 16 + seed % 5] = numpy_generator(seed).normal(25, 3, (128, 16 + seed % 5, 3)).clip(0, 255)
+    return photo
+
+
 def _texture(seed: int) -> Photo:
     return numpy_generator(seed).normal(128, 25, (128, 128, 3)).clip(0, 255).astype(np.uint8)
 
@@ -52,6 +96,10 @@ def _find(make: object, support: dict[str, list[tuple[Photo, np.ndarray]]], *, b
     assert callable(make)
     normals = NORMALS[::-1] if backwards else NORMALS
     return find_product(normals, support, ForegroundSettings(), load=lambda sample: make(int(sample.sha256)))
+
+
+def _iou(found: np.ndarray, truth: np.ndarray) -> float:
+    return float((found & truth).sum() / (found | truth).sum())
 
 
 def _supports(make: object, mask: np.ndarray, colour: tuple[int, int, int]) -> list[tuple[Photo, np.ndarray]]:
@@ -87,16 +135,137 @@ def test_pads_are_not_the_product_where_defects_lie_beside_them() -> None:
     assert "otsu misses 3 of 3 support photos of missing" in str(product.why)
 
 
-def test_a_part_on_changing_grounds_is_found_by_its_border() -> None:
-    """The threshold finds the part on one ground and its print on others, the border of each photo the part on all."""
+def test_a_part_on_changing_grounds_is_found_by_its_colour() -> None:
+    """The grey threshold would find the part on one ground and its print on others."""
     product = _find(_cap, {"dent": _supports(_cap, _disc(80, 64, 8), (90, 20, 20))})
 
-    assert product.settings.method == "border"
-    assert "otsu finds parts of like size on" in str(product.why)
+    assert product.settings.method == "otsu"
     for seed in range(6):
-        truth = _disc(64, 60 + seed % 9, 42)
-        found = find_foreground(_cap(seed), product.settings)
-        assert (found & truth).sum() / (found | truth).sum() > 0.9
+        assert _iou(find_foreground(_cap(seed), product.settings), _disc(64, 60 + seed % 9, 42)) > 0.9
+
+
+def test_a_part_of_two_colours_on_changing_grounds_is_found_by_its_border() -> None:
+    """No threshold tells a part that is brighter and darker than its ground, the border of each photo does."""
+    product = _find(_two_tone, {"dent": _supports(_two_tone, _disc(80, 64, 8), (90, 20, 20))})
+
+    assert product.settings.method == "border"
+    assert "otsu" in str(product.why)
+    for seed in range(6):
+        assert _iou(find_foreground(_two_tone(seed), product.settings), _disc(64, 60 + seed % 9, 42)) > 0.9
+
+
+def test_a_part_in_the_shade_is_told_from_its_ground_by_colour() -> None:
+    """The dark rim of a brown part belongs to it, though grey values take it for the blue belt."""
+    product = _find(_biscuit, {"burn": _supports(_biscuit, _disc(70, 64, 8), (40, 30, 20))})
+
+    assert product.settings.method == "otsu"
+    for seed in range(4):
+        assert _iou(find_foreground(_biscuit(seed), product.settings), _disc(64, 60 + seed % 9, 42)) > 0.95
+
+
+def test_highlights_do_not_hide_a_part_and_gaps_between_its_teeth_are_background() -> None:
+    """The bright part's own spread is large; its sharp outline and the plain ground all around it say what it is."""
+
+    def make(seed: int) -> Photo:
+        return _gear(seed)[0]
+
+    values, high = split_in_two(make(0))
+    assert separation(values, high) < ForegroundSettings().min_separation
+
+    product = _find(make, {"dent": _supports(make, _disc(64, 30, 5), (20, 20, 20))})
+
+    assert product.settings.method == "otsu"
+    for seed in range(4):
+        photo, part = _gear(seed)
+        found = find_foreground(photo, product.settings)
+        between = ~part & (cv2.morphologyEx(part.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8)) > 0)
+        assert _iou(found, part) > 0.9
+        assert found[between].mean() < 0.1
+
+
+def test_small_holes_are_filled_and_large_ones_stay() -> None:
+    """Up to `closing` pixels across; a groove that opens to the ground stays unless it is narrow."""
+    part = np.zeros((100, 100), bool)
+    part[10:90, 10:90] = True
+    small, large, notch, crack = (np.zeros_like(part) for _ in range(4))
+    small[20:30, 20:30] = large[40:70, 40:70] = notch[10:30, 60:70] = crack[60:90, 20:23] = True
+
+    filled = fill_holes(part & ~small & ~large & ~notch & ~crack, 15)
+
+    assert filled[small].all()
+    assert filled[large].mean() < 0.02
+    assert not filled[notch].all()
+    assert filled[notch].mean() < 0.2
+    assert filled[crack].mean() > 0.9
+
+
+def test_light_that_falls_off_is_no_part() -> None:
+    """A bright spot in the middle of a surface has no outline, though the frame's edge is dark all around."""
+    far = np.hypot(*(np.indices((128, 128)) - 64.0))
+    light = 60 + 120 * np.clip(1 - far / 75, 0, 1)
+    photo = (light[..., None] + numpy_generator(0).normal(0, 3, (128, 128, 3))).clip(0, 255).astype(np.uint8)
+    values, high = split_in_two(photo)
+
+    fault = surrounded_fault(photo, 0.8)
+
+    assert not frame_edge(high).any()
+    assert separation(values, high) > 0.7
+    assert fault is not None
+    assert fault.measure == "separation"
+    assert surrounded_fault(_gear(0)[0], 0.8) is None
+
+
+def test_a_board_that_goes_on_beyond_the_frame_is_found_by_its_end() -> None:
+    """The board holds most of the frame's edge, the black beside it is no product; stripes of a board are not."""
+    product = _find(_end_of_plank, {"stain": _supports(_end_of_plank, _disc(70, 80, 8), (40, 30, 20))})
+
+    assert product.settings.method == "otsu_beyond"
+    assert "otsu finds a part on 0 of 16 normal photos (background along the frame's edge" in str(product.why)
+    for seed in range(4):
+        truth = np.ones((128, 128), bool)
+        truth[:, : 16 + seed % 5] = False
+        assert _iou(find_foreground(_end_of_plank(seed), product.settings), truth) > 0.95
+    assert _find(_plank, {}).settings.method == "full"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_photos_without_colour_are_parted_by_their_grey_values(seed: int) -> None:
+    """Otsu's threshold alone decides."""
+    photo = np.repeat(_gear(seed)[0][..., :1], 3, axis=2)
+    grey = cv2.GaussianBlur(photo[..., 0], (5, 5), 0)
+    threshold, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+
+    assert (split_in_two(photo)[1] == (grey > threshold)).mean() > 0.999
+
+
+def test_a_pattern_that_is_cut_by_the_frame_is_no_part() -> None:
+    """Motifs all over a cloth are well apart from its ground, which holds most of the edge; the reason says why not."""
+
+    def make(seed: int) -> Photo:
+        rows, columns = np.indices((128, 128)) + seed
+        motifs = np.hypot(rows % 24 - 12, columns % 24 - 12) < 4.5
+        return _photo(seed, (30, 40, 75), (motifs, (170, 40, 40)))
+
+    product = _find(make, {})
+
+    assert product.settings.method == "full"
+    assert "expected at most 8" in str(product.why)
+
+
+def test_a_part_that_is_hardly_brighter_is_refused_for_its_separation() -> None:
+    """The reason is the real one, with what was found and what was expected."""
+
+    def make(seed: int) -> Photo:
+        clouds = cv2.GaussianBlur(numpy_generator(seed).normal(0, 1, (128, 128)), (0, 0), 6)
+        clouds *= _disc(64, 64, 58)
+        grey = 100 + 60 * clouds / np.abs(clouds).max()
+        return np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+    why = str(_find(make, {}).why)
+
+    assert "otsu finds a part on" in why
+    assert "separation 0." in why
+    assert "expected at least 0.72" in why
 
 
 def test_a_texture_is_the_product_everywhere() -> None:
@@ -104,7 +273,9 @@ def test_a_texture_is_the_product_everywhere() -> None:
     for known in (_supports(_texture, _disc(64, 64, 8), (0, 0, 0)), []):
         product = _find(_texture, {"spot": known})
         assert product.settings.method == "full"
-        assert "border finds parts of like size on 0 of 16 normal photos" in str(product.why)
+        assert "border finds a part on 0 of 16 normal photos (the part's share of the frame 0, expected" in str(
+            product.why
+        )
 
 
 def test_what_people_chose_is_not_judged() -> None:
