@@ -22,6 +22,7 @@ from anogen_core.masks.direction import (
 from anogen_core.masks.light import Light, find_light
 from anogen_core.masks.sampler import Region, Shown
 from anogen_core.masks.scene import Scene
+from anogen_core.records import Placement
 
 _ROTATION = 30.0
 """Degrees either way where neither the settings nor the support defects say more."""
@@ -115,6 +116,14 @@ class Goals:
         elif (places := scene.places(change.region)) is not None:
             goal = self._alike(change, places, scene.frame, rng)
         return goal or self._anywhere(change, rng)
+
+    def reaches(self, placement: Placement, frame: tuple[int, int]) -> bool:
+        """Return whether what crosses the edge lies within `reach` of where it was on its own photo."""
+        if placement.edge is None or placement.warp is None:
+            return True
+        warp, (x, y, _) = np.array(placement.warp).reshape(2, 3), placement.edge
+        mirrored = bool(np.linalg.det(warp[:, :2]) < 0)
+        return bool(self._within_reach((warp @ [x, y, 1])[None], (x, y), frame, mirrored=mirrored)[0])
 
     def _positions(self) -> list[Position]:
         """Return in which positions surroundings may be found again."""

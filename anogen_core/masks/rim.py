@@ -4,6 +4,7 @@ A scratch on the middle of a part must not hang over its edge, and a chip belong
 the rim, a thin ring around a defect: all of it is on the product, or a part of it is not.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final, final
 
@@ -20,9 +21,9 @@ _WIDTH: Final = 3
 _AROUND: Final = 0.7
 """Width of the ring around a defect of the edge, relative to the side of a square of its area."""
 _TOLERANCE: Final = 0.03
-"""Share of a rim inside the product that may be beside it, or the other way round."""
-_EDGE_TOLERANCE: Final = 0.045
-"""The same of what surrounds a defect of the edge: edges are not equally straight."""
+"""Share of a rim that may be beside the product where that of the support defect is on it, or the other way round."""
+_ALONG: Final = 0.5
+"""Defects of the edge are moved along it by up to this share of the width of the ring around them."""
 _LEAST: Final = 0.25
 """A support defect with less of its rim on the product does not tell where on the product defects lie."""
 _UNKNOWN: Final = 2
@@ -105,25 +106,79 @@ class RimSampler(MaskSampler):
             wanted = 0.0 if placement.source is None else self._rims[placement.source]
             if wanted < _LEAST:
                 return placement
-            off = self._difference(placement, product)
-            if off <= (_TOLERANCE if wanted >= 1 - _TOLERANCE else _EDGE_TOLERANCE):
+            off, placement = self._compared(placement, foreground, product)
+            if off <= _TOLERANCE:
                 return placement
             drawn.append((off, placement))
         return min(drawn, key=lambda pair: pair[0])[1]
 
-    def _difference(self, placement: Placement, foreground: Mask) -> float:
-        """Return which share of a rim is on the product where that of the support defect is beside it, or reversed."""
-        mask = render(placement, foreground.shape)
+    def _compared(self, placement: Placement, foreground: Mask, product: Mask) -> tuple[float, Placement]:
+        """Return by which share a placement's rim differs from that of its support defect, and the placement.
+
+        Where it differs at an edge, it is moved along that to where it differs least: so teeth come to lie on teeth.
+
+        Args:
+            placement: As it was drawn.
+            foreground: (H, W), True where defects may lie.
+            product: (H, W), True where the product is.
+        """
+        mask = render(placement, product.shape)
         if placement.source is None or placement.warp is None:
             wanted = 1.0 if placement.source is None else self._rims[placement.source]
-            return abs(rim_on_product(mask, foreground) - wanted)
+            return abs(rim_on_product(mask, product) - wanted), placement
         # At an edge it matters, too, how it goes on: whether it is that of a bore, or has a corner.
         width = _WIDTH if placement.edge is None else max(_WIDTH, round(_AROUND * float(mask.sum()) ** 0.5))
-        (top, left), ring, product = find_ring(mask, foreground, width)
-        warp = np.array(placement.warp).reshape(2, 3) - [[0, 0, left], [0, 0, top]]
-        size = (ring.shape[1], ring.shape[0])
+        (top, left), ring, _ = find_ring(mask, product, width)
+        (height, wide), linear = ring.shape, np.array(placement.warp).reshape(2, 3)
         shown = cv2.warpAffine(
-            self._shown[placement.source], warp, size, flags=cv2.INTER_NEAREST, borderValue=float(_UNKNOWN)
+            self._shown[placement.source],
+            linear - [[0, 0, left], [0, 0, top]],
+            (wide, height),
+            flags=cv2.INTER_NEAREST,
+            borderValue=float(_UNKNOWN),
         )
         known = ring & (shown != _UNKNOWN)
-        return float((product[known] != (shown[known] > 0)).mean()) if known.any() else 0.0
+        if not known.any():
+            return 0.0, placement
+        barred, inside = product & ~foreground, mask[top : top + height, left : left + wide]
+        best = (math.inf, placement)
+        for right, down in _steps(placement, round(_ALONG * width)):
+            row, column, other = top + down, left + right, _moved(placement, right, down)
+            near = np.s_[row : row + height, column : column + wide]
+            if (right, down) != (0, 0) and (
+                min(row, column) < 0
+                or row + height > mask.shape[0]
+                or column + wide > mask.shape[1]
+                or (barred[near] & inside).any()
+                or not self._sampler.admits(other, product.shape)
+            ):
+                continue
+            off = float((product[near][known] != (shown[known] > 0)).mean())
+            if off < best[0]:
+                best = (off, other)
+            if (right, down) == (0, 0) and off <= _TOLERANCE:
+                break
+        return best
+
+
+def _steps(placement: Placement, most: int) -> list[tuple[int, int]]:
+    """Return moves (right, down) of up to so many pixels along the edge where a placement crosses it, none first."""
+    if placement.edge is None or placement.warp is None:
+        return [(0, 0)]
+    linear, across = np.array(placement.warp).reshape(2, 3)[:, :2], placement.edge[2]
+    along = linear @ [-math.sin(across), math.cos(across)]
+    steps = np.rint(np.outer(np.arange(-most, most + 1), along / np.linalg.norm(along))).astype(int).tolist()
+    return sorted({(right, down) for right, down in steps}, key=lambda step: (math.hypot(*step), step))
+
+
+def _moved(placement: Placement, right: int, down: int) -> Placement:
+    if placement.warp is None or (right, down) == (0, 0):
+        return placement
+    warp, box = np.array(placement.warp), placement.box
+    warp[[2, 5]] += right, down
+    return placement.model_copy(
+        update={
+            "box": box.model_copy(update={"x": box.x + right, "y": box.y + down}),
+            "warp": tuple(warp.round(4).tolist()),
+        }
+    )

@@ -45,6 +45,11 @@ class MaskSampler(ABC):
             MaskPlacementError: no placement was found in the allowed number of attempts; the message is the reason.
         """
 
+    def admits(self, placement: Placement, frame: tuple[int, int]) -> bool:
+        """Return whether a placement that was moved along an edge in a frame (height, width) is still within bounds."""
+        del placement, frame
+        return True
+
 
 def render(placement: Placement, frame: tuple[int, int]) -> Mask:
     """Return the (H, W) mask of a placement; parts outside the frame are cut off."""

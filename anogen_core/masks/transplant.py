@@ -127,6 +127,10 @@ class TransplantSampler(MaskSampler):
             "widen `mask_sampler.reach`, or set `foreground`"
         )
 
+    def admits(self, placement: Placement, frame: tuple[int, int]) -> bool:
+        """Return whether the middle of what crosses the edge lies within `reach` of where it was."""
+        return self._goals.reaches(placement, frame)
+
     def _draw(self, scene: Scene, rng: np.random.Generator) -> tuple[Placement, float] | None:
         """Return a placement, and how much of it must lie on the foreground; None where it does not fit."""
         settings, frame = self._settings, scene.frame

@@ -71,6 +71,49 @@ def test_what_was_at_the_edge_goes_to_an_edge() -> None:
     assert np.median(anywhere) > 0.3
 
 
+def _rack(first: int) -> Mask:
+    """Return a part with teeth of 10 px and gaps of 14 px along its upper side."""
+    part = np.zeros(FRAME, bool)
+    part[70:] = True
+    for column in range(first, FRAME[1], 24):
+        part[58:70, max(0, column) : column + 10] = True
+    return part
+
+
+def test_teeth_come_to_lie_on_teeth() -> None:
+    """A bite out of a rack goes to where the teeth left and right of it are, whatever their phase."""
+    rack = _rack(8)
+    bite = np.zeros(FRAME, bool)
+    bite[58:76, 78:92] = True
+    plain = TransplantSamplerSettings(rotation=0).build([bite], [Shown(np.zeros((*FRAME, 3), np.uint8), rack)])
+    sampler = RimSampler(plain, [(bite, rack)])
+    off = []
+    for seed in range(48):
+        placement = sampler.sample(_rack(seed % 24), numpy_generator(seed))
+        assert placement.warp is not None
+        middle = (np.array(placement.warp).reshape(2, 3) @ [84.5, 64, 1])[0]
+        off.append(abs((middle - seed % 24 - 4.5 + 12) % 24 - 12))
+
+    assert np.median(off) < 2
+    assert np.quantile(off, 0.8) < 3.4
+
+
+def test_moves_along_the_edge_stay_within_reach() -> None:
+    """With a `reach` the tooth stays where that says, though the next tooth of the rack lies farther off."""
+    rack, tooth = _rack(8), np.zeros(FRAME, bool)
+    tooth[58:70, 80:90] = True
+    plain = TransplantSamplerSettings(rotation=0, reach=0.03, flip=False).build(
+        [tooth], [Shown(np.zeros((*FRAME, 3), np.uint8), rack)]
+    )
+    sampler = RimSampler(plain, [(tooth, rack)])
+
+    for seed in range(12):
+        placement = sampler.sample(_rack(8 + 12), numpy_generator(seed))
+        assert placement.warp is not None
+        middle = (np.array(placement.warp).reshape(2, 3) @ [84.5, 64, 1])[0]
+        assert abs(middle - 84.5) < 0.03 * FRAME[1] + 3
+
+
 def test_a_texture_is_planned_as_without_the_rule() -> None:
     """Where the whole frame is product the first draw is taken, with the same random numbers."""
     everywhere = np.ones(FRAME, bool)
