@@ -4,8 +4,9 @@ python benchmarks/pooled.py OUTPUT OUTPUT [...]
 
 Each OUTPUT is that of a finished `anogen evaluate` on the same data, with the same arms and seeds and other support
 photos; or outputs with other arms (see real_half.py). Every arm has a detector for each choice and seed; all are
-measured on the photos that are tested in every OUTPUT. Printed are means and differences with 95 % intervals of `anogen_core/metrics/comparison.py`: drawn over groups
-of photos and over the detectors, of which those of one choice count as independent of each other.
+measured on the photos that are tested in every OUTPUT. Printed are means and differences with 95 % intervals of
+`anogen_core/metrics/comparison.py`: drawn over groups of photos and over the detectors, of which those of one choice
+count as independent of each other.
 """
 
 import argparse
