@@ -100,12 +100,15 @@ class DefectPlanner:
         grounds = Grounds(product, category, defect, load)
         return cls(category, defect, sampler, contrasts, settings, grounds, load, seed)
 
-    def plan(self, normals: Sequence[Sample], *, first: int) -> list[GenerationRequest]:
+    def plan(
+        self, normals: Sequence[Sample], *, first: int, on_request: Callable[[], None] | None = None
+    ) -> list[GenerationRequest]:
         """Return the defect's requests; it walks through its own seeded permutation of the normal photos.
 
         Args:
             normals: Normal photos, in a fixed order.
             first: Index of the first request in the plan of the dataset.
+            on_request: Called after each request.
         """
         order = numpy_generator(derive_seed(self.seed, "normals", self.category, self.defect)).permutation(len(normals))
         taken: dict[int, TakenPlaces] = defaultdict(TakenPlaces)
@@ -116,6 +119,8 @@ class DefectPlanner:
                 first + number, f"{self.defect}-{number:06d}", normals[photo], replaces=None, taken=taken[photo]
             )
             requests.append(request)
+            if on_request is not None:
+                on_request()
         return requests
 
     def replace(self, request: GenerationRequest, attempt: int) -> GenerationRequest:
@@ -246,6 +251,7 @@ def plan_requests(
     product: Product,
     load: Callable[[Sample], Image],
     seed: int,
+    on_request: Callable[[], None] | None = None,
 ) -> list[GenerationRequest]:
     """Return every request of one category, blocked ones included, in a fixed order.
 
@@ -258,6 +264,7 @@ def plan_requests(
         product: How the product is found on a photo.
         load: Returns a photo in the frame.
         seed: The run's seed.
+        on_request: Called after each request.
     """
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
     requests: list[GenerationRequest] = []
@@ -265,7 +272,7 @@ def plan_requests(
         planner = DefectPlanner.learn(
             ordered[0].category, defect, support[defect], settings, product=product, load=load, seed=seed
         )
-        requests += planner.plan(ordered, first=len(requests))
+        requests += planner.plan(ordered, first=len(requests), on_request=on_request)
     return requests
 
 

@@ -1,6 +1,8 @@
 """What a run would make, before it makes anything: counts, blocked requests, time and storage."""
 
 import time
+from collections.abc import Callable
+from itertools import count
 from typing import Final, Literal
 
 import torch
@@ -119,12 +121,20 @@ class Forecast(Record):
         return "\n".join(lines) + "\n"
 
 
-def forecast(config: RunConfig) -> Forecast:
+def forecast(config: RunConfig, *, on_planned: Callable[[int, int], None] | None = None) -> Forecast:
     """Return the plan of a run, and what is there already.
 
     Where something is to be made, a step of the base model, and reading and storing a photo, are measured.
+
+    Args:
+        config: The run.
+        on_planned: Called with the requests that are planned and all that there will be, after each of them.
     """
-    planned = [(category, _category(config, category)) for category in read_catalogue(config)]
+    catalogue = read_catalogue(config)
+    total = config.generation.images_per_defect * sum(len(category.supports) for category in catalogue)
+    drawn = count(1)
+    tick = None if on_planned is None else lambda: on_planned(next(drawn), total)
+    planned = [(category, _category(config, category, tick)) for category in catalogue]
     categories = [told for _, told in planned]
     missing = [(category, told) for category, told in planned if told.complete is None]
     if not missing:
@@ -151,9 +161,9 @@ def _starts_from_photos(config: RunConfig) -> bool:
     return config.start == "normal" or (config.start == "support" and config.mask_sampler.kind == "transplant")
 
 
-def _category(config: RunConfig, category: Category) -> CategoryForecast:
+def _category(config: RunConfig, category: Category, on_request: Callable[[], None] | None) -> CategoryForecast:
     product = product_of(config, category)
-    requests = plan_category(config, category, product)
+    requests = plan_category(config, category, product, on_request=on_request)
     kept, excluded = category.evaluated
     learned = [embedding.is_learned(support, config) for support in category.supports]
     states: list[EmbeddingState] = [

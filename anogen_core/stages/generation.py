@@ -68,8 +68,10 @@ def product_of(config: RunConfig, category: Category) -> Product:
     return find_product(category.normals, support, config.foreground, load=_loader(config, category))
 
 
-def plan_category(config: RunConfig, category: Category, product: Product) -> list[GenerationRequest]:
-    """Return every request of a category; of the base model only its configuration files are read."""
+def plan_category(
+    config: RunConfig, category: Category, product: Product, *, on_request: Callable[[], None] | None = None
+) -> list[GenerationRequest]:
+    """Return every request of a category, telling of each; of the base model only its configuration files are read."""
     return plan_requests(
         category.normals,
         {s.defect: load_support(s, config) for s in category.supports},
@@ -77,6 +79,7 @@ def plan_category(config: RunConfig, category: Category, product: Product) -> li
         product=product,
         load=_loader(config, category),
         seed=config.seed,
+        on_request=on_request,
     )
 
 

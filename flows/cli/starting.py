@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from anogen_core.config import RunConfig, load_config
 from anogen_core.data.audit import audit
 from anogen_core.data.problems import Problem
 from anogen_core.errors import InputError
+from flows.cli.progress import ProgressDisplay
 
 _READABLE: Final = 20
 """Lines that a person still reads."""
@@ -44,7 +46,10 @@ def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: P
     require_places(config)
     problems = find_problems(config)
     errors = [p for p in problems if p.severity == "error"]
-    plan = None if errors else forecast(config)
+    plan = None
+    if not errors:
+        with ProgressDisplay() as display:
+            plan = forecast(config, on_planned=partial(display.update, "plan", ""))
     blocked = room_problems(plan.rooms) if plan else []
     problems += blocked
     useless = any(p.severity == "error" for p in blocked)

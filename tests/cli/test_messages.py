@@ -191,6 +191,7 @@ def test_a_plan_without_room_ends_with_one(
     ]  # fmt: skip
     assert all("lower `mask_sampler.min_overlap`" in line and "--picture" in line for line in lines)
     assert said.stdout.count("30 x, for example: ") == (4 if command == "check" else 0)
+    assert ("plan 120/120" in said.stderr.splitlines()) == (command == "check")
     assert not (tmp_path / "out" / "artifacts").exists()
 
 
