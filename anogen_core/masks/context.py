@@ -3,6 +3,9 @@
 Whether it keeps to any is tested on the support photos: where each defect lies, its photo must look more like the
 surroundings of the others than most places do. Surroundings are compared by their colours, on a reduced photo, in the
 eight positions that quarter turns and mirroring give.
+
+On a pattern that repeats, such as the motif of a carpet, defects lie anywhere, and still each fits only where its own
+piece of the pattern comes again.
 """
 
 import functools
@@ -13,20 +16,21 @@ from typing import Final, NamedTuple, final
 import cv2
 import numpy as np
 
-from anogen_core.arrays import Image, Mask
+from anogen_core.arrays import Mask
 from anogen_core.masks.sampler import Region, Shown, largest_regions
-from anogen_core.quality.contrast import to_lab
+from anogen_core.masks.surroundings import (
+    EIGHT,
+    Position,
+    Seen,
+    View,
+    cut_around,
+    distance,
+    least_around,
+    mean_around,
+    see,
+    view_of,
+)
 
-_SIDE: Final = 320
-"""Longer side in pixels of the photos that are compared."""
-_AROUND: Final = 0.6
-"""Surroundings reach this many times a defect's longer side beyond it..."""
-_LEAST_AROUND: Final = 5
-"""... and at least this many pixels."""
-_HIDDEN: Final = 0.15
-"""The defect may show this many times its longer side beyond its mask..."""
-_LEAST_HIDDEN: Final = 2
-"""... and at least this many pixels."""
 _KEPT: Final = 8
 """Regions whose surroundings are kept ready, at about 10 MB each."""
 _NEAR: Final = 0.15
@@ -40,19 +44,12 @@ _LEAST_APART: Final = 2
 """... and than this many pixels."""
 _BY_CHANCE: Final = 0.02
 """Probability below which defects do not lie in like surroundings by chance."""
-
-
-class Seen(NamedTuple):
-    """A photo as it is compared."""
-
-    frame: tuple[int, int]
-    """Height and width of the photo."""
-    size: tuple[int, int]
-    """Height and width of the reduced one."""
-    colours: np.ndarray
-    """(h, w, 3) differences in CIELAB from the photo's median."""
-    spectrum: np.ndarray
-    """(4, h, w // 2 + 1) of the colours and of the sum of their squares."""
+_AGAIN: Final = 0.2
+"""A piece of a pattern comes again where it differs by this share of how it differs up to a defect's length away..."""
+_PATTERN: Final = 100.0
+"""... and that is a squared difference in CIELAB of at least this: more than noise or light make."""
+_ELSEWHERE: Final = 0.5
+"""Of a defect's longer side: nearer than this to a defect, its own place is found again."""
 
 
 class Places(NamedTuple):
@@ -64,55 +61,6 @@ class Places(NamedTuple):
     """(n,) whether it is mirrored from left to right, before it is turned."""
     turns: np.ndarray
     """(n,) radians from x towards y."""
-
-
-class _Cutting(NamedTuple):
-    """Surroundings cut out of a support photo."""
-
-    colours: np.ndarray
-    """(h, w, 3)."""
-    weights: np.ndarray
-    """(h, w), 0 at the defect."""
-    middle: tuple[int, int]
-    """(row, column) of the middle of the defect."""
-    longer: float
-    """Longer side of the defect in pixels."""
-
-
-class _View(NamedTuple):
-    """Surroundings in one of their positions."""
-
-    spectrum: np.ndarray
-    """(4, h, w // 2 + 1), conjugated: of the weighted colours, doubled and negative, and of the weights."""
-    constant: float
-    area: float
-    shape: tuple[int, int]
-    middle: tuple[int, int]
-    """(row, column) of the middle of the defect."""
-
-
-class Position(NamedTuple):
-    """How surroundings may be found again."""
-
-    mirrored: bool
-    """From left to right, before they are turned."""
-    quarters: int
-    """Quarter turns against the clock."""
-
-
-EIGHT: Final = tuple(Position(mirrored, quarters) for mirrored in (False, True) for quarters in range(4))
-"""All positions that quarter turns and mirroring give."""
-
-
-def see(photo: Image) -> Seen:
-    """Return a photo (H, W, 3) as it is compared."""
-    frame = photo.shape[0], photo.shape[1]
-    scale = min(1.0, _SIDE / max(frame))
-    size = max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale))
-    lab = cv2.GaussianBlur(cv2.resize(to_lab(photo), size[::-1], interpolation=cv2.INTER_AREA), (0, 0), 1.0)
-    colours = (lab - np.median(lab.reshape(-1, 3), axis=0)).astype(np.float32)
-    planes = np.concatenate([np.moveaxis(colours, -1, 0), np.square(colours).sum(axis=-1)[None]])
-    return Seen(frame, size, colours, np.fft.rfft2(planes))
 
 
 @final
@@ -127,17 +75,20 @@ class Context:
             shown: Each support photo; all of one size.
             positions: In which surroundings count.
         """
-        self._cuttings = {region.key: _cut(region, shown[region.photo]) for region in found}
+        self._cuttings = {region.key: cut_around(region, shown[region.photo]) for region in found}
         self._size = shown[0].size
         self._positions = positions
         self._views = functools.lru_cache(maxsize=_KEPT)(self._make_views)
-        self._limit = math.inf
+        self._limit: float | None = None
+        """How unlike places may be; None where pieces of a pattern are to come again."""
 
     @classmethod
     def learn(
         cls, found: Sequence[Region], shown: Sequence[Shown], positions: Sequence[Position] = EIGHT
     ) -> "Context | None":
-        """Return the surroundings that a kind of defect keeps to; None where it keeps to none.
+        """Return the surroundings that defects of a kind go to; None where these do not matter.
+
+        Those that the kind keeps to come first, then those of each defect on a pattern.
 
         The largest defects of the photos are compared in pairs. A share of the places of one photo looks at least as
         much like the surroundings of the other's defect as the place of its own defect does; were that a random place,
@@ -154,24 +105,31 @@ class Context:
         for first in largest:
             for second in largest:
                 if first.photo != second.photo:
-                    share, distance = context._compare(first, second, seen, shown[second.photo].foreground)
+                    share, off = context._compare(first, second, seen, shown[second.photo].foreground)
                     shares.append(share)
-                    distances.append(distance)
+                    distances.append(off)
         pairs = len(shares) // 2
-        if not pairs or _tail(-float(np.log(shares).sum()) / 2, pairs) > _BY_CHANCE:
+        if not pairs:
             return None
+        if _tail(-float(np.log(shares).sum()) / 2, pairs) > _BY_CHANCE:
+            own = cls(found, seen, EIGHT[:1])
+            patterned = all(item.foreground.all() for item in shown) and all(own._repeats(r, seen) for r in largest)
+            return own if patterned else None
         context._limit = _LIKE * float(np.median(distances))
         return context
 
     def places(self, region: Region, seen: Seen) -> Places:
         """Return where a photo of the same size looks as much like a defect's surroundings as theirs look alike.
 
+        On a pattern: where these come again.
+
         Places around the one that looks most alike are none: there the surroundings would be shifted.
         """
-        distances = np.stack([_distance(view, seen) for view in self._views(region.key)])
+        distances = np.stack([distance(view, seen) for view in self._views(region.key)])
         best, chosen = distances.min(axis=0), distances.argmin(axis=0)
-        least = _least_around(best, max(_LEAST_APART, round(_APART * self._cuttings[region.key].longer)))
-        rows, columns = np.nonzero(np.isfinite(best) & (best <= self._limit) & (best == least))
+        least = least_around(best, max(_LEAST_APART, round(_APART * self._cuttings[region.key].longer)))
+        fits = self._again(region, best) if self._limit is None else best <= self._limit
+        rows, columns = np.nonzero(np.isfinite(best) & fits & (best == least))
         kinds = chosen[rows, columns]
         across, down = seen.frame[1] / seen.size[1], seen.frame[0] / seen.size[0]
         return Places(
@@ -180,8 +138,29 @@ class Context:
             np.array([-position.quarters * math.pi / 2 for position in self._positions])[kinds],
         )
 
-    def _make_views(self, key: tuple[int, ...]) -> list[_View]:
-        return [_view(self._cuttings[key], position, self._size) for position in self._positions]
+    def _again(self, region: Region, distances: np.ndarray) -> Mask:
+        """Return where a piece of a pattern comes again (h, w): there it fits, and a little beside that it does not."""
+        around = mean_around(distances, max(_LEAST_APART, round(_APART * self._cuttings[region.key].longer)))
+        return np.asarray((distances <= _AGAIN * around) & (around >= _PATTERN))
+
+    def _repeats(self, region: Region, seen: Sequence[Seen]) -> bool:
+        """Return whether a defect's surroundings come again where any support photo is most like them.
+
+        On its own photo, somewhere else: what is there once only is a mark, such as a print, and no pattern.
+        """
+        reach = max(_LEAST_APART, round(_ELSEWHERE * self._cuttings[region.key].longer))
+        for number, photo in enumerate(seen):
+            distances = distance(self._views(region.key)[0], photo)
+            others = distances.copy()
+            if number == region.photo:
+                row, column = int(region.centre[0] * photo.size[0]), int(region.centre[1] * photo.size[1])
+                others[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = math.inf
+            if not np.isfinite(others).any() or not self._again(region, distances).flat[others.argmin()]:
+                return False
+        return True
+
+    def _make_views(self, key: tuple[int, ...]) -> list[View]:
+        return [view_of(self._cuttings[key], position, self._size) for position in self._positions]
 
     def _compare(self, first: Region, second: Region, seen: Sequence[Seen], foreground: Mask) -> tuple[float, float]:
         """Return which share of the places of a photo is at least as like as that of its defect, and how unlike it is.
@@ -193,9 +172,9 @@ class Context:
             foreground: (H, W), True where the defect may lie in that photo.
         """
         photo = seen[second.photo]
-        best = np.min([_distance(view, photo) for view in self._views(first.key)], axis=0)
+        best = np.min([distance(view, photo) for view in self._views(first.key)], axis=0)
         scale = max(photo.size) / max(photo.frame)
-        best = _least_around(best, max(2, round(_NEAR * max(second.shape.shape) * scale)))
+        best = least_around(best, max(2, round(_NEAR * max(second.shape.shape) * scale)))
         height, width = photo.size
         row, column = min(height - 1, int(second.centre[0] * height)), min(width - 1, int(second.centre[1] * width))
         may = cv2.resize(foreground.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
@@ -203,64 +182,6 @@ class Context:
         if not math.isfinite(own) or not others.size:
             return 1.0, math.inf
         return max(float((others <= own).mean()), 1 / others.size), own
-
-
-def _cut(region: Region, seen: Seen) -> _Cutting:
-    """Return the surroundings of a region."""
-    (height, width), (rows, columns) = seen.size, region.shape.shape
-    down, across = height / seen.frame[0], width / seen.frame[1]
-    longer = max(rows * down, columns * across)
-    own = cv2.resize(region.within(seen.frame).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    reach = 2 * max(_LEAST_HIDDEN, round(_HIDDEN * longer)) + 1
-    hidden = cv2.dilate((own > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    around = max(_LEAST_AROUND, round(_AROUND * longer))
-    row, column = (min(side - 1, int(part * side)) for part, side in zip(region.centre, seen.size, strict=True))
-    top, left = max(0, row - round(rows * down / 2) - around), max(0, column - round(columns * across / 2) - around)
-    window = np.s_[
-        top : row + round(rows * down / 2) + around + 1, left : column + round(columns * across / 2) + around + 1
-    ]
-    weights = (hidden[window] == 0).astype(np.float32)
-    return _Cutting(seen.colours[window], weights, (row - top, column - left), longer)
-
-
-def _view(cutting: _Cutting, position: Position, size: tuple[int, int]) -> _View:
-    marker = np.zeros(cutting.weights.shape, bool)
-    marker[cutting.middle] = True
-    colours, weights, marker = (
-        np.rot90(plane[:, ::-1] if position.mirrored else plane, position.quarters)
-        for plane in (cutting.colours, cutting.weights, marker)
-    )
-    weighted = colours * weights[..., None]
-    planes = np.concatenate([-2 * np.moveaxis(weighted, -1, 0), weights[None]])
-    row, column = np.argwhere(marker)[0].tolist()
-    fits = weights.shape[0] <= size[0] and weights.shape[1] <= size[1]
-    return _View(
-        spectrum=np.conj(np.fft.rfft2(planes, s=size)) if fits else np.empty(0),
-        constant=float((weighted * colours).sum(dtype=np.float64)),
-        area=float(weights.sum()),
-        shape=(weights.shape[0], weights.shape[1]),
-        middle=(row, column),
-    )
-
-
-def _distance(view: _View, seen: Seen) -> np.ndarray:
-    """Return the mean squared difference of colours (h, w) with the defect's middle at each pixel; inf where cut off.
-
-    The square is expanded: each of its terms is a correlation, and all of them take one inverse transform.
-    """
-    found = np.full(seen.size, math.inf)
-    rows, columns = seen.size[0] - view.shape[0] + 1, seen.size[1] - view.shape[1] + 1
-    if rows < 1 or columns < 1 or not view.area:
-        return found
-    total = np.fft.irfft2((seen.spectrum * view.spectrum).sum(axis=0), s=seen.size)[:rows, :columns] + view.constant
-    row, column = view.middle
-    found[row : row + rows, column : column + columns] = np.maximum(total, 0) / view.area
-    return found
-
-
-def _least_around(distances: np.ndarray, reach: int) -> np.ndarray:
-    """Return the least of the distances (h, w) up to this many pixels away along each axis."""
-    return cv2.erode(distances, np.ones((2 * reach + 1,) * 2, np.uint8), borderValue=math.inf)
 
 
 def _tail(statistic: float, pairs: int) -> float:

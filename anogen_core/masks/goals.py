@@ -6,7 +6,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 
-from anogen_core.masks.context import EIGHT, Context, Places, Position
+from anogen_core.masks.context import Context, Places
 from anogen_core.masks.deformation import Change, large_enough
 from anogen_core.masks.direction import (
     Edge,
@@ -22,6 +22,7 @@ from anogen_core.masks.direction import (
 from anogen_core.masks.light import Light, find_light
 from anogen_core.masks.sampler import Region, Shown
 from anogen_core.masks.scene import Scene
+from anogen_core.masks.surroundings import EIGHT, Position
 from anogen_core.records import Placement
 
 _ROTATION = 30.0

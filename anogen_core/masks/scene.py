@@ -5,10 +5,11 @@ import functools
 import numpy as np
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.masks.context import Context, Places, Seen, see
+from anogen_core.masks.context import Context, Places
 from anogen_core.masks.direction import border_points, find_contour
 from anogen_core.masks.rim import fill_specks
 from anogen_core.masks.sampler import Region
+from anogen_core.masks.surroundings import Seen, see
 
 
 class Scene:

@@ -40,7 +40,7 @@ class DefectForecast(Room):
     at_edge: int
     """Those that would lie across the edge of the product, as support defects do."""
     alike: int
-    """Those that would lie where it looks as around support defects, which keep to such places."""
+    """Those that would lie where it looks as around support defects, which keep to such places or lie on a pattern."""
     lit: int
     """Those that would be turned so that the light falls on them from where it falls on the support defects."""
 
@@ -103,7 +103,7 @@ class Forecast(Record):
                 if defect.alike:
                     lines.append(
                         f"    {defect.alike} of {defect.instances} where it looks as around the support defects, "
-                        "which keep to such places"
+                        "which keep to such places or lie on a pattern that repeats"
                     )
                 if defect.lit:
                     lines.append(

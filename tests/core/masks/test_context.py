@@ -1,14 +1,16 @@
 """Defects that keep to certain surroundings are placed in such; those that lie anywhere are not."""
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pytest
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.masks.context import Context, see
+from anogen_core.masks.context import Context
 from anogen_core.masks.sampler import Shown, regions, render
+from anogen_core.masks.surroundings import see
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.seeding import numpy_generator
 
@@ -210,6 +212,85 @@ def test_limits_of_position_leave_the_surroundings_that_suit_them() -> None:
     placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(20)]
 
     assert sum(placement.alike for placement in placed) >= 18
+
+
+PERIOD = 24
+
+
+def _carpet(seed: int) -> tuple[Image, Point]:
+    """Return a photo of a carpet with a motif, and the (x, y) of one of them."""
+    rng = numpy_generator(seed)
+    photo = np.full((*FRAME, 3), (30, 50, 110), np.uint8)
+    left, top = rng.integers(0, PERIOD, 2).tolist()
+    for x in range(left - PERIOD, FRAME[1] + PERIOD, PERIOD):
+        for y in range(top - PERIOD, FRAME[0] + PERIOD, PERIOD):
+            cv2.ellipse(photo, (x, y), (8, 5), 0, 0, 360, (180, 40, 40), -1)
+            cv2.circle(photo, (x + 3, y), 2, (230, 200, 90), -1)
+    return np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8), (left, top)
+
+
+def _burnt(photo: Image, seed: int) -> Mask:
+    """Burn a hole anywhere into a photo."""
+    x, y = numpy_generator(100 + seed).integers(45, 155, 2).tolist()
+    mask = cv2.ellipse(np.zeros(FRAME, np.uint8), (x, y), (9, 6), 0, 0, 360, 1, -1) > 0
+    photo[mask] = (20, 15, 10)
+    return mask
+
+
+def test_on_a_pattern_defects_go_where_their_own_piece_of_it_comes_again() -> None:
+    """Holes lie anywhere on a motif, and each goes to its own phase of it, upright and on many of them."""
+    made = [_carpet(seed) for seed in range(3)]
+    masks = [_burnt(photo, seed) for seed, (photo, _) in enumerate(made)]
+    sampler = TransplantSamplerSettings(bend=0).build(masks, [Shown(photo, EVERYWHERE) for photo, _ in made])
+    photo, corner = _carpet(50)
+    assert sampler.looks
+
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(20)]
+
+    for placement in placed:
+        assert placement.alike
+        assert placement.source is not None
+        assert placement.warp is not None
+        own = np.subtract(_middle(masks[placement.source]), made[placement.source][1])
+        phase = np.subtract(_middle(render(placement, FRAME)), corner) - own
+        assert np.abs((phase + PERIOD / 2) % PERIOD - PERIOD / 2).max() < 3
+        assert np.linalg.det(np.array(placement.warp).reshape(2, 3)[:, :2]) > 0
+    assert len({(placement.box.x // PERIOD, placement.box.y // PERIOD) for placement in placed}) > 10
+
+
+def _plain(seed: int) -> Image:
+    return np.clip(100 + numpy_generator(seed).normal(0, 25, (*FRAME, 3)), 0, 255).astype(np.uint8)
+
+
+def _shaded(seed: int) -> Image:
+    ramp = np.linspace(60, 200, FRAME[1])[None, :, None]
+    return np.clip(ramp + numpy_generator(seed).normal(0, 6, (*FRAME, 3)), 0, 255).astype(np.uint8)
+
+
+def _printed(seed: int) -> Image:
+    photo = _plain(seed)
+    cv2.putText(photo, "AnoGen", (40, 90), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (230, 220, 60), 4)
+    cv2.putText(photo, "40x27", (50, 140), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (20, 20, 160), 4)
+    return photo
+
+
+@pytest.mark.parametrize("draw", [_plain, _shaded, _printed])
+def test_what_does_not_repeat_is_no_pattern(draw: Callable[[int], Image]) -> None:
+    """Neither grain nor light from one side, nor a print that each photo shows once at the same place."""
+    for first in (0, 10, 20):
+        photos = [draw(seed) for seed in range(first, first + 3)]
+        masks = [_burnt(photo, first + number) for number, photo in enumerate(photos)]
+        assert Context.learn(regions(masks), [Shown(photo, EVERYWHERE) for photo in photos]) is None
+
+
+def test_a_pattern_beside_a_background_binds_nothing() -> None:
+    """What comes again along a part is the part itself."""
+    made = [_carpet(seed)[0] for seed in range(3)]
+    masks = [_burnt(photo, seed) for seed, photo in enumerate(made)]
+    part = EVERYWHERE.copy()
+    part[:20] = False
+
+    assert Context.learn(regions(masks), [Shown(photo, part) for photo in made]) is None
 
 
 @pytest.mark.parametrize("frame", [(100, 3000), (250, 3000), (3000, 256)])
