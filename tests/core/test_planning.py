@@ -1,16 +1,19 @@
 """The plan: complete, fixed by the seed, independent of what it does not depend on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anogen_core.arrays import Mask
 from anogen_core.diffusion.crop import CropSettings
 from anogen_core.masks import BoxSamplerSettings, TransplantSamplerSettings, duplicates
 from anogen_core.masks.duplicates import SAME_PLACE, TakenPlaces
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
-from anogen_core.masks.sampler import render
+from anogen_core.masks.sampler import render, union_of
 from anogen_core.planning import PlanSettings, plan_requests, split_into_shards
 from anogen_core.records import Box, GenerationRequest, Placement, Sample
 
@@ -101,8 +104,12 @@ def test_a_taken_place_is_one_whose_mask_is_nearly_the_same(taken: list[Placemen
 def test_places_far_apart_are_not_drawn_to_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """So a plan of many images of one photo does not take time with the square of their number."""
     drawn: list[int] = []
-    union = duplicates.union_of
-    monkeypatch.setattr(duplicates, "union_of", lambda *given: drawn.append(1) or union(*given))
+
+    def counted(placements: Sequence[Placement], frame: tuple[int, int]) -> Mask:
+        drawn.append(1)
+        return union_of(placements, frame)
+
+    monkeypatch.setattr(duplicates, "union_of", counted)
     places = TakenPlaces()
     squares = [Placement(box=Box(x=4 * i, y=0, width=12, height=12)) for i in range(50)]
 

@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
@@ -90,7 +91,7 @@ def evaluation(arm: str, values: tuple[float | None, ...], *, seed: int = 0, num
 
 
 def comparison(
-    scores: dict[str, tuple[float, ...]], *, margin: float = 0.02, seeds: tuple[int, ...] = (0, 1, 2)
+    scores: Mapping[str, tuple[float, ...]], *, margin: float = 0.02, seeds: tuple[int, ...] = (0, 1, 2)
 ) -> Comparison:
     """Return arms side by side; every interval of a difference reaches `margin` to both sides."""
 
@@ -109,7 +110,7 @@ def comparison(
 
 
 def judged(
-    scores: dict[str, tuple[float, ...]], *, margin: float = 0.02, seeds: tuple[int, ...] = (0, 1, 2)
+    scores: Mapping[str, tuple[float, ...]], *, margin: float = 0.02, seeds: tuple[int, ...] = (0, 1, 2)
 ) -> Verdict:
     """Return the verdict on arms whose seeds all score the same."""
     evaluations = [evaluation(arm, values, seed=seed) for arm, values in scores.items() for seed in seeds]
