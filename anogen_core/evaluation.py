@@ -35,6 +35,8 @@ class Evaluation(Record):
     """Up to a false-positive rate of 0.05."""
     pixel_iap: float | None = None
     pixel_iap_90: float | None = None
+    pixel_ap_macro: float | None = None
+    """The mean over defects of the pixel AP of each against all good photos."""
     num_images: int
     num_defective: int
     num_boxed: int = 0
@@ -62,6 +64,8 @@ class ArmEstimates(Record):
     against: str | None = None
     metrics: Mapping[str, Estimate | None]
     """None where a metric is not defined: one class only, for the test photos or in a twentieth of the draws."""
+    per_defect: Mapping[str, Mapping[str, Estimate | None]] = Field(default_factory=dict)
+    """The same for each defect against all good photos."""
 
 
 class Comparison(Record):
@@ -76,6 +80,10 @@ class Comparison(Record):
     num_defective: int
     num_groups: int
     """Groups of test photos that the bootstrap draws from."""
+    largest_group: str | None = None
+    """The group that holds more of the defective pixels than any other."""
+    largest_share: float = 0.0
+    """Its share of all defective pixels: as much of the pixel AP is about this one part."""
     arms: tuple[ArmEstimates, ...]
     differences: tuple[ArmEstimates, ...]
     """Every later arm minus every earlier one."""

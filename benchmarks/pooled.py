@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from anogen_core.evaluation import ArmEstimates, Trial
+from anogen_core.evaluation import ArmEstimates, Estimate, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.predictions import Predictions
 from anogen_core.stages.result import read_result
 from anogen_core.storage.artifacts import ArtifactStore
 
-METRICS = ("image_ap", "pixel_ap", "pixel_aupro", "pixel_iap", "image_auroc", "pixel_auroc")
+METRICS = ("image_ap", "pixel_ap", "pixel_ap_macro", "pixel_aupro", "pixel_iap", "image_auroc", "pixel_auroc")
 SEEDS = 1000
 """Seeds of a choice are below this, so that those of all choices can be told apart by one number."""
 
@@ -48,7 +48,10 @@ def main() -> None:
         print(f"{category}: {compared.num_images} photos, {len(compared.seeds)} detectors for each arm")
         print("arm", *METRICS, sep=" | ")
         for arm in (*compared.arms, *compared.differences):
-            print(_name(arm), *(_shown(arm, name) for name in METRICS), sep=" | ")
+            print(_name(arm), *(_shown(arm.metrics[name]) for name in METRICS), sep=" | ")
+        print("arm, pixel AP of", *compared.arms[0].per_defect, sep=" | ")
+        for arm in (*compared.arms, *compared.differences):
+            print(_name(arm), *(_shown(found["pixel_ap"]) for found in arm.per_defect.values()), sep=" | ")
 
 
 def _choose(predictions: Predictions, sample_ids: list[str]) -> Predictions:
@@ -62,8 +65,7 @@ def _name(arm: ArmEstimates) -> str:
     return arm.arm if arm.against is None else f"{arm.arm} - {arm.against}"
 
 
-def _shown(arm: ArmEstimates, metric: str) -> str:
-    found = arm.metrics[metric]
+def _shown(found: Estimate | None) -> str:
     return "n/a" if found is None else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 

@@ -20,7 +20,8 @@ from anogen_core.errors import InputError
 from anogen_core.evaluation import ArmEstimates, Comparison, Estimate, Trial
 from anogen_core.metrics.curve import ScoreMetrics
 from anogen_core.metrics.histograms import Row, coarsen, count_pixels, curve_of, pixel_metrics
-from anogen_core.metrics.predictions import METRICS, Predictions, named
+from anogen_core.metrics.predictions import DEFECT_METRICS, METRICS, Predictions, macro_ap, named
+from anogen_core.records import GOOD
 from anogen_core.seeding import numpy_generator
 
 _COARSE_LEVELS = 1 << 12
@@ -57,7 +58,7 @@ def compare_arms(
             first, weights = predictions, _draw_photos(predictions, replicates, rng)
         elif not np.array_equal(first.sample_id, predictions.sample_id):
             raise InputError("The arms were evaluated on different photos, so their numbers cannot be compared.")
-        exact[trial] = _as_array(predictions.metrics())
+        exact[trial] = _as_array(*predictions.measure())
         drawn[trial] = _measure(predictions, weights)
     if first is None:
         raise InputError("There is no evaluated detector to compare. Set `evaluation.arms`.")
@@ -65,6 +66,8 @@ def compare_arms(
     seed_rows = rng.integers(len(seeds), size=(replicates, len(seeds)))
     value = {arm: np.mean([exact[Trial(arm=arm, seed=s)] for s in seeds], axis=0) for arm in arms}
     spread = {arm: _spread(np.stack([drawn[Trial(arm=arm, seed=s)] for s in seeds]), seed_rows) for arm in arms}
+    defects = first.defect_names
+    largest_group, largest_share = _largest_group(first)
     return Comparison(
         category=category,
         detector=detector,
@@ -73,13 +76,11 @@ def compare_arms(
         num_images=len(first.score),
         num_defective=int(first.defective.sum()),
         num_groups=len(set(first.group.tolist())),
-        arms=tuple(
-            ArmEstimates(arm=arm, metrics=_estimates(value[arm], spread[arm], lowest=0.0, highest=1.0)) for arm in arms
-        ),
+        largest_group=largest_group,
+        largest_share=largest_share,
+        arms=tuple(_arm_estimates(arm, None, value[arm], spread[arm], defects) for arm in arms),
         differences=tuple(
-            ArmEstimates(
-                arm=arm, against=other, metrics=_estimates(value[arm] - value[other], spread[arm] - spread[other])
-            )
+            _arm_estimates(arm, other, value[arm] - value[other], spread[arm] - spread[other], defects)
             for other, arm in combinations(arms, 2)
         ),
     )
@@ -112,22 +113,42 @@ def _draw_photos(predictions: Predictions, replicates: int, rng: np.random.Gener
     return times[:, group]
 
 
-def _measure(predictions: Predictions, weights: Float64[np.ndarray, "R N"]) -> Float64[np.ndarray, "R M"]:
-    """Return every metric of every replicate, NaN where it is not defined."""
+def _largest_group(predictions: Predictions) -> tuple[str | None, float]:
+    """Return the group with the most defective pixels and its share of them."""
+    names, group = np.unique(predictions.group[predictions.defective], return_inverse=True)
+    area = np.bitwise_count(predictions.mask_bits[predictions.defective]).sum(axis=1, dtype=np.int64)
+    of_group = np.bincount(group, weights=area, minlength=len(names))
+    if not of_group.sum():
+        return None, 0.0
+    return str(names[of_group.argmax()]), float(of_group.max() / of_group.sum())
+
+
+def _measure(predictions: Predictions, weights: Float64[np.ndarray, "R N"]) -> Float64[np.ndarray, "R K M"]:
+    """Return every metric of every replicate, NaN where it is not defined; rows as in `_as_array`."""
     histograms = np.stack(
         [
             coarsen(count_pixels(predictions.map_of(row), predictions.mask_of(row)), _COARSE_LEVELS)
             for row in range(len(predictions.score))
         ]
     )
+    defects = predictions.defect_names
+    shown = {name: predictions.defect == name for name in (GOOD, *defects)}
+    histograms_of = {name: histograms[own] for name, own in shown.items()}
     values = []
     for start in range(0, len(weights), _BLOCK):
         block = weights[start : start + _BLOCK]
-        pixels = np.tensordot(block, histograms, axes=1)
-        values += [
-            _as_array(named(_image_metrics(predictions, w), pixel_metrics(counts)))
-            for w, counts in zip(block, pixels, strict=True)
-        ]
+        pixels = {name: np.tensordot(block[:, own], histograms_of[name], axes=1) for name, own in shown.items()}
+        for row, drawn in enumerate(block):
+            counts = {name: of_block[row] for name, of_block in pixels.items()}
+            per_defect = {
+                name: named(
+                    _image_metrics(predictions, drawn * (shown[name] | shown[GOOD])),
+                    pixel_metrics(counts[name] + counts[GOOD]),
+                )
+                for name in defects
+            }
+            together = named(_image_metrics(predictions, drawn), pixel_metrics(np.sum(list(counts.values()), axis=0)))
+            values.append(_as_array(together | {"pixel_ap_macro": macro_ap(per_defect)}, per_defect))
     return np.stack(values)
 
 
@@ -141,19 +162,32 @@ def _image_metrics(predictions: Predictions, weights: NDArray[np.float64]) -> Sc
     return ScoreMetrics() if curve is None else curve.score_metrics()
 
 
-def _spread(drawn: Float64[np.ndarray, "S R M"], seed_rows: NDArray[np.int64]) -> Float64[np.ndarray, "R M"]:
+def _spread(drawn: Float64[np.ndarray, "S R K M"], seed_rows: NDArray[np.int64]) -> Float64[np.ndarray, "R K M"]:
     """Return the mean over the drawn seeds of each replicate, minus that of the test set itself."""
     replicates = np.arange(len(seed_rows))[:, None] + 1
     spread: NDArray[np.float64] = drawn[seed_rows, replicates].mean(axis=1) - drawn[:, 0].mean(axis=0)
     return spread
 
 
+def _arm_estimates(
+    arm: str,
+    against: str | None,
+    value: Float64[np.ndarray, "K M"],
+    spread: Float64[np.ndarray, "R K M"],
+    defects: Sequence[str],
+) -> ArmEstimates:
+    lowest = 0.0 if against is None else -1.0
+    together, *apart = (_estimates(value[k], spread[:, k], lowest) for k in range(len(value)))
+    per_defect = {
+        defect: {name: found[name] for name in DEFECT_METRICS} for defect, found in zip(defects, apart, strict=True)
+    }
+    return ArmEstimates(arm=arm, against=against, metrics=together, per_defect=per_defect)
+
+
 def _estimates(
     value: NDArray[np.float64],
     spread: Float64[np.ndarray, "R M"],
-    *,
-    lowest: float = -1.0,
-    highest: float = 1.0,
+    lowest: float,
 ) -> Mapping[str, Estimate | None]:
     defined = np.isfinite(spread)
     known = np.isfinite(value) & (defined.mean(axis=0) > 1 - _MOST_UNDEFINED)
@@ -163,9 +197,12 @@ def _estimates(
             found[name] = None
             continue
         low, high = np.percentile(spread[defined[:, i], i], _PERCENTILES) + value[i]
-        found[name] = Estimate(value=value[i], low=max(lowest, low), high=min(highest, high))
+        found[name] = Estimate(value=value[i], low=max(lowest, low), high=min(1.0, high))
     return found
 
 
-def _as_array(metrics: Mapping[str, float | None]) -> NDArray[np.float64]:
-    return np.array([metrics[name] for name in METRICS], np.float64)
+def _as_array(
+    together: Mapping[str, float | None], per_defect: Mapping[str, Mapping[str, float | None]]
+) -> Float64[np.ndarray, "K M"]:
+    """Return METRICS in columns: of all defects together, then of each of them in alphabetical order."""
+    return np.array([[row.get(name) for name in METRICS] for row in (together, *per_defect.values())], np.float64)

@@ -2,13 +2,14 @@
 
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, final
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8, UInt16
+from jaxtyping import Bool, Float64, UInt8, UInt16
 from numpy.typing import NDArray
 
 from anogen_core.errors import CorruptDatasetError
@@ -17,11 +18,13 @@ from anogen_core.metrics.detection import evaluate_scores
 from anogen_core.metrics.histograms import LEVELS, Row, count_pixels, pixel_metrics
 from anogen_core.records import GOOD
 
-METRICS = (
+DEFECT_METRICS = (
     *(f"image_{name}" for name in ScoreMetrics.model_fields),
     *(f"pixel_{name}" for name in PixelMetrics.model_fields),
 )
-"""The names of all metrics: image_auroc, ..., pixel_iap_90."""
+"""The names of what is measured for one defect, and for all together: image_auroc, ..., pixel_iap_90."""
+METRICS = (*DEFECT_METRICS, "pixel_ap_macro")
+"""The names of all metrics of a category."""
 
 
 @final
@@ -52,6 +55,11 @@ class Predictions:
     """(2,): height and width of the masks."""
 
     @property
+    def defect_names(self) -> list[str]:
+        """Return the defects in alphabetical order."""
+        return sorted(set(self.defect.tolist()) - {GOOD})
+
+    @property
     def defective(self) -> NDArray[np.bool_]:
         """Return (N,), True for photos that are not good."""
         return np.asarray(self.defect != GOOD)
@@ -71,13 +79,24 @@ class Predictions:
         return np.unpackbits(self.mask_bits[row], count=height * width).reshape(height, width).astype(bool)
 
     def metrics(self) -> dict[str, float | None]:
-        """Return every metric by name; None where only one class is present."""
-        return self._metrics(np.ones(len(self.score), bool))
+        """Return every metric of METRICS by name; None where only one class is present."""
+        return self.measure()[0]
 
     def metrics_per_defect(self) -> dict[str, dict[str, float | None]]:
-        """Return every metric of each defect against all good photos."""
-        names = sorted(set(self.defect.tolist()) - {GOOD})
-        return {name: self._metrics((self.defect == name) | ~self.defective) for name in names}
+        """Return every metric of DEFECT_METRICS of each defect against all good photos."""
+        return self.measure()[1]
+
+    def measure(self) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
+        """Return `metrics` and `metrics_per_defect`, counting the pixels of each photo once."""
+        pixels = {name: np.zeros((len(Row), LEVELS)) for name in (GOOD, *self.defect_names)}
+        for row, name in enumerate(self.defect.tolist()):
+            pixels[name] += count_pixels(self.map_of(row), self.mask_of(row))
+        per_defect = {
+            name: self._named((self.defect == name) | ~self.defective, pixels[name] + pixels[GOOD])
+            for name in self.defect_names
+        }
+        together = self._named(np.ones(len(self.score), bool), np.sum(list(pixels.values()), axis=0))
+        return together | {"pixel_ap_macro": macro_ap(per_defect)}, per_defect
 
     def to_bytes(self) -> bytes:
         """Return the archive; the same predictions give the same bytes."""
@@ -105,11 +124,8 @@ class Predictions:
                 f"These bytes are not predictions: {error}. Evaluate the detector again."
             ) from error
 
-    def _metrics(self, chosen: NDArray[np.bool_]) -> dict[str, float | None]:
-        counts = np.zeros((len(Row), LEVELS))
-        for row in np.flatnonzero(chosen).tolist():
-            counts += count_pixels(self.map_of(row), self.mask_of(row))
-        return named(evaluate_scores(self.score[chosen], self.defective[chosen]), pixel_metrics(counts))
+    def _named(self, chosen: NDArray[np.bool_], pixels: Float64[np.ndarray, "4 L"]) -> dict[str, float | None]:
+        return named(evaluate_scores(self.score[chosen], self.defective[chosen]), pixel_metrics(pixels))
 
 
 def pack_masks(masks: Iterable[Bool[np.ndarray, "H W"]]) -> UInt8[np.ndarray, "N B"]:
@@ -118,6 +134,16 @@ def pack_masks(masks: Iterable[Bool[np.ndarray, "H W"]]) -> UInt8[np.ndarray, "N
 
 
 def named(images: ScoreMetrics, pixels: PixelMetrics) -> dict[str, Any]:
-    """Return the metrics of images and pixels under the names of METRICS."""
-    by_name = {f"image_{name}": value for name, value in images} | {f"pixel_{name}": value for name, value in pixels}
-    return {name: by_name[name] for name in METRICS}
+    """Return the metrics of images and pixels under the names of DEFECT_METRICS."""
+    return {f"image_{name}": value for name, value in images} | {f"pixel_{name}": value for name, value in pixels}
+
+
+def macro_ap(per_defect: Mapping[str, Mapping[str, float | None]]) -> float | None:
+    """Return the mean over defects of their pixel AP against all good photos; None where one of them has none.
+
+    In the pixel AP of all defects together each counts by the area of its masks, so one with large masks can hide what
+    happens to all others.
+    """
+    found = [metrics["pixel_ap"] for metrics in per_defect.values()]
+    known = [value for value in found if value is not None]
+    return fmean(known) if known and len(known) == len(found) else None

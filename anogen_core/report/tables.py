@@ -153,10 +153,12 @@ def comparison_table(comparison: Comparison) -> ComparisonTable:
 
 
 def _estimate_rows(columns: Sequence[ArmEstimates], number: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return tuple(
-        (label, tuple(estimate_text(column.metrics.get(name), number) for column in columns))
-        for name, label in ALL_METRICS.items()
-    )
+    """Return a row for each metric, then one for the pixel AP of each defect where there are several."""
+    found = [(label, [column.metrics.get(name) for column in columns]) for name, label in ALL_METRICS.items()]
+    defects = list(columns[0].per_defect) if columns else []
+    if len(defects) > 1:
+        found += [(f"Pixel AP of {d}", [column.per_defect[d]["pixel_ap"] for column in columns]) for d in defects]
+    return tuple((label, tuple(estimate_text(value, number) for value in values)) for label, values in found)
 
 
 def direction(change: float | None) -> str:

@@ -16,7 +16,7 @@ METRICS = {
 }
 NOTICEABLE = 0.01
 """Smaller differences are called no difference."""
-_HEADLINE_ORDER = ("pixel_ap", "image_ap", "image_auroc", "pixel_auroc")
+_HEADLINE_ORDER = ("pixel_ap", "image_ap", "image_auroc", "pixel_auroc", "pixel_ap_macro")
 _BOXED_ORDER = ("image_ap", "image_auroc")
 """Where test photos are labelled by boxes: a detector that marks the defect alone loses pixel metrics."""
 ALL_METRICS = {
@@ -30,10 +30,13 @@ ALL_METRICS = {
     "pixel_aupro_05": "AUPRO, FPR to 0.05",
     "pixel_iap": "IAP",
     "pixel_iap_90": "IAP@90",
+    "pixel_ap_macro": "Pixel AP, mean over defects",
 }
 """Of the comparison of arms."""
 _WEAK_AUROC = 0.6
 _FEW_PHOTOS = 30
+_DOMINANT_SHARE = 1 / 3
+"""Of the defective pixels: a part that holds more of them decides the pixel AP."""
 
 Tone = Literal["better", "worse", "same", "unknown"]
 
@@ -73,6 +76,7 @@ def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = Non
         *_interval(gains[metric], num_seeds=len({e.seed for e in arms[GENERATED_ARM]})),
         *_against_pasted(comparison, metric),
         *_contradiction(arms, {m: gain for m, gain in gains.items() if m != metric}, tone),
+        *_dominance(comparison, metric),
         *_weakness(arms),
         *box_notes(evaluations),
         *_size_caveat(evaluations[0]),
@@ -111,7 +115,7 @@ def _judge_alone(evaluations: Sequence[Evaluation]) -> Verdict:
     first = evaluations[0]
     arm, metric = first.arm, next((m for m in headline_metrics(evaluations) if getattr(first, m) is not None), None)
     trained = "with" if arm == GENERATED_ARM else "without"
-    number = f" reached {METRICS[metric]} {getattr(first, metric):.2f}" if metric else " has no metric"
+    number = f" reached {ALL_METRICS[metric]} {getattr(first, metric):.2f}" if metric else " has no metric"
     return Verdict(
         "unknown",
         f"The detector trained {trained} generated defects{number}; there is no second arm to compare it with.",
@@ -142,7 +146,7 @@ def _sentence(tone: Tone, metric: str, before: float | None, after: float | None
 
 def _inside(metric: str) -> str:
     """Return the name of a metric inside a sentence."""
-    return METRICS[metric][0].lower() + METRICS[metric][1:]
+    return ALL_METRICS[metric][0].lower() + ALL_METRICS[metric][1:]
 
 
 def _interval(gain: Estimate | None, *, num_seeds: int) -> tuple[str, ...]:
@@ -167,9 +171,17 @@ def _contradiction(arms: dict[str, list[Evaluation]], gains: dict[str, Estimate 
         if moved in ("better", "worse") and moved != tone:
             before, after = (mean_of(arms[arm], metric) for arm in (BASELINE_ARM, GENERATED_ARM))
             against.append(
-                f"{METRICS[metric]} {'rose' if moved == 'better' else 'fell'} from {before:.2f} to {after:.2f}."
+                f"{ALL_METRICS[metric]} {'rose' if moved == 'better' else 'fell'} from {before:.2f} to {after:.2f}."
             )
     return tuple(against)
+
+
+def _dominance(comparison: Comparison | None, metric: str) -> tuple[str, ...]:
+    """Return a warning where the headline is about pixels and one part has many of them."""
+    if comparison is None or metric != "pixel_ap" or comparison.largest_share <= _DOMINANT_SHARE:
+        return ()
+    held = f"{comparison.largest_share:.0%} of all defective test pixels lie on one part ({comparison.largest_group})"
+    return (f"{held}: pixel AP is mostly about it, its mean over defects less so.",)
 
 
 def _weakness(arms: dict[str, list[Evaluation]]) -> tuple[str, ...]:

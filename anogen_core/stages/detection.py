@@ -14,7 +14,7 @@ from anogen_core.digests import digest_file, digest_files
 from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
-from anogen_core.metrics.predictions import Predictions, pack_masks
+from anogen_core.metrics.predictions import Predictions, macro_ap, pack_masks
 from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Sample
 from anogen_core.resizing import mixed_mark
 from anogen_core.seeding import derive_seed
@@ -29,7 +29,7 @@ DETECTOR_VERSION = 3
 EVALUATION_VERSION = 3
 """Raised by hand when a change to predictions or metrics changes their numbers."""
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 """Raised by hand when a change to means or intervals changes their numbers."""
 
 _WEIGHTS = "detector.safetensors"
@@ -134,19 +134,22 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
     num_boxed = sum(sample.labelled_by_boxes for sample in kept)
     artifact = artifacts.get(key)
     if artifact is not None:
-        # One that was stored without the count of boxes has it filled in: no number depends on it.
-        return Evaluation.model_validate({**artifact.metadata["evaluation"], "num_boxed": num_boxed})
+        # One that was stored without the count of boxes or the mean over defects has them filled in.
+        stored = artifact.metadata["evaluation"]
+        filled_in = {"num_boxed": num_boxed, "pixel_ap_macro": macro_ap(stored.get("per_defect", {}))}
+        return Evaluation.model_validate({**stored, **filled_in})
     predictions = _predict_all(load_detector(checkpoint, config), kept, config, category)
+    metrics, per_defect = predictions.measure()
     evaluation = Evaluation(
         category=category.name,
         detector=checkpoint.detector,
         **trial.model_dump(),
-        **predictions.metrics(),
+        **metrics,
         num_images=len(kept),
         num_defective=int(predictions.defective.sum()),
         num_boxed=num_boxed,
         excluded_ids=tuple(s.sample_id for s in excluded),
-        per_defect=predictions.metrics_per_defect(),
+        per_defect=per_defect,
         predictions=key,
     )
     metadata = {"kind": "evaluation", "evaluation": evaluation.model_dump(mode="json")}

@@ -22,9 +22,9 @@ def test_table_on_standard_output_is_aligned() -> None:
 
     assert "9 held-out photos in 8 groups, 6 defective; seeds 0, 1" in lines[0]
     column = lines[1].index("generated")
-    assert all(line[column:].startswith(("0.400 [0.300, 0.500]", "n/a")) for line in lines[2:12])
-    assert lines[13].split() == ["generated", "-", "perlin"]
-    assert lines[14].endswith("+0.100 [+0.050, +0.150]")
+    assert all(line[column:].startswith(("0.400 [0.300, 0.500]", "n/a")) for line in lines[2:13])
+    assert lines[14].split() == ["generated", "-", "perlin"]
+    assert lines[15].endswith("+0.100 [+0.050, +0.150]")
 
 
 def test_table_says_how_many_photos_are_labelled_by_boxes() -> None:

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from sklearn.metrics import average_precision_score
 
 from anogen_core.errors import CorruptDatasetError, InputError
-from anogen_core.evaluation import Comparison, Evaluation, Trial
+from anogen_core.evaluation import Comparison, Estimate, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
 from anogen_core.metrics.predictions import METRICS, Predictions, pack_masks
@@ -51,9 +51,13 @@ def compare(arms: dict[str, list[Predictions]], *, replicates: int = 100) -> Com
     return compare_arms(trials, replicates=replicates, seed=0)
 
 
-def width(comparison: Comparison, metric: str = "pixel_ap") -> float:
-    estimate = comparison.arms[0].metrics[metric]
+def known(estimate: Estimate | None) -> Estimate:
     assert estimate is not None
+    return estimate
+
+
+def width(comparison: Comparison, metric: str = "pixel_ap") -> float:
+    estimate = known(comparison.arms[0].metrics[metric])
     return estimate.high - estimate.low
 
 
@@ -118,6 +122,43 @@ def test_value_is_the_mean_over_seeds_and_lies_in_its_interval() -> None:
         assert estimate is not None
         assert estimate.value == pytest.approx(np.mean([p.metrics()[name] for p in seeds]), abs=1e-12)
         assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_a_defect_with_large_masks_does_not_hide_the_others() -> None:
+    """The mean over defects is that of their own pixel APs, each against the good photos and with an interval."""
+    small, large = np.zeros((2, 40, 12, 12), bool)
+    small[:10, 2:4, 2:4] = True
+    large[10:20, :, :9] = True
+    said = {}
+    for arm, (skill_small, skill_large) in {"perlin": (0.0, 0.3), "generated": (0.7, 0.3)}.items():
+        noise = np.random.default_rng(1).random(small.shape)
+        levels = to_levels(np.clip(0.5 * noise + skill_small * small + skill_large * large, 0, 1))
+        names = np.array([f"{i:02d}" for i in range(40)])
+        said[arm] = Predictions(
+            sample_id=names,
+            defect=np.array(["crack"] * 10 + ["dent"] * 10 + ["good"] * 20),
+            group=names,
+            score=levels.max(axis=(1, 2)).astype(np.float32),
+            level=levels,
+            mask_bits=pack_masks(small | large),
+            frame=np.array(small.shape[1:]),
+        )
+
+    compared = compare({arm: [p] for arm, p in said.items()})
+
+    gain = compared.differences[0]
+    crack, dent = (known(gain.per_defect[name]["pixel_ap"]) for name in ("crack", "dent"))
+    macro, together = (known(gain.metrics[name]) for name in ("pixel_ap_macro", "pixel_ap"))
+    assert crack.low > 0.5
+    assert dent.value == pytest.approx(0, abs=1e-9)
+    assert macro.value == pytest.approx((crack.value + dent.value) / 2, abs=1e-9)
+    assert macro.low > 0.2 > together.high
+    for estimates in compared.arms:
+        alone = choose(said[estimates.arm], np.r_[:10, 20:40]).metrics()
+        for name, estimate in estimates.per_defect["crack"].items():
+            assert known(estimate).value == pytest.approx(alone[name], abs=1e-9)
+    assert compared.largest_group == "10"
+    assert compared.largest_share == pytest.approx(108 / 1120)
 
 
 def test_photos_of_one_group_count_once() -> None:
@@ -206,6 +247,6 @@ def test_table_shows_arms_and_gains_of_the_last_one() -> None:
 
     assert table.arms == ("perlin", "generated")
     assert table.pairs == ("generated - perlin",)
-    assert [name for name, _ in table.rows] == list(ALL_METRICS.values())
+    assert [name for name, _ in table.rows] == [*ALL_METRICS.values(), "Pixel AP of crack", "Pixel AP of dent"]
     assert table.differences[4][1][0].startswith("+0.")
     assert table.differences[4][1][0].endswith("]")

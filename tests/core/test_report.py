@@ -494,6 +494,27 @@ def test_verdict_falls_back_when_pixel_metrics_are_missing() -> None:
     assert "no second arm" in alone.sentence
 
 
+def test_a_part_with_most_of_the_defective_pixels_is_named() -> None:
+    """Where the headline is about pixels; a gain in the mean over defects is told where pixel AP has none."""
+    scores = {"perlin": (0.8, 0.8, 0.9, 0.200), "generated": (0.8, 0.8, 0.9, 0.203)}
+    found = comparison(scores)
+    macro = Estimate(value=0.1, low=0.05, high=0.15)
+    gains = tuple(d.model_copy(update={"metrics": {**d.metrics, "pixel_ap_macro": macro}}) for d in found.differences)
+    evaluations = [
+        evaluation(arm, values, seed=seed).model_copy(update={"pixel_ap_macro": ap})
+        for (arm, values), ap in zip(scores.items(), (0.3, 0.4), strict=True)
+        for seed in range(3)
+    ]
+    one_part = {"differences": gains, "largest_group": "g153", "largest_share": 0.48}
+
+    spread, held = (judge(evaluations, found.model_copy(update=u)) for u in ({"differences": gains}, one_part))
+
+    assert spread.tone == "same"
+    assert "Pixel AP, mean over defects rose from 0.30 to 0.40." in spread.caveats
+    (named,) = (caveat for caveat in held.caveats if caveat not in spread.caveats)
+    assert named.startswith("48% of all defective test pixels lie on one part (g153): pixel AP is mostly about it")
+
+
 def test_boxes_keep_pixel_metrics_out_of_the_headline() -> None:
     """A detector that marks the defect alone loses pixel AP against boxes; the page says so, and only then."""
     scores = {"perlin": BASE_ARM, "generated": (0.90, 0.88, 0.93, 0.20)}
