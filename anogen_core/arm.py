@@ -73,6 +73,11 @@ def main_arms(arms: Iterable[str]) -> list[str]:
     return [arm for arm in known if "+" in arm or whole(arm) == arm or whole(arm) not in known]
 
 
+def learns_from_images(arm: str) -> bool:
+    """Return whether the images of a dataset are among the arm's data."""
+    return any(part.source in FROM_DATASET for part in parse_arm(arm))
+
+
 def whole(arm: str) -> str:
     """Return the arm with all images of its sources."""
     return "+".join(part.source for part in parse_arm(arm))

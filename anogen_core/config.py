@@ -51,6 +51,8 @@ class EvaluationSettings(Settings):
 
     enabled: bool = True
     """Train and evaluate detectors after generation."""
+    needed_only: bool = False
+    """Learn and generate only where an arm learns from generated images; `anogen evaluate` sets it."""
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("perlin", "generated")
     """Trained with the same budget and seeds, evaluated on the same held-out photos: perlin, support_only, cutpaste,
     generated, generated_box, generated_mask; `generated:50` for 50 images of it, `cutpaste+generated` for a mixture."""

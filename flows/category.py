@@ -12,6 +12,7 @@ from anogen_core.evaluation import SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, ShardReceipt
 from anogen_core.runner import DaskRunnerSettings
 from anogen_core.stages import detection, embedding, generation
+from anogen_core.stages.arms import needs_dataset
 from anogen_core.stages.result import CategoryResult
 from flows.collect import Elsewhere, collect, fresh
 from flows.runners import on_device
@@ -19,7 +20,14 @@ from flows.story import show_category
 from tasks import progress
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
-from tasks.generation import carry_verdicts, generate_shard, measure_dataset, plan_dataset, seal_dataset
+from tasks.generation import (
+    carry_verdicts,
+    find_dataset,
+    generate_shard,
+    measure_dataset,
+    plan_dataset,
+    seal_dataset,
+)
 from tasks.inversion import learn_defects
 from tasks.page import Bar
 
@@ -33,15 +41,10 @@ from tasks.page import Bar
 def make_category(category: str, config: RunConfig) -> dict[str, Any]:
     """Turn k photos of each defect of one category into a sealed dataset and evaluated detectors."""
     clock = _Clock()
-    with tags("stage:learn"):
-        embeddings = _learn(category, config)
-    clock.lap("learn defects")
-    with tags("stage:generate"):
-        dataset, is_new = _generate(category, embeddings, config)
-        _carry_verdicts(dataset, is_new=is_new)
-    clock.lap("generate")
+    embeddings, dataset, is_new = _make(category, config, clock) if needs_dataset(config) else _find(category, config)
     with tags("stage:measure"):
-        measured = measure_dataset(dataset, config) if config.evaluation.enabled and dataset.num_images else []
+        held = dataset if config.evaluation.enabled and dataset is not None and dataset.num_images else None
+        measured = [] if held is None else measure_dataset(held, config)
     clock.lap("measure")
     with tags("stage:train"):
         compared, trained = _compare(category, dataset, config) if config.evaluation.enabled else ({}, 0)
@@ -58,6 +61,28 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
     show_category(config, result)
     get_run_logger().info("%s is done: %s.", category, ", ".join(f"{k} {v:.0f} s" for k, v in clock.laps.items()))
     return result.model_dump(mode="json")
+
+
+def _make(category: str, config: RunConfig, clock: "_Clock") -> tuple[list[ConceptEmbedding], DatasetRef | None, bool]:
+    """Return embeddings and dataset of a category, and whether the dataset was not complete before."""
+    with tags("stage:learn"):
+        embeddings = _learn(category, config)
+    clock.lap("learn defects")
+    with tags("stage:generate"):
+        dataset, is_new = _generate(category, embeddings, config)
+        _carry_verdicts(dataset, is_new=is_new)
+    clock.lap("generate")
+    return embeddings, dataset, is_new
+
+
+def _find(category: str, config: RunConfig) -> tuple[list[ConceptEmbedding], DatasetRef | None, bool]:
+    """Return what `_make` does, as far as an earlier run has made it."""
+    found = find_dataset(category, config)
+    if found is None:
+        get_run_logger().info("No arm learns from generated images: nothing is made of %s.", category)
+        return [], None, False
+    _carry_verdicts(found[1], is_new=False)
+    return *found, False
 
 
 def _learn(category: str, config: RunConfig) -> list[ConceptEmbedding]:
@@ -122,9 +147,9 @@ def _carry_verdicts(dataset: DatasetRef, *, is_new: bool) -> None:
             progress.note(line)
 
 
-def _compare(category: str, dataset: DatasetRef, config: RunConfig) -> tuple[dict[str, Any], int]:
+def _compare(category: str, dataset: DatasetRef | None, config: RunConfig) -> tuple[dict[str, Any], int]:
     """Train every arm with every seed; return the fields of the result that this fills, and how many were trained."""
-    trials = detection.trials(config, dataset)
+    trials = detection.trials(config, category, dataset)
     if not trials:
         return {}, 0
     say = get_run_logger().info

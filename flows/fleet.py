@@ -16,6 +16,7 @@ from anogen_core.config import RunConfig
 from anogen_core.errors import AnogenError, InterruptedRunError, PartlyFailedRunError
 from anogen_core.records import SupportSet
 from anogen_core.runner import DaskRunnerSettings
+from anogen_core.stages.arms import needs_dataset
 from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import unlearned
 from anogen_core.stages.reporting import write_report
@@ -77,7 +78,7 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
             get_run_logger().warning("%s", line)
     bar = Bar(f"{config.name}: categories")
     with task_runners(config.runner) as new_runner, tags(*run_tags(config)):
-        missing = unlearned(config)
+        missing = unlearned(config) if needs_dataset(config) else []
         seconds = {"learn defects": _learn(missing, config, new_runner)}
 
         def make(name: str) -> dict[str, Any]:
@@ -121,9 +122,10 @@ def _conclude(
     result = write_result(config, made, failed=failed, seconds=seconds)
     report = write_report(config, result, warnings=warnings)
     show_run(config, result, report)
-    images = sum(r.dataset.num_images for r in made)
+    datasets = [r.dataset for r in made if r.dataset is not None]
+    images = sum(dataset.num_images for dataset in datasets)
     get_run_logger().info("Done: %d images of %d categories. Report: %s", images, len(made), report)
-    return {"datasets": [r.dataset.model_dump(mode="json") for r in made], "report": report}
+    return {"datasets": [dataset.model_dump(mode="json") for dataset in datasets], "report": report}
 
 
 def _learn(supports: list[SupportSet], config: RunConfig, new_runner: NewRunner) -> float:
@@ -176,7 +178,7 @@ def _summary(results: Sequence[CategoryResult], *, learned: int) -> str:
     }
     there = {
         "learned defect": sum(len(result.embeddings) for result in results),
-        "dataset": len(results),
+        "dataset": sum(result.dataset is not None for result in results),
         "detector": sum(len(result.checkpoints) for result in results),
     }
     kept = {name: there[name] - count for name, count in made.items()}

@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import Evaluation
-from anogen_core.records import LedgerRow, Outcome
+from anogen_core.records import DatasetRef, LedgerRow, Outcome
 from anogen_core.report.tables import arm_name, count_endings, count_reasons
 from anogen_core.stages import reporting
 from anogen_core.stages.result import CategoryResult, RunResult
@@ -26,8 +26,20 @@ _SCORES: Final = {
 def show_category(config: RunConfig, result: CategoryResult) -> None:
     """Put the pictures, the ledger and the scores of one category on its flow run's page."""
     name = result.category
-    ledger = Dataset(result.dataset.uri).ledger()
-    parts = [f"**{result.dataset.num_images} images**", *_missing(ledger), _places(result)]
+    if result.dataset is not None:
+        _show_dataset(config, result, result.dataset)
+    if result.evaluations:
+        with forgiving():
+            create_table_artifact(
+                [_score(e) for e in result.evaluations],
+                key=slug(f"{name} scores"),
+                description=f"{name}: scores of the detectors on {result.evaluations[0].num_images} held-out photos",
+            )
+
+
+def _show_dataset(config: RunConfig, result: CategoryResult, dataset: DatasetRef) -> None:
+    name, ledger = result.category, Dataset(dataset.uri).ledger()
+    parts = [f"**{dataset.num_images} images**", *_missing(ledger), _places(dataset)]
     parts += [f"### {defect}\n\n![{defect}]({data})" for defect, data in reporting.pictures(config, result).items()]
     caption = f"{name}: pictures. Normal photo with the place of the defect, masks, generated image, and its detail"
     with forgiving():
@@ -37,24 +49,22 @@ def show_category(config: RunConfig, result: CategoryResult) -> None:
             key=slug(f"{name} ledger"),
             description=f"{name}: ledger. How each planned image ended, and why some were not made",
         )
-        if result.evaluations:
-            create_table_artifact(
-                [_score(e) for e in result.evaluations],
-                key=slug(f"{name} scores"),
-                description=f"{name}: scores of the detectors on {result.evaluations[0].num_images} held-out photos",
-            )
 
 
 def show_run(config: RunConfig, result: RunResult, report: str) -> None:
     """Put the report's address and a line for each category on the page of the whole run."""
-    made = result.categories
-    rows = [f"| {r.category} | {r.dataset.num_images} | {len(r.embeddings)} | `{r.dataset.uri}` |" for r in made]
+    made = [(r, r.dataset) for r in result.categories if r.dataset is not None]
+    rows = [f"| {r.category} | {dataset.num_images} | {len(r.embeddings)} | `{dataset.uri}` |" for r, dataset in made]
     failed = [f"- {one.category}: {one.reason}" for one in result.failed]
     lines = [
         f"### Report\n\n{_report_link(config, report)}",
-        "### Datasets\n\n| Category | Images | Defects | Dataset |\n|---|---|---|---|\n" + "\n".join(rows),
+        *(
+            ["### Datasets\n\n| Category | Images | Defects | Dataset |\n|---|---|---|---|\n" + "\n".join(rows)]
+            if rows
+            else []
+        ),
         *(["### Failed\n\n" + "\n".join(failed)] if failed else []),
-        *(_places(r) for r in made[:1]),
+        *(_places(dataset) for _, dataset in made[:1]),
     ]
     with forgiving():
         create_markdown_artifact(
@@ -88,9 +98,9 @@ def _score(evaluation: Evaluation) -> dict[str, Any]:
     return {"Trained on": arm_name(evaluation.arm), "Seed": evaluation.seed, **rounded}
 
 
-def _places(result: CategoryResult) -> str:
+def _places(dataset: DatasetRef) -> str:
     """Return where the dataset lies and how to look at it, copy it and judge it."""
-    uri = result.dataset.uri
+    uri = dataset.uri
     commands = (f"anogen inspect {uri}", f"anogen review {uri}", f"anogen pull {uri} pulled --as mvtec")
     card = _link(uri, "README.md", "what it holds")
     return f"Dataset `{uri}` ({card}).\n\n```sh\n" + "\n".join(commands) + "\n```"

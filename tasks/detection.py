@@ -12,7 +12,7 @@ from anogen_core.stages.catalogue import read_category
 from tasks import page, policy
 
 
-def _key(trial: Trial, category: str, dataset: DatasetRef, config: RunConfig) -> str:
+def _key(trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig) -> str:
     return detection.checkpoint_key(config, read_category(config, category), trial, dataset)
 
 
@@ -22,7 +22,7 @@ def _key(trial: Trial, category: str, dataset: DatasetRef, config: RunConfig) ->
     cache_key_fn=policy.by_content(_key),
     **policy.DEVICE_WORK,
 )
-def train_detector(trial: Trial, category: str, dataset: DatasetRef, config: RunConfig) -> dict[str, Any]:
+def train_detector(trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig) -> dict[str, Any]:
     """Train one detector; returns at once when the store holds it (a CheckpointRef as plain JSON)."""
     page.say_where(config)
     bar = page.steps(f"{category}: train {trial.arm} seed {trial.seed}")

@@ -18,6 +18,12 @@ def _shard_key(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> str:
     return f"shard-{fingerprint([dataset.uri, dataset.spec.config_fingerprint, shard.index])}"
 
 
+@task(name="find dataset", task_run_name="find dataset of {category}", **policy.LIGHT_WORK)
+def find_dataset(category: str, config: RunConfig) -> tuple[list[ConceptEmbedding], DatasetRef] | None:
+    """Look whether the dataset of a category is made already, for a run that makes none."""
+    return generation.find_dataset(config, category)
+
+
 @task(name="plan dataset", task_run_name="plan {category}", **policy.LIGHT_WORK)
 def plan_dataset(
     category: str, embeddings: list[ConceptEmbedding], config: RunConfig

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from anogen_core.arm import COUNTED, FROM_DATASET, Part, parse_arm
+from anogen_core.arm import COUNTED, FROM_DATASET, Part, learns_from_images, parse_arm
 from anogen_core.arrays import Image, Mask, array_digest
 from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION
 from anogen_core.config import RunConfig
@@ -17,6 +17,7 @@ from anogen_core.records import DatasetRef, Decision, Sample
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
 from anogen_core.stages.pasting import paste_supports
+from anogen_core.stages.places import count_planned, made_places, plan_digest, planned_places
 from anogen_core.storage import Dataset
 from anogen_core.storage.verdicts import review_fingerprint
 
@@ -68,9 +69,19 @@ def take_turns(defects: Sequence[str]) -> list[int]:
     return sorted(range(len(defects)), key=lambda i: turn[i])
 
 
-def possible_arms(config: RunConfig, dataset: DatasetRef) -> list[str]:
-    """Return the arms of a run that its dataset has images for."""
-    return [arm for arm in dict.fromkeys(config.evaluation.arms) if _is_possible(arm, dataset)]
+def possible_arms(config: RunConfig, category: Category, dataset: DatasetRef | None) -> list[str]:
+    """Return the arms of a run that its dataset, or where there is none its plan, has images for."""
+    asked = dict.fromkeys(config.evaluation.arms)
+    if not any(part.source in COUNTED for arm in asked for part in parse_arm(arm)):
+        return list(asked)
+    held = source_amounts(config, category, dataset)
+    return [arm for arm in asked if _is_possible(arm, held)]
+
+
+def needs_dataset(config: RunConfig) -> bool:
+    """Return whether a run makes datasets: always, unless it is to make only what its arms need and none needs one."""
+    evaluation = config.evaluation
+    return not (evaluation.enabled and evaluation.needed_only) or any(map(learns_from_images, evaluation.arms))
 
 
 def identity(config: RunConfig, category: Category, arm: str, dataset: DatasetRef | None) -> Any:
@@ -79,15 +90,15 @@ def identity(config: RunConfig, category: Category, arm: str, dataset: DatasetRe
     return parts[0] if len(parts) == 1 else parts
 
 
-def source_amounts(dataset: DatasetRef) -> dict[str, int]:
-    """Return how many anomalies each source has that has as many as a dataset has images; rejected ones are none."""
+def source_amounts(config: RunConfig, category: Category, dataset: DatasetRef | None) -> dict[str, int]:
+    """Return how many anomalies each source has that has as many as a dataset has images; rejected ones are none.
+
+    Without a dataset, pasted defects are at the places of its plan.
+    """
+    if dataset is None:
+        return {s: 0 if s in FROM_DATASET else count_planned(config, category) for s in COUNTED}
     rejected = sum(v.decision is Decision.REJECT for v in Dataset(dataset.uri).verdicts().values())
     return {source: dataset.num_images - (rejected if source in FROM_DATASET else 0) for source in COUNTED}
-
-
-def learns_from_images(arm: str) -> bool:
-    """Return whether the images of a dataset are among the arm's data."""
-    return any(part.source in FROM_DATASET for part in parse_arm(arm))
 
 
 def training_set(config: RunConfig, category: Category, arm: str, dataset: DatasetRef | None) -> TrainingSet:
@@ -115,12 +126,8 @@ def _load(sample: Sample, config: RunConfig, category: Category) -> Image:
     return load_image(sample, category.frame, white_level=config.frame.white_level)
 
 
-def _is_possible(arm: str, dataset: DatasetRef) -> bool:
-    counted = [part for part in parse_arm(arm) if part.source in COUNTED]
-    if any(part.amount for part in counted):
-        held = source_amounts(dataset)
-        return all(held[part.source] >= (part.amount or 1) for part in counted)
-    return not counted or dataset.num_images > 0
+def _is_possible(arm: str, held: Mapping[str, int]) -> bool:
+    return all(held[part.source] >= (part.amount or 1) for part in parse_arm(arm) if part.source in COUNTED)
 
 
 def _part_identity(config: RunConfig, category: Category, part: Part, dataset: DatasetRef | None) -> Any:
@@ -130,9 +137,10 @@ def _part_identity(config: RunConfig, category: Category, part: Part, dataset: D
     if part.source == "support_only":
         labels = [array_digest(mask) for s in category.supports for _, mask in load_support(s, config)]
         return [support, labels]
-    required = _require(dataset, part)
     if part.source == "cutpaste":
-        return [CUT_PASTE_VERSION, required.digest, support, config.seed]
+        places = plan_digest(config, category) if dataset is None else dataset.digest
+        return [CUT_PASTE_VERSION, places, support, config.seed]
+    required = _require(dataset, part)
     review = review_fingerprint(Dataset(required.uri).verdicts())
     return [required.digest, review] if review else required.digest
 
@@ -147,23 +155,24 @@ def _anomalies(config: RunConfig, category: Category, part: Part, dataset: Datas
             for photo, mask in load_support(support, config):
                 found.add(photo, mask, side=side, weak=weak, origin=-1, defect=support.defect)
         return found
-    stored = Dataset(_require(dataset, part).uri)
-    made = stored.made()
-    if not made:
-        raise InputError(f"{stored.uri}: holds no image to train on. See its ledger for the reasons.")
     place = {s.sample_id: i for i, s in enumerate(category.normals)}
     if part.source == "cutpaste":
+        places = planned_places(config, category) if dataset is None else made_places(category, Dataset(dataset.uri))
         found = _Anomalies.empty()
-        for row, (photo, mask) in zip(made, paste_supports(config, category, stored), strict=True):
-            found.add(photo, mask, side=side, weak=weak, origin=place[row.normal_id], defect=row.defect)
+        for at, photo, mask in paste_supports(config, category, places):
+            found.add(photo, mask, side=side, weak=weak, origin=place[at.normal_id], defect=at.defect)
+        where = f"the plan of {category.name}" if dataset is None else dataset.uri
     else:
         boxes = part.source == "generated_box" or (part.source == "generated" and by_box)
-        found = _reviewed(stored, place, by_box=boxes, side=side)
+        where = _require(dataset, part).uri
+        found = _reviewed(Dataset(where), place, by_box=boxes, side=side)
+    if not found.photos:
+        raise InputError(f"{where}: holds no image to train on. `anogen check` shows how many have a place.")
     if part.amount is None:
         return found
     if part.amount > len(found.photos):
         raise InputError(
-            f"evaluation.arms: {part.source}:{part.amount} asks for more images than {stored.uri} holds "
+            f"evaluation.arms: {part.source}:{part.amount} asks for more images than {where} holds "
             f"({len(found.photos)}, rejected ones left out). Ask for fewer or raise generation.images_per_defect."
         )
     return found.first(part.amount)
@@ -180,7 +189,7 @@ def _reviewed(stored: Dataset, place: Mapping[str, int], *, by_box: bool, side: 
             label = sample.box_mask if by_box and row not in fixed else sample.mask
             origin, defect = place[sample.row.normal_id], sample.row.defect
             found.add(sample.image, label, side=side, weak=by_box, origin=origin, defect=defect)
-    if not found.photos:
+    if not found.photos and len(stored):
         raise InputError(f"{stored.uri}: every image was rejected in review. Accept some with `anogen review`.")
     return found
 

@@ -68,7 +68,7 @@ def calibrate(
     evaluation = next((e for e in made.evaluations if e.arm == checkpoint.arm and e.predictions), None)
     real = evaluation.predictions if evaluation is not None else None
     rejected = {row for row, verdict in dataset.verdicts().items() if verdict.decision is Decision.REJECT}
-    decided = [checkpoint.digest, made.dataset.digest, real, false_alarms, *([sorted(rejected)] if rejected else [])]
+    decided = [checkpoint.digest, dataset.ref().digest, real, false_alarms, *([sorted(rejected)] if rejected else [])]
     frame, side = (dataset.spec.height, dataset.spec.width), detector.settings.image_size
     decided += mixed_mark([frame], (side, side))
     key = artifact_key("calibration", CALIBRATION_VERSION, *decided)

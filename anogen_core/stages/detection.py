@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from anogen_core.arm import learns_from_images
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.detectors.trained import TrainedDetector
@@ -37,13 +38,14 @@ _PREDICTIONS = "predictions.npz"
 _BATCH = 16
 
 
-def trials(config: RunConfig, dataset: DatasetRef) -> list[Trial]:
-    """Return every detector to train: all arms with the same seeds, the run's own first.
+def trials(config: RunConfig, name: str, dataset: DatasetRef | None) -> list[Trial]:
+    """Return every detector of a category to train: all arms with the same seeds, the run's own first.
 
-    Arms that need more generated images, or their places, than the dataset holds are left out.
+    Arms that need more generated images, or their places, than there are are left out.
     """
+    possible = arms.possible_arms(config, read_category(config, name), dataset)
     seeds = range(config.seed, config.seed + config.evaluation.seeds)
-    return [Trial(arm=arm, seed=seed) for arm in arms.possible_arms(config, dataset) for seed in seeds]
+    return [Trial(arm=arm, seed=seed) for arm in possible for seed in seeds]
 
 
 def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset: DatasetRef | None) -> str:
@@ -77,7 +79,7 @@ def _by_content(settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def is_trained(config: RunConfig, name: str, trial: Trial, dataset: DatasetRef) -> bool:
+def is_trained(config: RunConfig, name: str, trial: Trial, dataset: DatasetRef | None) -> bool:
     """Return whether the store holds the detector of one trial."""
     key = checkpoint_key(config, read_category(config, name), trial, dataset)
     return ArtifactStore(f"{config.output}/artifacts").get(key) is not None
@@ -117,7 +119,7 @@ def train(
         uri=artifact.uri,
         digest=artifact.sha256[_WEIGHTS],
         steps=config.detector.steps,
-        trained_on=dataset.digest if dataset is not None and arms.learns_from_images(trial.arm) else None,
+        trained_on=dataset.digest if dataset is not None and learns_from_images(trial.arm) else None,
     )
 
 

@@ -12,9 +12,10 @@ from anogen_core.data.frame import load_image
 from anogen_core.records import GenerationRequest, Record, SupportSet
 from anogen_core.stages import embedding
 from anogen_core.stages.catalogue import Category, read_catalogue
-from anogen_core.stages.generation import dataset_of, find_sealed, plan_category, product_of
+from anogen_core.stages.generation import find_made, plan_category, product_of
 from anogen_core.stages.room import Room, room_of
 from anogen_core.stages.runtime import base_model
+from anogen_core.storage import Dataset
 from anogen_core.storage.shard import IMAGE_LEVEL, encode_chunk
 
 EmbeddingState = Literal["learned", "named", "to be learned"]
@@ -170,10 +171,7 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         "named" if embedding.defect_name(support) in config.embeddings else "learned" if known else "to be learned"
         for support, known in zip(category.supports, learned, strict=True)
     ]
-    complete = None
-    if all(learned):
-        dataset = dataset_of(config, category, requests, embedding.learn(category.supports, config), product)
-        complete = dataset.spec.name if find_sealed(dataset) is not None else None
+    found = find_made(config, category, requests, product)
     return CategoryForecast(
         category=category.name,
         frame=category.frame,
@@ -181,7 +179,7 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         evaluated=len(kept),
         excluded=len(excluded),
         foreground=product.why,
-        complete=complete,
+        complete=None if found is None else Dataset(found[1].uri).spec.name,
         defects=[
             _defect(s, [r for r in requests if r.defect == s.defect], state=state)
             for s, state in zip(category.supports, states, strict=True)

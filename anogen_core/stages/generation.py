@@ -31,7 +31,7 @@ from anogen_core.records import (
 )
 from anogen_core.settings import fingerprint
 from anogen_core.stages.catalogue import Category, read_category
-from anogen_core.stages.embedding import artifact_name, load_support
+from anogen_core.stages.embedding import artifact_name, is_learned, learn, load_support
 from anogen_core.stages.evidence import doubt
 from anogen_core.stages.filtered_sheet import filtered_row, filtered_sheet
 from anogen_core.stages.shard_work import Ending, ShardWork
@@ -115,6 +115,26 @@ def dataset_of(
         supports=category.supports,
         product=product,
     )
+
+
+def find_dataset(config: RunConfig, name: str) -> tuple[list[ConceptEmbedding], DatasetRef] | None:
+    """Return what a run makes for a category before it trains, where all of it is made already."""
+    category = read_category(config, name)
+    if not all(is_learned(support, config) for support in category.supports):
+        return None  # it takes no plan to know
+    product = product_of(config, category)
+    return find_made(config, category, plan_category(config, category, product), product)
+
+
+def find_made(
+    config: RunConfig, category: Category, requests: Sequence[GenerationRequest], product: Product
+) -> tuple[list[ConceptEmbedding], DatasetRef] | None:
+    """Return the embeddings of a category and the dataset of its plan where all of it is made already."""
+    if not all(is_learned(support, config) for support in category.supports):
+        return None
+    embeddings = learn(category.supports, config)
+    dataset = find_sealed(dataset_of(config, category, requests, embeddings, product))
+    return None if dataset is None else (embeddings, dataset)
 
 
 def find_sealed(dataset: PlannedDataset) -> DatasetRef | None:

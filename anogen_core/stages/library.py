@@ -193,8 +193,8 @@ def _preview(output: str, artifacts: ArtifactStore, entry: LibraryEntry) -> byte
 def _made_with(output: str, entry: LibraryEntry) -> Iterator[np.ndarray]:
     """Yield the generated square of the first few images of the last run that were made with an embedding."""
     last = find_result(output)
-    for result in last.categories if last else ():
-        dataset = Dataset(result.dataset.uri)
+    made = [result.dataset for result in last.categories if result.dataset] if last else []
+    for dataset in (Dataset(ref.uri) for ref in made):
         try:
             rows = [row for row in dataset.made() if row.embedding_digest == entry.digest][:_PREVIEW_IMAGES]
             for row in rows:

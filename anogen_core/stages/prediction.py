@@ -105,6 +105,11 @@ def load_inspector(
     result = read_result(output)
     config = stored_config(result.settings, output=output, source=f"{output}/run.json")
     chosen = choose_category(result, category, output)
+    if chosen.dataset is None:
+        raise InputError(
+            f"{output}: the last run generated nothing of {chosen.category}, and thresholds come from generated "
+            "images. Run `anogen run` with its run file; finished work is found again."
+        )
     checkpoint = _choose_arm(chosen.checkpoints, arm, output)
     detector = load_detector(checkpoint, config)
     dataset = Dataset(f"{output}/datasets/{_name(chosen.dataset.uri)}")

@@ -66,7 +66,7 @@ def left_out_arms(config: RunConfig, result: RunResult) -> list[str]:
         trained = {e.arm for e in made.evaluations}
         missing = [arm for arm in config.evaluation.arms if arm not in trained]
         if trained and missing:
-            count = made.dataset.num_images
+            count = 0 if made.dataset is None else made.dataset.num_images
             lines.append(f"{made.category}: {count} images are too few for these arms, left out: {', '.join(missing)}.")
     return lines
 
@@ -76,6 +76,8 @@ def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, cou
 
     They are as reviewers left them: with the masks that they fixed, without the images that they rejected.
     """
+    if result.dataset is None:
+        return []
     category, stored = read_category(config, result.category), Dataset(result.dataset.uri)
     verdicts = stored.verdicts()
     examples: list[GeneratedExample] = []
@@ -96,24 +98,27 @@ def pictures(config: RunConfig, result: CategoryResult, *, each: int = 3) -> dic
 
 
 def _category_report(config: RunConfig, result: CategoryResult) -> CategoryReport:
-    category, stored = read_category(config, result.category), Dataset(result.dataset.uri)
+    category = read_category(config, result.category)
+    stored = None if result.dataset is None else Dataset(result.dataset.uri)
     artifacts = ArtifactStore(f"{config.output}/artifacts")
     return CategoryReport(
         category=category.name,
         frame=category.frame,
         num_normals=len(category.normals),
         num_test=sum(s.split == "test" for s in category.samples),
-        dataset_summary=stored.summary(),
-        defects=[_defect_report(config, category, result, defect) for defect in stored.spec.defects],
+        dataset_summary=stored.summary() if stored is not None else {},
+        defects=[_defect_report(config, category, result, defect) for defect in stored.spec.defects]
+        if stored is not None
+        else [],
         evaluations=list(result.evaluations),
         comparison=result.comparison,
-        source_amounts=source_amounts(result.dataset),
+        source_amounts=source_amounts(config, category, result.dataset),
         detector_curves={
             c.arm: [(int(s), float(v)) for s, v in _metadata(artifacts, c.uri)["curve"]] for c in _first_seeds(result)
         },
         predictions=_predictions(config, category, result),
-        ledger=stored.ledger(),
-        verdicts=stored.verdicts(),
+        ledger=stored.ledger() if stored is not None else (),
+        verdicts=stored.verdicts() if stored is not None else {},
         likeness=result.likeness,
     )
 

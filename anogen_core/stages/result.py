@@ -18,7 +18,8 @@ class CategoryResult(Record):
     """What a run made for one category."""
 
     category: str
-    dataset: DatasetRef
+    dataset: DatasetRef | None
+    """None where no arm of the run learns from generated images and none had been made before."""
     embeddings: tuple[ConceptEmbedding, ...]
     checkpoints: tuple[CheckpointRef, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()

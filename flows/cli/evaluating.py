@@ -21,17 +21,20 @@ _ARMS = "perlin, support_only, cutpaste, cutpaste+generated, {other}, generated"
 def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: str | None, as_json: bool) -> None:
     """Do what a run has left undone with all arms and `seeds` seeds, then print the comparison of every category.
 
+    Nothing is learned or generated for arms that do not learn from it.
+
     Raises:
         PartlyFailedRunError: some categories failed; the comparisons of the others are printed.
     """
     from anogen_core.config import load_config  # noqa: PLC0415
     from anogen_core.stages.arms import source_amounts  # noqa: PLC0415
+    from anogen_core.stages.catalogue import read_category  # noqa: PLC0415
     from anogen_core.stages.reporting import left_out_arms  # noqa: PLC0415
     from anogen_core.stages.result import read_result  # noqa: PLC0415
 
     by_box = load_config(run_file, overrides).detector.supervision == "box"
     arms = f"evaluation.arms=[{_ARMS.format(other='generated_mask' if by_box else 'generated_box')}]"
-    settings = ["evaluation.enabled=true", arms, f"evaluation.seeds={seeds}", *overrides]
+    settings = ["evaluation.enabled=true", "evaluation.needed_only=true", arms, f"evaluation.seeds={seeds}", *overrides]
     if amounts is not None:
         asked = load_config(run_file, settings).evaluation.arms
         swept = [f"generated:{amount}" for amount in _parse_amounts(amounts)]
@@ -52,7 +55,7 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
     else:
         for category in result.categories:
             if category.comparison is not None:
-                held = source_amounts(category.dataset)
+                held = source_amounts(config, read_category(config, category.category), category.dataset)
                 sys.stdout.write(table(category.comparison, category.evaluations, held) + "\n")
         sys.stdout.write(f"report: {made['report']}\n")
     if failure is not None:

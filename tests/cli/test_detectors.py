@@ -298,6 +298,7 @@ def test_rejected_images_decide_no_threshold(
     photo = next((photos / "felt" / "test").rglob("*.png"))
     before = load_inspector(str(output), category=None, arm=None, false_alarms=None).calibration
     (made,) = read_result(str(output)).categories
+    assert made.dataset is not None
     dataset = Dataset(f"{output}/datasets/{Path(made.dataset.uri).name}")
     rows = dataset.made()
     writer = VerdictWriter(dataset.uri, dataset.manifest.digest)
@@ -361,6 +362,34 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
     assert shown in page
     assert "How many images are enough" in page
     assert "left out: generated:4000." in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_arms_without_generated_images_learn_and_generate_nothing(
+    small_run: dict[str, object], tmp_path: Path, anogen: Anogen
+) -> None:
+    """Support photos and defects pasted at planned places are compared; nothing can set a threshold for `predict`."""
+    run_file, output = tmp_path / "run.yaml", tmp_path / "out"
+    settings = {**small_run, "output": str(output), "support": {"shots": 2, "defects": ["felt/cut", "felt/spot"]}}
+    run_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+
+    said = anogen(
+        "evaluate", run_file, "--seeds", "1", "--set", "evaluation.replicates=100",
+        "--set", "evaluation.arms=[perlin, support_only, 'cutpaste:4', 'cutpaste:11', cutpaste]", "--json",
+    )  # fmt: skip
+
+    assert said.returncode == 0, said.stderr
+    (comparison,) = (Comparison.model_validate(c) for c in json.loads(said.stdout)["comparisons"])
+    assert [a.arm for a in comparison.arms] == ["perlin", "support_only", "cutpaste:4", "cutpaste"]
+    assert "too few for these arms, left out: cutpaste:11" in said.stderr
+    assert len(_detectors(output)) == 4
+    assert {p.name.split("-")[0] for p in (output / "artifacts").iterdir()}.isdisjoint({"embedding", "likeness"})
+    assert not (output / "datasets").exists()
+    assert "no detector learned from generated images" in (output / "report.html").read_text(encoding="utf-8")
+    asked = anogen("predict", output, next(Path(str(small_run["reader"]["root"])).rglob("*.png")))  # type: ignore[index]
+    assert asked.returncode == 2
+    assert "the last run generated nothing of felt" in asked.stderr
 
 
 def test_wrong_choices_are_named(anogen: Anogen, tmp_path: Path) -> None:

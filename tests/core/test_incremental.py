@@ -21,7 +21,7 @@ from anogen_core.config import RunConfig, parse_config
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Decision, LedgerRow, ReviewVerdict, Shard
-from anogen_core.stages import detection, embedding, generation, runtime
+from anogen_core.stages import arms, detection, embedding, generation, runtime
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.forecast import forecast
 from anogen_core.stages.verdicts import CarriedVerdicts, carry_verdicts
@@ -130,6 +130,28 @@ def test_the_plan_tells_what_is_there_already(configure: Configure, first: Done,
     assert done.describe().splitlines()[-1].startswith("nothing to learn or to generate")
     assert "its dataset is to be made" in elsewhere.describe()
     assert not (tmp_path / "datasets").exists()
+
+
+def test_pasted_defects_need_the_plan_alone(configure: Configure, first: Done, tmp_path: Path) -> None:
+    """Where no gate replaces images they are those at the dataset's places; a dataset that is there is found."""
+    config = configure()
+    category = read_category(config, "bolt")
+    elsewhere = config.model_copy(update={"output": str(tmp_path)})
+
+    planned = arms.training_set(elsewhere, category, "cutpaste", None)
+
+    assert planned.digest() == arms.training_set(config, category, "cutpaste", first.dataset).digest()
+    assert not list(tmp_path.iterdir())
+    assert generation.find_dataset(elsewhere, "bolt") is None
+    found = generation.find_dataset(config, "bolt")
+    assert found is not None
+    assert found[1] == first.dataset
+    trial = Trial(arm="cutpaste", seed=0)
+    keys = {
+        detection.checkpoint_key(c, read_category(c, "bolt"), trial, None)
+        for c in (elsewhere, config, configure(seed=1), configure(frame={"size": [96, 96]}))
+    }
+    assert len(keys) == 3
 
 
 def test_another_support_set_of_one_defect_learns_that_defect_alone(configure: Configure, first: Done) -> None:

@@ -16,6 +16,7 @@ from anogen_core.seeding import numpy_generator
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.embedding import load_support
 from anogen_core.stages.pasting import paste_supports
+from anogen_core.stages.places import made_places
 from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
 from anogen_core.transplant import transplant_label
 from tests.datasets import encode_pixels
@@ -96,9 +97,9 @@ def test_outlines_hold_the_defect_they_were_taken_from(config: RunConfig, tmp_pa
     stored, outlines = _dataset(category, sampler, tmp_path, names)
     areas = {name: [r.shape.sum() for r in regions([mask])] for name, mask in zip(names, masks, strict=True)}
 
-    pasted = list(paste_supports(config, category, stored))
+    pasted = list(paste_supports(config, category, made_places(category, stored)))
 
-    for row, outline, (image, label) in zip(stored.made(), outlines, pasted, strict=True):
+    for row, outline, (_, image, label) in zip(stored.made(), outlines, pasted, strict=True):
         assert row.instances is not None
         (made,) = row.instances
         assert made.source is not None
@@ -122,9 +123,9 @@ def test_boxes_and_blobs_hold_a_whole_defect_of_their_photo(
     names = [s.sample_id for s in support.samples]
     stored, _ = _dataset(category, sampler, tmp_path, names)
 
-    pasted = list(paste_supports(config, category, stored))
+    pasted = list(paste_supports(config, category, made_places(category, stored)))
 
-    for row, (image, label) in zip(stored.made(), pasted, strict=True):
+    for row, (_, image, label) in zip(stored.made(), pasted, strict=True):
         assert row.instances is not None
         number = int(Path(str(row.instances[0].source)).stem[-3:])
         box = bounding_box(label)
@@ -141,4 +142,4 @@ def test_a_support_photo_under_another_name_is_one_error(config: RunConfig, tmp_
     stored, _ = _dataset(category, sampler, tmp_path, ["renamed", "renamed", "renamed"])
 
     with pytest.raises(InputError, match="support photo renamed, which is none of this run"):
-        list(paste_supports(config, category, stored))
+        list(paste_supports(config, category, made_places(category, stored)))

@@ -251,11 +251,12 @@ def test_arms_that_ask_for_too_much_are_left_out(config: RunConfig, dataset: Dat
     asked = ("perlin", "cutpaste:4", "generated:3", "generated:4", "generated", "cutpaste:5", "cutpaste:4+generated:3")
     evaluation = config.evaluation.model_copy(update={"arms": asked})
 
-    possible = arms.possible_arms(config.model_copy(update={"evaluation": evaluation}), dataset)
+    category = read_category(config, "bolt")
+    possible = arms.possible_arms(config.model_copy(update={"evaluation": evaluation}), category, dataset)
 
     assert possible == ["perlin", "cutpaste:4", "generated:3", "generated", "cutpaste:4+generated:3"]
     sources = ("generated", "generated_box", "generated_mask")
-    assert arms.source_amounts(dataset) == {"cutpaste": 4, **dict.fromkeys(sources, 3)}
+    assert arms.source_amounts(config, category, dataset) == {"cutpaste": 4, **dict.fromkeys(sources, 3)}
 
 
 def test_turns_over_the_defects() -> None:

@@ -185,6 +185,7 @@ def test_a_defect_that_cannot_be_learned_fails_its_category_alone(
     assert len(list((tmp_path / "artifacts").glob("embedding-*"))) == 1
     result = read_result(str(tmp_path))
     assert [made.category for made in result.categories] == ["felt"]
+    assert result.categories[0].dataset is not None
     assert [f"  {one.category}: {one.reason}" for one in result.failed] == [second]
     assert [dataset["uri"] for dataset in failed.value.made["datasets"]] == [result.categories[0].dataset.uri]
     assert "inversion loss is nan" in Path(failed.value.made["report"]).read_text()
