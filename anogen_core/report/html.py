@@ -163,7 +163,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         verdict=judge(report.evaluations, report.comparison),
         strip=_strip(report, painter),
         defects=tuple(_defect(d, report, num_rows, painter) for d in report.defects),
-        metrics=tuple(metric_rows(report.evaluations)),
+        metrics=tuple(metric_rows(report.evaluations, report.comparison)),
         per_defect=tuple(defect_metrics(report.evaluations)),
         comparison=None if report.comparison is None else comparison_table(report.comparison),
         sweep=_sweep(report),

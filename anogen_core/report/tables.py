@@ -15,9 +15,10 @@ from anogen_core.report.verdict import (
     BASELINE_ARM,
     GENERATED_ARM,
     METRICS,
-    NOTICEABLE,
+    Tone,
     estimate_text,
     mean_of,
+    tone_of,
 )
 
 _SOURCE_NAMES: dict[str, str] = {
@@ -39,6 +40,8 @@ class MetricRow:
     values: tuple[float | None, ...]
     kind: str = "arm"
     """arm, difference or chance."""
+    tones: tuple[Tone, ...] = ()
+    """What intervals say of each difference."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,14 @@ def ordered_arms(arms: Sequence[str]) -> list[str]:
     return first + [arm for arm in main_arms(arms) if arm not in first]
 
 
-def metric_rows(evaluations: Sequence[Evaluation]) -> list[MetricRow]:
-    """Return one row per arm, their difference, and what guessing would score."""
+def metric_rows(evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> list[MetricRow]:
+    """Return one row per arm, their difference with what the intervals of a comparison say of it, and guessing."""
     arms = {arm: [e for e in evaluations if e.arm == arm] for arm in ordered_arms([e.arm for e in evaluations])}
     rows = [MetricRow(arm_name(arm), tuple(mean_of(own, m) for m in METRICS)) for arm, own in arms.items()]
     if BASELINE_ARM in arms and GENERATED_ARM in arms:
         change = tuple(_difference(a, b) for a, b in zip(rows[0].values, rows[1].values, strict=True))
-        rows.insert(2, MetricRow("Difference", change, "difference"))
+        gains = [comparison.gain(GENERATED_ARM, BASELINE_ARM, m) if comparison else None for m in METRICS]
+        rows.insert(2, MetricRow("Difference", change, "difference", tuple(map(tone_of, gains))))
     if evaluations:
         chance = (
             fmean(e.num_defective / e.num_images for e in evaluations)
@@ -161,11 +165,9 @@ def _estimate_rows(columns: Sequence[ArmEstimates], number: str) -> tuple[tuple[
     return tuple((label, tuple(estimate_text(value, number) for value in values)) for label, values in found)
 
 
-def direction(change: float | None) -> str:
+def direction(tone: Tone) -> str:
     """Return up, down or even, as the style sheet names a difference."""
-    if change is None or abs(change) < NOTICEABLE:
-        return "even"
-    return "up" if change > 0 else "down"
+    return {"better": "up", "worse": "down"}.get(tone, "even")
 
 
 def ledger_table(

@@ -70,7 +70,7 @@ def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = Non
         return Verdict("unknown", "The arms were tested on different photos, so their numbers cannot be compared.")
     gains = {m: comparison.gain(GENERATED_ARM, BASELINE_ARM, m) if comparison else None for m in known}
     metric = next((m for m in known if gains[m] is not None), known[0])
-    tone = _tone(gains[metric])
+    tone = tone_of(gains[metric])
     sentence = _sentence(tone, metric, mean_of(arms[BASELINE_ARM], metric), mean_of(arms[GENERATED_ARM], metric))
     caveats = (
         *_interval(gains[metric], num_seeds=len({e.seed for e in arms[GENERATED_ARM]})),
@@ -123,7 +123,8 @@ def _judge_alone(evaluations: Sequence[Evaluation]) -> Verdict:
     )
 
 
-def _tone(gain: Estimate | None) -> Tone:
+def tone_of(gain: Estimate | None) -> Tone:
+    """Return whether a difference is better or worse: clear of 0 by its interval, and large enough to be noticed."""
     if gain is None:
         return "unknown"
     if abs(gain.value) < NOTICEABLE or gain.low <= 0 <= gain.high:
@@ -159,7 +160,7 @@ def _against_pasted(comparison: Comparison | None, metric: str) -> tuple[str, ..
     gain = comparison.gain(GENERATED_ARM, PASTED_ARM, metric) if comparison else None
     if gain is None:
         return ()
-    stand = {"better": "ahead of", "worse": "behind"}.get(_tone(gain), "not told apart from")
+    stand = {"better": "ahead of", "worse": "behind"}.get(tone_of(gain), "not told apart from")
     return (f"They are {stand} pasted support defects: {_inside(metric)} {estimate_text(gain, '+.3f')}.",)
 
 
@@ -167,7 +168,7 @@ def _contradiction(arms: dict[str, list[Evaluation]], gains: dict[str, Estimate 
     """Return the metrics that clearly moved, but not as the headline did."""
     against = []
     for metric, gain in gains.items():
-        moved = _tone(gain)
+        moved = tone_of(gain)
         if moved in ("better", "worse") and moved != tone:
             before, after = (mean_of(arms[arm], metric) for arm in (BASELINE_ARM, GENERATED_ARM))
             against.append(

@@ -239,6 +239,30 @@ def test_page_shows_both_arms_and_their_difference(html: str) -> None:
     assert f"Guessing 0.500 {97 / 231:.3f} 0.500 n/a" in text
 
 
+def differences_on(page: str) -> list[tuple[str, str]]:
+    """Return class and text of each cell of the short table's row of differences."""
+    (row,) = re.findall(r'<tr class="difference">(.*?)</tr>', page, re.DOTALL)
+    return re.findall(r'<td class="(\w+)">(.*?)</td>', row)
+
+
+@pytest.mark.parametrize(
+    ("margin", "colours"),
+    [(0.04, ["up", "up", "even", "up"]), (0.2, ["even"] * 4), (None, ["even"] * 4)],
+)
+def test_differences_have_a_colour_where_their_interval_excludes_0(margin: float | None, colours: list[str]) -> None:
+    """Gains of 0.05, 0.08, 0.03 and 0.13; without intervals nothing is clear, and defects have none."""
+    scores = {"perlin": BASE_ARM, "generated": GOOD_ARM}
+    compared = None if margin is None else comparison(scores, margin=margin)
+    losses = None if margin is None else comparison({"perlin": GOOD_ARM, "generated": BASE_ARM}, margin=margin)
+
+    page = render_report(content(category(comparison=compared)))
+    worse = render_report(content(category(comparison=losses)))
+
+    assert differences_on(page) == list(zip(colours, ("+0.050", "+0.080", "+0.030", "+0.130"), strict=True))
+    assert [c for c, _ in differences_on(worse)] == [c.replace("up", "down") for c in colours]
+    assert len(re.findall(r'<td class="(?:up|down)"', page)) == sum(c == "up" for c in colours)
+
+
 def test_ledger_on_the_page_reconciles_and_gives_reasons(html: str) -> None:
     """Counts per defect, their sum and the reason of every request that was not made are shown."""
     text = Page(html).text
