@@ -24,11 +24,12 @@ from anogen_core.quality.likeness import (
     place_coverage,
     size_coverage,
 )
-from anogen_core.records import DatasetRef
+from anogen_core.records import DatasetRef, Decision
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
+from anogen_core.storage.verdicts import review_fingerprint
 
 T = TypeVar("T")
 
@@ -45,14 +46,16 @@ _CELLS = 4
 
 
 def likeness_key(config: RunConfig, category: Category, dataset: DatasetRef) -> str:
-    """Return the content key of a dataset's measures."""
+    """Return the content key of the measures of a dataset as reviewers left it."""
+    review = review_fingerprint(Dataset(dataset.uri).verdicts())
     real = sorted(s.sha256 for s in category.evaluated[0])
     decided = [dataset.digest, real, config.base_model.describe().fingerprint, *category.framed_mixed]
+    decided += [review] if review else []
     return artifact_key("likeness", LIKENESS_VERSION, *decided)
 
 
 def measure(dataset: DatasetRef, config: RunConfig) -> list[SetLikeness]:
-    """Return the measures of each defect that has enough images, made and held out; measured once."""
+    """Return the measures of each defect that has enough images, made and not rejected, and held out; measured once."""
     category = read_category(config, dataset.category)
     artifacts, key = ArtifactStore(f"{config.output}/artifacts"), likeness_key(config, category, dataset)
     stored = artifacts.get(key)
@@ -65,13 +68,17 @@ def measure(dataset: DatasetRef, config: RunConfig) -> list[SetLikeness]:
 
 def _measure(defect: str, ref: DatasetRef, config: RunConfig, category: Category) -> SetLikeness | None:
     dataset, white = Dataset(ref.uri), config.frame.white_level
-    rows = _some([row for row in dataset.made() if row.defect == defect])
+    verdicts = dataset.verdicts()
+    rejected = {row for row, verdict in verdicts.items() if verdict.decision is Decision.REJECT}
+    rows = _some([row for row in dataset.made() if row.defect == defect and row.row not in rejected])
     photos = _some([s for s in category.evaluated[0] if s.defect == defect])
     real = [(load_image(s, category.frame, white_level=white), load_mask(s, category.frame)) for s in photos]
     real = [(photo, mask) for photo, mask in real if mask.any()]
     if min(len(rows), len(real)) < FEWEST:
         return None
-    samples = list(dataset.read(rows))
+    said = [verdicts.get(-1 if row.row is None else row.row) for row in rows]
+    judged = (sample.judged(verdict) for sample, verdict in zip(dataset.read(rows), said, strict=True))
+    samples = [sample for sample in judged if sample is not None]
     normals = {s.sample_id: s for s in category.normals}
     masks = [sample.mask > 0 for sample in samples]
     bare = [load_image(normals[row.normal_id], category.frame, white_level=white) for row in rows]

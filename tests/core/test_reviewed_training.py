@@ -1,6 +1,7 @@
 """Training leaves out what reviewers rejected and learns from the masks that they fixed."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from anogen_core.detectors.training_set import TrainingSet
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
 from anogen_core.records import BaseModelInfo, Box, DatasetRef, Decision, LedgerRow, Outcome, ReviewVerdict
-from anogen_core.stages import arms, detection, reporting
+from anogen_core.stages import arms, detection, likeness, reporting
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.result import CategoryResult
 from anogen_core.storage import DatasetSpec, DatasetWriter
@@ -257,6 +258,29 @@ def test_arms_that_ask_for_too_much_are_left_out(config: RunConfig, dataset: Dat
     assert possible == ["perlin", "cutpaste:4", "generated:3", "generated", "cutpaste:4+generated:3"]
     sources = ("generated", "generated_box", "generated_mask")
     assert arms.source_amounts(config, category, dataset) == {"cutpaste": 4, **dict.fromkeys(sources, 3)}
+
+
+def test_likeness_is_that_of_the_images_that_are_kept(
+    config: RunConfig, dataset: DatasetRef, tiny_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rejected images are not measured, fixed masks are; measures from before the review are not found again."""
+    monkeypatch.setattr(likeness, "FEWEST", 2)
+    base = {"kind": "stable_diffusion", "directory": str(tiny_directory), "licence": "none needed"}
+    values = {**config.model_dump(mode="json"), "base_model": base, "support": {"shots": 1, "defects": ["bolt/cut"]}}
+    measured = partial(likeness.measure, dataset, parse_config(values, source="test"))
+    (before,) = measured()
+
+    say(dataset, 0, Decision.REJECT)
+    say(dataset, 1, Decision.REJECT)
+    say(dataset, 2, Decision.FIX, Box(x=8, y=8, width=8, height=12))
+    say(dataset, 3, Decision.FIX, Box(x=8, y=8, width=8, height=12))
+    (after,) = measured()
+
+    assert (before.num_made, after.num_made) == (4, 2)
+    assert after.area == 2 * before.area
+    assert after.distance != before.distance
+    say(dataset, 3, Decision.REJECT)
+    assert measured() == []
 
 
 def test_turns_over_the_defects() -> None:
