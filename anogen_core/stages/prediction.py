@@ -57,6 +57,8 @@ class Inspector:
     white_level: int
     dataset: Dataset
     """What the run generated for the category."""
+    warning: str | None = None
+    """That it is a detector of an earlier run, because the last one failed."""
 
     def inspect(self, path: Path) -> tuple[Prediction, Image, Float[np.ndarray, "H W"]]:
         """Return the answer to one photo, the photo (H, W, 3) as it is, and its anomaly map (H, W) at that size.
@@ -90,7 +92,7 @@ class Inspector:
 def load_inspector(
     output: str, *, category: str | None = None, arm: str | None = None, false_alarms: float | None = None
 ) -> Inspector:
-    """Return the detector of a finished run, calibrated.
+    """Return the detector of a finished run, calibrated; that of an earlier one for a category that failed in the last.
 
     Args:
         output: Where the run wrote, a directory or s3:// prefix.
@@ -103,8 +105,8 @@ def load_inspector(
         InputError: no run has finished there, it trained no detector, or the choice is not one of it.
     """
     result = read_result(output)
-    config = stored_config(result.settings, output=output, source=f"{output}/run.json")
-    chosen = choose_category(result, category, output)
+    found = choose_category(result, category, output)
+    config, chosen = stored_config(found.settings, output=output, source=f"{output}/run.json"), found.made
     if chosen.dataset is None:
         raise InputError(
             f"{output}: the last run generated nothing of {chosen.category}, and thresholds come from generated "
@@ -124,6 +126,7 @@ def load_inspector(
         usual=frame if config.frame.size is None else calibration.photo_size,
         white_level=config.frame.white_level,
         dataset=dataset,
+        warning=found.warning,
     )
 
 

@@ -1,15 +1,19 @@
 """What a finished run made: the one small file that leads to everything else."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import Field
 
 from anogen_core.config import RunConfig
-from anogen_core.errors import InputError
+from anogen_core.errors import CorruptDatasetError, InputError
 from anogen_core.evaluation import Comparison, Evaluation, SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Record
 from anogen_core.storage import open_store
 from anogen_core.storage.commit import parse
+
+log = logging.getLogger(__name__)
 
 _NAME = "run.json"
 
@@ -40,11 +44,21 @@ class FailedCategory(Record):
     """In one line."""
 
 
+class EarlierResult(Record):
+    """What an earlier run made for a category that the last one could not finish, detectors included."""
+
+    made: CategoryResult
+    settings: dict[str, object]
+    """The whole run file of that run, as validated."""
+
+
 class RunResult(Record):
     """What a run made."""
 
     categories: tuple[CategoryResult, ...]
     failed: tuple[FailedCategory, ...] = ()
+    earlier: tuple[EarlierResult, ...] = ()
+    """What there is of the failed ones from before."""
     settings: dict[str, object]
     """The whole run file, as validated."""
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -58,15 +72,29 @@ def write_result(
     failed: Sequence[FailedCategory] = (),
     seconds: dict[str, float] | None = None,
 ) -> RunResult:
-    """Store and return the result of a run."""
+    """Store and return the result of a run, with what earlier ones made for the categories that failed."""
     result = RunResult(
         categories=tuple(categories),
         failed=tuple(failed),
+        earlier=_earlier(config.output, {one.category for one in failed}),
         settings=config.model_dump(mode="json"),
         seconds=seconds or {},
     )
     open_store(config.output).put(_NAME, result.model_dump_json(indent=1).encode())
     return result
+
+
+def _earlier(output: str, failed: set[str]) -> tuple[EarlierResult, ...]:
+    """Return the newest results with detectors of categories."""
+    try:
+        last = find_result(output) if failed else None
+    except CorruptDatasetError as error:
+        log.warning("what earlier runs made for %s is not known: %s", ", ".join(sorted(failed)), error)
+        return ()
+    if last is None:
+        return ()
+    found = [EarlierResult(made=made, settings=last.settings) for made in last.categories if made.checkpoints]
+    return tuple(one for one in (*found, *last.earlier) if one.made.category in failed)
 
 
 def read_result(output: str) -> RunResult:
@@ -94,19 +122,36 @@ def find_result(output: str) -> RunResult | None:
     return parse(RunResult, store.read(_NAME), where=f"{output}/{_NAME}") if store.exists(_NAME) else None
 
 
-def choose_category(result: RunResult, name: str | None, output: str) -> CategoryResult:
-    """Return what a run made for a category; the name may be left out when the run has one.
+@dataclass(frozen=True)
+class ChosenCategory:
+    """What a run made for one category."""
+
+    made: CategoryResult
+    settings: dict[str, object]
+    """The whole run file of the run that made it."""
+    warning: str | None = None
+    """That this was not the last run, and why."""
+
+
+def choose_category(result: RunResult, name: str | None, output: str) -> ChosenCategory:
+    """Return what a run made for a category, or an earlier one where that failed.
+
+    The name may be left out when the run has one category.
 
     Raises:
-        InputError: the run has no such category, or could not finish it.
+        InputError: the run has no such category, or could not finish it and no earlier one trained detectors for it.
     """
-    made, failed = result.categories, {one.category: one.reason for one in result.failed}
-    if name in failed:
+    failed = {one.category: one.reason for one in result.failed}
+    made = {one.category: ChosenCategory(one, result.settings) for one in result.categories}
+    for one in result.earlier:
+        category = one.made.category
+        warning = f"{category} failed in the last run to {output} ({failed[category]}): this is an earlier run's."
+        made[category] = ChosenCategory(one.made, one.settings, warning)
+    if name in failed and name not in made:
         raise InputError(f"--category {name}: it failed in the last run to {output} ({failed[name]}). Run it again.")
-    known = [result.category for result in made]
-    if name is None and len(made) == 1 and not failed:
-        return made[0]
-    if name not in known:
+    if name is None and len(made) == 1 and not failed.keys() - made.keys():
+        return next(iter(made.values()))
+    if name is None or name not in made:
         said = "several categories" if name is None else f"no category {name!r}"
-        raise InputError(f"--category: {output} has {said}. Expected one of: {', '.join(known)}.")
-    return made[known.index(name)]
+        raise InputError(f"--category: {output} has {said}. Expected one of: {', '.join(made)}.")
+    return made[name]

@@ -12,6 +12,7 @@ from flows.cli.arguments import output_of
 
 if TYPE_CHECKING:
     from anogen_core.stages.calibration import Calibration
+    from anogen_core.stages.prediction import Inspector
 
 _NAMED = 5
 """Skipped files that are named; the others are counted."""
@@ -34,7 +35,7 @@ def predict(
     from anogen_core.storage.local import explained  # noqa: PLC0415
 
     inspector = load_inspector(output_of(output), category=category, arm=arm, false_alarms=false_alarms)
-    sys.stderr.write(f"{_explain(inspector.calibration)}\n")
+    sys.stderr.write(_explain(inspector))
     paths, failed, answers = _photos(images), 0, []
     warnings: list[Problem] = []
     names = _file_names(paths)
@@ -60,8 +61,8 @@ def predict(
             answers[-1]["heat_map"] = str(file)
     if as_json:
         calibration = inspector.calibration.model_dump(mode="json")
-        about = {"category": inspector.category, "arm": inspector.arm, "calibration": calibration}
-        sys.stdout.write(json.dumps({**about, "predictions": answers}, indent=1) + "\n")
+        about = {"category": inspector.category, "arm": inspector.arm, "warning": inspector.warning}
+        sys.stdout.write(json.dumps({**about, "calibration": calibration, "predictions": answers}, indent=1) + "\n")
     sys.stderr.write("".join(f"warning: {problem}\n" for problem in told_once(warnings)))
     return 1 if failed else 0
 
@@ -76,7 +77,7 @@ def write_onnx(output: str, file: Path, *, category: str | None, arm: str | None
     with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    sys.stderr.write(f"{_explain(inspector.calibration)}\n")
+    sys.stderr.write(_explain(inspector))
     sys.stderr.write(f"differs from PyTorch by at most {difference:.1e} on {count} images (onnxruntime, CPU)\n")
     sys.stdout.write(f"{file}\n")
 
@@ -114,7 +115,13 @@ def _file_names(paths: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _explain(calibration: "Calibration") -> str:
+def _explain(inspector: "Inspector") -> str:
+    """Return whose detector it is, where that is not the last run's, and what is known of its threshold."""
+    whose = "" if inspector.warning is None else f"warning: {inspector.warning}\n"
+    return f"{whose}{_threshold(inspector.calibration)}\n"
+
+
+def _threshold(calibration: "Calibration") -> str:
     counts = f"{calibration.num_generated} generated images and {calibration.num_normal} normal photos"
     text = f"threshold {calibration.threshold:.4f}, calibrated on {counts}"
     good, bad = calibration.num_real

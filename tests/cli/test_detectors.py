@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from anogen_core.config import stored_config
 from anogen_core.data.frame import DECODING, read_photo
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Comparison, Evaluation
@@ -26,7 +27,7 @@ from anogen_core.records import Decision, ReviewVerdict
 from anogen_core.resizing import RULE
 from anogen_core.stages.calibration import best_threshold, lenient_threshold
 from anogen_core.stages.prediction import load_inspector
-from anogen_core.stages.result import read_result
+from anogen_core.stages.result import FailedCategory, read_result, write_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.verdicts import VerdictWriter
@@ -362,6 +363,36 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
     assert shown in page
     assert "How many images are enough" in page
     assert "left out: generated:4000." in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_category_that_fails_keeps_its_earlier_detectors(
+    finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
+) -> None:
+    """However often it fails, and whatever the settings of these runs; what finishes takes their place."""
+    output = Path(shutil.copytree(finished[1], tmp_path / "out"))
+    photo = next((photos / "felt" / "test" / "cut").rglob("*.png"))
+    before = load_inspector(str(output)).inspect(photo)[0]
+    good = read_result(str(output))
+    config = stored_config(good.settings, output=str(output), source="run.json")
+    other = config.model_copy(update={"frame": config.frame.model_copy(update={"white_level": 4095}), "seed": 5})
+    for reason in ("the photo is gone", "the disk is full"):
+        write_result(other, [], failed=[FailedCategory(category="felt", reason=reason)])
+
+    said = anogen("predict", output, photo, "--json")
+
+    assert said.returncode == 0, said.stderr
+    answer = json.loads(said.stdout)
+    assert answer["predictions"][0]["score"] == pytest.approx(before.score)
+    assert answer["calibration"]["threshold"] == before.threshold
+    warning = f"felt failed in the last run to {output} (the disk is full): this is an earlier run's."
+    assert answer["warning"] == warning
+    assert f"warning: {warning}\n" in said.stderr
+    assert load_inspector(str(output), category="felt").warning == warning
+    write_result(config, good.categories)
+    assert read_result(str(output)).earlier == ()
+    assert load_inspector(str(output)).warning is None
 
 
 @pytest.mark.slow
