@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from anogen_core.config import RunConfig
 from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
+from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.inventory import list_directory
 from anogen_core.errors import InputError
@@ -44,7 +45,8 @@ def _find_reader(root: Path) -> tuple[MvtecReaderSettings | FolderReaderSettings
             "or images/ with masks/, boxes.csv, or LabelMe, YOLO or COCO labels."
         )
     absolute = str(root.resolve())
-    folder = (root / "images").is_dir() or not list_directory(root.resolve(), root=root.resolve()).directories
+    found = list_directory(root.resolve(), root=root.resolve()).directories
+    folder = (root / "images").is_dir() or bool(split_images(root.resolve())) or not found
     reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
     return reader, reader.build().read()
 

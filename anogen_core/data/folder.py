@@ -7,6 +7,8 @@
                                       label files of LabelMe, YOLO or COCO (see `anogen_core.data.labels`)
 
 Photos may also lie in `images/` itself: then a mask or another label says the defect, and those without any are normal.
+So they may in folders of a split, `images/train` as Ultralytics has it or `train/images` as Roboflow exports it: splits
+are put together.
 Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their content
 hashes, is a test photo; identical photos and photos of one leakage group stay together.
 """
@@ -19,7 +21,7 @@ from typing import Annotated, Literal, final
 from pydantic import Field
 
 from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples, stem_of
 from anogen_core.data.labels import Label, read_labels
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
@@ -28,6 +30,7 @@ from anogen_core.errors import InputError
 from anogen_core.records import GOOD
 
 _EVERY = 5
+_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 _LACKS = "no usable mask, no box in boxes.csv and no label of LabelMe, YOLO or COCO"
 _ADD = (
     "Add a mask or label file with the same name (masks may have a suffix like _mask) or a row to boxes.csv, or "
@@ -40,7 +43,7 @@ class FolderReaderSettings(MaskFileSettings):
 
     kind: Literal["folder"] = "folder"
     root: str
-    """Directory that holds `images`."""
+    """Directory that holds `images`, or `train/images` and other splits."""
     category: Annotated[str, Field(pattern=r"^[^/\n]+$")] | None = None
     """Name of what the photos show; the directory's name when left out."""
     groups: GroupSettings | None = None
@@ -53,7 +56,7 @@ class FolderReaderSettings(MaskFileSettings):
 
 @dataclass(frozen=True)
 class _Folder:
-    """Photos of one directory and the defect that its name says (None directly in `images`)."""
+    """Photos of one directory and the defect that its name says (None directly in `images` and in a split)."""
 
     photos: list[Path]
     defect: str | None
@@ -74,6 +77,7 @@ class FolderReader(Reader):
         """
         root = existing_root(self._settings.root)
         folders, problems = _list_photos(root)
+        problems += _same_names(folders)
         masks, faults = self._masks(folders, root=root)
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
@@ -100,7 +104,12 @@ class FolderReader(Reader):
             for mask in listing.images
         ]
         found: dict[Path, tuple[str, Path]] = {}
-        for directory in (d for d in listing.directories if d.name != GOOD):
+        splits = {d for d in listing.directories if is_split(d)}
+        problems += [
+            error(d, "is named like a split, which tells no defect.", fix=f"Move its masks to {d.parent}/<defect>/.")
+            for d in sorted(splits)
+        ]
+        for directory in (d for d in listing.directories if d.name != GOOD and d not in splits):
             photos = [p for f in folders if f.defect in (None, directory.name) for p in f.photos]
             masks = list_directory(directory, root=root)
             pairs, faults = pair_masks(photos, masks.images, suffixes=self._settings.mask_suffixes)
@@ -113,13 +122,27 @@ class FolderReader(Reader):
         return found, problems
 
 
+def is_split(directory: Path) -> bool:
+    """Return whether a directory has the name of a split, which is none of a defect."""
+    return directory.name.lower() in _SPLITS
+
+
+def split_images(root: Path) -> list[Path]:
+    """Return `train/images` and those of other splits, as Roboflow exports them; none beside `images`."""
+    if (root / "images").is_dir():
+        return []
+    splits = filter(is_split, list_directory(root, root=root).directories)
+    return [split / "images" for split in splits if (split / "images").is_dir()]
+
+
 def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
     listing = list_directory(root / "images", root=root)
     folders = [_Folder(listing.images, None)]
     problems = listing.problems
-    for directory in listing.directories:
+    for directory in (*listing.directories, *split_images(root)):
         inner = list_directory(directory, root=root)
-        folders.append(_Folder(inner.images, directory.name))
+        split = is_split(directory) or is_split(directory.parent)
+        folders.append(_Folder(inner.images, None if split else directory.name))
         problems += inner.problems
         for nested in inner.directories:
             what = "is not read: photos are expected one level higher."
@@ -127,10 +150,21 @@ def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
     if not any(folder.photos for folder in folders):
         inside = ", ".join(d.name for d in list_directory(root, root=root).directories[:12]) or "no directory"
         raise InputError(
-            f"reader.root: no photo in {root / 'images'}. Expected images/{GOOD} and images/<defect>; "
-            f"{root} holds {inside}. Put the photos there or name the right directory."
+            f"reader.root: no photo in {root / 'images'}. Expected images/{GOOD} and images/<defect>, or images/train "
+            f"or train/images with labels; {root} holds {inside}. Put the photos there or name the right directory."
         )
     return folders, problems
+
+
+def _same_names(folders: list[_Folder]) -> list[Problem]:
+    """Return an error for each photo of a split that is called like one of another: ids are made of names."""
+    first: dict[str, Path] = {}
+    problems = []
+    for photo in (photo for folder in folders if folder.defect is None for photo in folder.photos):
+        other = first.setdefault(stem_of(photo), photo)
+        if other.parent != photo.parent:
+            problems.append(error(photo, f"is called like {other}.", fix="Rename one, and its label file."))
+    return problems
 
 
 def _label(

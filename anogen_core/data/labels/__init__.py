@@ -3,7 +3,7 @@
     <root>/boxes.csv                  image,defect,x,y,width,height
     <root>/images/<defect>/b.json     LabelMe, beside its photo
     <root>/images/<defect>/b.txt      YOLO, beside its photo, or
-    <root>/labels/<defect>/b.txt      in folders like those of the photos
+    <root>/labels/<defect>/b.txt      in folders like those of the photos (train/labels beside train/images)
     <root>/annotations/*.json         COCO, or in the root or any folder of photos
 
 Every photo has its labels in one of these files, and shows one defect.
@@ -20,14 +20,15 @@ __all__ = ["Label", "Labels", "read_labels"]
 
 
 def read_labels(root: Path, photos: Mapping[Path, str | None]) -> Labels:
-    """Return the labels of photos in `<root>/images`.
+    """Return the labels of photos in `<root>/images`, or in `<root>/train/images` and other splits.
 
     Args:
         root: Directory of the dataset.
-        photos: Each photo with the defect that its folder says; None directly in `images`.
+        photos: Each photo with the defect that its folder says; None directly in `images` and in a split.
     """
     labels = Labels()
-    names = PhotoNames(photos, directory=root / "images")
+    images = root / "images"
+    names = PhotoNames(photos, directory=images if all(p.is_relative_to(images) for p in photos) else root)
     read_boxes(root / "boxes.csv", names, labels)
     LabelFiles(root, photos, names, labels).read()
     return labels

@@ -40,7 +40,9 @@ class LabelFiles:
         folders = sorted({images, *(photo.parent for photo in self._photos)})
         for folder in folders:
             self._read_folder(folder, folder)
-            self._read_folder(self._root / "labels" / folder.relative_to(images), folder)
+            inside = folder.is_relative_to(images)
+            labels = self._root / "labels" / folder.relative_to(images) if inside else folder.parent / "labels"
+            self._read_folder(labels, folder)
         for folder in (self._root, self._root / "annotations"):
             self._read_folder(folder, None)
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from anogen_core.data.reader import Scan
 from anogen_core.data.support import SupportSettings
 from anogen_core.outline import encode_outline
 from anogen_core.records import Box, Sample
+from anogen_core.run_file import write_run_file
 from anogen_core.stages.detection import _labelled
 
 _SIZE = (32, 48)
@@ -90,6 +93,61 @@ def test_labelme_rectangles_are_boxes_and_polygons_masks(root: Path) -> None:
     assert drawn.has_mask
     assert drawn.boxes == ()
     np.testing.assert_array_equal(load_mask(drawn, _SIZE), _filled(_TRIANGLE, [[0, 0], [47, 0], [47, 3]]))
+
+
+@pytest.fixture(params=["train/images", "images/train"])
+def splits(request: pytest.FixtureRequest, root: Path) -> Callable[[str, str], Path]:
+    """Move the photos of `caps` to `train` and `valid` with two classes; return the folder of a split's files."""
+
+    def folder(split: str, kind: str) -> Path:
+        parts = str(request.param).replace("train", split).replace("images", kind)
+        return root / parts
+
+    for split in ("train", "valid"):
+        for kind in ("images", "labels"):
+            folder(split, kind).mkdir(parents=True)
+    for photo in sorted((root / "images").glob("*/[dg]?.png")):
+        photo.rename(folder("valid" if photo.stem in ("d3", "g9") else "train", "images") / photo.name)
+    for old in ("images/good", "images/dent"):
+        (root / old).rmdir()
+    if not list((root / "images").iterdir()):
+        (root / "images").rmdir()
+    for split, name, number in (("train", "d0", 1), ("train", "d1", 0), ("train", "d2", 1), ("valid", "d3", 1)):
+        (folder(split, "labels") / f"{name}.txt").write_text(f"{number} 0.25 0.5 0.25 0.25\n")
+    (folder("train", "labels") / "g0.txt").touch()
+    (root / "data.yaml").write_text("train: ../train/images\nval: ../valid/images\nnc: 2\nnames: [hole, dent]\n")
+    (root / "README.dataset.txt").write_text("exported")
+    return folder
+
+
+@pytest.mark.usefixtures("splits")
+def test_splits_of_yolo_tools_are_put_together(root: Path, tmp_path: Path) -> None:
+    """The classes are the defects, the splits are none; `init` knows the layout."""
+    scan = _scan(root)
+
+    assert scan.problems == []
+    assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 3, "hole": 1}
+    assert _sample(root, "d3.png").boxes == (Box(x=6, y=12, width=12, height=8),)
+    assert {s.split for s in scan.samples if s.defect == "dent"} == {"test"}
+    assert [p for p in _audit(root) if p.severity == "error"] == []
+    assert write_run_file(tmp_path / "run.yaml", root)[0] == "caps: 10 normal photos; dent 3, hole 1"
+
+
+def test_splits_that_do_not_fit_are_errors(root: Path, splits: Callable[[str, str], Path]) -> None:
+    """Photos of one name in two splits, masks in a split, and labels of a split without a photo or a class."""
+    shutil.copy(splits("train", "images") / "g1.png", splits("valid", "images") / "g1.png")
+    (splits("valid", "labels") / "d0.txt").write_text("0 0.25 0.5 0.25 0.25\n")
+    (splits("valid", "labels") / "d3.txt").write_text("2 0.25 0.5 0.25 0.25\n")
+    (root / "masks/train").mkdir(parents=True)
+
+    problems = {Path(p.file): p for p in _scan(root).problems}
+
+    assert {p.severity for p in problems.values()} == {"error"}
+    assert len(problems) == 4
+    assert "is called like" in problems[splits("valid", "images") / "g1.png"].what
+    assert "without a photo" in problems[splits("valid", "labels") / "d0.txt"].what
+    assert "class 2, which is not among the 2" in problems[splits("valid", "labels") / "d3.txt"].what
+    assert "named like a split" in problems[root / "masks/train"].what
 
 
 def test_boxes_beside_outlines_count_whole(root: Path) -> None:
