@@ -6,12 +6,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
 from anogen_core.errors import CorruptDatasetError, FullStoreError, MissingObjectError, StorageError
-from anogen_core.storage.store import Store
+from anogen_core.storage.store import Entry, Store
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +83,16 @@ class LocalStore(Store):
         except MissingObjectError:
             return None
 
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """Yield all files below a directory, except unfinished ones."""
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield all files below a directory, except unfinished ones and those that go meanwhile."""
         folder = self._root / prefix
         with explained(folder):
             paths = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(_UNFINISHED))
         for path in paths:
-            yield path.relative_to(self._root).as_posix()
+            with suppress(MissingObjectError), explained(path):
+                about = path.stat()
+                modified = datetime.fromtimestamp(about.st_mtime, UTC)
+                yield Entry(path.relative_to(self._root).as_posix(), about.st_size, modified)
 
     def delete(self, prefix: str) -> None:
         """Remove a file or a directory."""

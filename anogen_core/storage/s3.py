@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from anogen_core.errors import CorruptDatasetError, InputError, MissingObjectError
 from anogen_core.storage.retry import Retry
 from anogen_core.storage.s3_errors import TAKEN, code_of, explain, is_missing, may_pass
-from anogen_core.storage.store import Store
+from anogen_core.storage.store import Entry, Store
 
 T = TypeVar("T")
 
@@ -110,17 +110,17 @@ class S3Store(Store):
 
         return self._run(key, operation)
 
-    def list(self, prefix: str = "") -> Iterator[str]:
-        """Yield all keys below a prefix."""
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield all objects below a prefix."""
         base = f"{self._prefix}/" if self._prefix else ""
         below = f"{base}{prefix.rstrip('/')}/" if prefix else base
 
-        def operation(s3: Any) -> list[str]:
+        def operation(s3: Any) -> list[Entry]:
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below)
-            return sorted(entry["Key"] for page in pages for entry in page.get("Contents", ()))
+            found = (entry for page in pages for entry in page.get("Contents", ()))
+            return sorted(Entry(e["Key"].removeprefix(base), int(e["Size"]), e["LastModified"]) for e in found)
 
-        for key in self._run(prefix, operation):
-            yield key.removeprefix(base)
+        yield from self._run(prefix, operation)
 
     def delete(self, prefix: str) -> None:
         """Remove objects one by one: bulk deletion needs checksums that several servers do not agree on."""

@@ -2,6 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """An object in a listing."""
+
+    key: str
+    size: int
+    """In bytes."""
+    modified: datetime
+    """When it was written, as the store has it."""
 
 
 class Store(ABC):
@@ -62,8 +74,13 @@ class Store(ABC):
         """Return the size of an object in bytes, or None when there is no such object."""
 
     @abstractmethod
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield all objects in a folder and below, in the order of their keys; nothing for a missing folder."""
+
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys of all objects in a folder and below, in order; nothing for a missing folder."""
+        for entry in self.entries(prefix):
+            yield entry.key
 
     @abstractmethod
     def delete(self, prefix: str) -> None:

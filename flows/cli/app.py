@@ -196,6 +196,14 @@ def inspect(
 
 
 @app.command()
+def datasets(source: Output, as_json: AsJson = False) -> None:  # noqa: FBT002
+    """List all datasets of a run's output: images, size, date, and which the last run refers to."""
+    from flows.cli import reading  # noqa: PLC0415
+
+    reading.datasets(source, as_json=as_json)
+
+
+@app.command()
 def verify(dataset: DatasetUri) -> None:
     """Recompute every digest of a dataset; exit 1 on any mismatch."""
     from flows.cli import reading  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`anogen inspect`, `verify`, `regenerate`, `pull` and `report`: everything that reads a finished dataset."""
+"""`anogen inspect`, `datasets`, `verify`, `regenerate`, `pull` and `report`: what reads finished datasets."""
 
 import json
 import sys
@@ -49,6 +49,25 @@ def inspect(uri: str, *, as_json: bool) -> None:
 
 def _replaced(count: int) -> str:
     return f" ({count} of them in place of filtered ones)" if count else ""
+
+
+def datasets(source: str, *, as_json: bool) -> None:
+    """Print every dataset of a run's output, and what those take that the last run does not refer to."""
+    from anogen_core.stages.datasets import list_datasets  # noqa: PLC0415
+
+    output = output_of(source)
+    found = list_datasets(output)
+    if as_json:
+        sys.stdout.write(json.dumps([one.model_dump(mode="json") for one in found], indent=1) + "\n")
+        return
+    sys.stdout.write("".join(f"{one.describe()}\n" for one in found))
+    sys.stderr.write("".join(f"warning: {one.problem}\n" for one in found if one.problem is not None))
+    others = [one for one in found if not one.used_by_last_run]
+    if not found:
+        sys.stderr.write(f"{output}: holds no datasets; `anogen run` makes them.\n")
+    elif others:
+        size = sum(one.bytes for one in others) / 1e6
+        sys.stderr.write(f"{len(others)} of {len(found)} ({size:.1f} MB) are not those of the last run.\n")
 
 
 def describe(uri: str, *, machine: bool) -> None:
