@@ -18,7 +18,7 @@ from anogen_core.masks.regions import Ground, Grounds, find_region
 from anogen_core.masks.rim import RimSampler, fill_specks
 from anogen_core.masks.sampler import MaskSampler, Shown, render, union_of
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
-from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample, Shard
+from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
@@ -274,12 +274,6 @@ def plan_requests(
         )
         requests += planner.plan(ordered, first=len(requests), on_request=on_request)
     return requests
-
-
-def split_into_shards(requests: Sequence[GenerationRequest], shard_size: int) -> list[Shard]:
-    """Return consecutive runs of at most `shard_size` requests; together they hold every request once."""
-    starts = range(0, len(requests), shard_size)
-    return [Shard(index=i, requests=tuple(requests[s : s + shard_size])) for i, s in enumerate(starts)]
 
 
 def _near(first: Box, second: Box) -> bool:

@@ -166,13 +166,6 @@ class GenerationRequest(Record):
     """Seed of the noise of the first defect."""
 
 
-class Shard(Record):
-    """A run of requests that one task makes and stores as whole objects."""
-
-    index: int
-    requests: tuple[GenerationRequest, ...]
-
-
 class Outcome(StrEnum):
     """How a planned request ended."""
 

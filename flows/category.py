@@ -110,9 +110,14 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
         Bar(f"{category}: generate").move(100)
         return sealed, False
     say("Generating %d images of %s in %d shards: %s", planned.spec.num_requests, category, len(shards), planned.uri)
+    kept = [found for shard in shards for found in shard.kept if found.image is not None]
+    if kept:
+        line = f"{category}: {len(kept)} of {planned.spec.num_requests} images are there already and are reused."
+        say("%s", line)
+        progress.note(line)
     if not isinstance(config.runner, DaskRunnerSettings):  # whose workers' progress is not heard here
         for shard in shards:
-            progress.update(f"{category}: generate", str(shard.index), 0, len(shard.requests))
+            progress.update(f"{category}: generate", str(shard.index), len(shard.kept), len(shard.requests))
     make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
     with on_device(config.runner):
         futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))

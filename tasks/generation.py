@@ -5,8 +5,9 @@ from typing import Any
 from prefect import task
 
 from anogen_core.config import RunConfig
-from anogen_core.records import ConceptEmbedding, DatasetRef, Shard
+from anogen_core.records import ConceptEmbedding, DatasetRef
 from anogen_core.settings import fingerprint
+from anogen_core.shards import Shard
 from anogen_core.stages import generation, likeness, verdicts
 from anogen_core.stages.generation import PlannedDataset
 from anogen_core.stages.verdicts import CarriedVerdicts
@@ -42,7 +43,8 @@ def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> 
     """Make and store one shard; returns at once when its receipt exists (a ShardReceipt as plain JSON)."""
     page.say_where(config)
     stage, unit, total = f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests)
-    receipt = generation.make_shard(shard, dataset, config, on_image=progress.counter(stage, unit, total))
+    tick = progress.counter(stage, unit, total, done=len(shard.kept))
+    receipt = generation.make_shard(shard, dataset, config, on_image=tick)
     progress.update(stage, unit, total, total)  # blocked requests, and a shard that was found, take no steps
     return receipt.model_dump(mode="json")
 

@@ -82,24 +82,25 @@ def steps(stage: str, unit: str = "") -> Callable[[int, int], None]:
     return lambda done, total: update(stage, unit, done, total)
 
 
-def counter(stage: str, unit: str, total: int) -> Callable[[], None]:
-    """Return a callback that reports one more of `total` each time it is called."""
-    return counting(_Everyone(), stage, total, unit=unit)
+def counter(stage: str, unit: str, total: int, *, done: int = 0) -> Callable[[], None]:
+    """Return a callback that reports one more of `total` each time it is called; some may be done before."""
+    return counting(_Everyone(), stage, total, unit=unit, done=done)
 
 
 def counting(
-    listener: Listener, stage: str, total: int, *, unit: str = "", size: int | None = None
+    listener: Listener, stage: str, total: int, *, unit: str = "", size: int | None = None, done: int = 0
 ) -> Callable[[], None]:
     """Return a callback that tells one listener of one more each time it is called.
 
     Args:
         listener: Who is told.
         stage: Of what.
-        total: How often it will be called.
+        total: How often it will be called, with what is done before.
         unit: Part of the stage.
         size: Count up to this (bytes, say) in equal steps instead of to `total`.
+        done: What is done before.
     """
-    done, whole = 0, total if size is None else size
+    whole = total if size is None else size
 
     def tick() -> None:
         nonlocal done

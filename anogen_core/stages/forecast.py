@@ -13,6 +13,8 @@ from anogen_core.records import GenerationRequest, Record, SupportSet
 from anogen_core.stages import embedding
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.generation import find_made, plan_category, product_of
+from anogen_core.stages.recipe import recipes
+from anogen_core.stages.reuse import find_kept
 from anogen_core.stages.room import Room, room_of
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage import Dataset
@@ -61,6 +63,10 @@ class CategoryForecast(Record):
     """What `foreground.method: auto` takes for the product, and why."""
     complete: str | None
     """Name of the dataset where all of it is made already."""
+    kept: int
+    """Images that are there already and are reused in a dataset that is to be made."""
+    kept_instances: int
+    """Defects on those."""
     defects: list[DefectForecast]
 
 
@@ -89,6 +95,7 @@ class Forecast(Record):
                 f"{category.category}: {category.normals} normal photos at {width}x{height} px, "
                 f"{category.evaluated} test photos ({category.excluded} left out: supports, their copies and groups); "
                 + (f"dataset {category.complete} is complete" if category.complete else "its dataset is to be made")
+                + (f", {category.kept} of its images are there already" if category.kept else "")
             )
             if category.foreground is not None:
                 lines.append(f"  foreground: {category.foreground}")
@@ -140,7 +147,7 @@ def forecast(config: RunConfig, *, on_planned: Callable[[int, int], None] | None
     missing = [(category, told) for category, told in planned if told.complete is None]
     if not missing:
         return Forecast(categories=categories, inversion_seconds=0, generation_seconds=0, storage_mb=0)
-    defects_made = sum(d.instances for _, told in missing for d in told.defects)
+    defects_made = sum(sum(d.instances for d in told.defects) - told.kept_instances for _, told in missing)
     images = [sum(d.planned - d.blocked for d in told.defects) for _, told in missing]
     handled = [_handle(config, category) for category, _ in missing]
     forward = _seconds_per_forward(config)
@@ -152,7 +159,10 @@ def forecast(config: RunConfig, *, on_planned: Callable[[int, int], None] | None
         categories=categories,
         # Guidance takes a second forward; a training step costs about three.
         generation_seconds=defects_made * (1 if guided == 1 else 2) * steps * share * forward
-        + sum(count * seconds for count, (seconds, _) in zip(images, handled, strict=True)),
+        + sum(
+            (count - told.kept) * seconds
+            for count, (_, told), (seconds, _) in zip(images, missing, handled, strict=True)
+        ),
         inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
         storage_mb=sum(count * size for count, (_, size) in zip(images, handled, strict=True)) / 1e6,
     )
@@ -172,6 +182,10 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         for support, known in zip(category.supports, learned, strict=True)
     ]
     found = find_made(config, category, requests, product)
+    embeddings = embedding.learn([s for s, known in zip(category.supports, learned, strict=True) if known], config)
+    own = recipes(config, category, product, embeddings)
+    there = {} if found else find_kept(config.output, category.name, own, requests)
+    reused = [kept.rows[-1] for kept in there.values() if kept.image is not None]
     return CategoryForecast(
         category=category.name,
         frame=category.frame,
@@ -180,6 +194,8 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         excluded=len(excluded),
         foreground=product.why,
         complete=None if found is None else Dataset(found[1].uri).spec.name,
+        kept=len(reused),
+        kept_instances=sum(len(row.instances or ()) for row in reused),
         defects=[
             _defect(s, [r for r in requests if r.defect == s.defect], state=state)
             for s, state in zip(category.supports, states, strict=True)

@@ -1,21 +1,20 @@
 """Stage 2: plan a category's dataset, make its shards, seal it."""
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from anogen_core.arrays import Image, Mask, array_digest
+from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import bounding_box
-from anogen_core.generation import GENERATION_VERSION
 from anogen_core.masks.product import Product, find_product
 from anogen_core.masks.refinement import RefinedMask, refine_mask
-from anogen_core.masks.regions import region_digests
-from anogen_core.planning import PLANNING_VERSION, plan_requests, split_into_shards
-from anogen_core.quality.gates import QUALITY_VERSION
+from anogen_core.planning import plan_requests
 from anogen_core.records import (
     ConceptEmbedding,
     DatasetRef,
@@ -25,15 +24,16 @@ from anogen_core.records import (
     Outcome,
     Record,
     Sample,
-    Shard,
     ShardReceipt,
     SupportSet,
 )
 from anogen_core.settings import fingerprint
+from anogen_core.shards import Shard, split_into_shards
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.embedding import artifact_name, is_learned, learn, load_support
-from anogen_core.stages.evidence import doubt
 from anogen_core.stages.filtered_sheet import filtered_row, filtered_sheet
+from anogen_core.stages.recipe import code_versions, recipes
+from anogen_core.stages.reuse import Taken, find_kept, take_kept
 from anogen_core.stages.shard_work import Ending, ShardWork
 from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
 from anogen_core.storage.pixels import ShardPixels
@@ -90,13 +90,17 @@ def _loader(config: RunConfig, category: Category) -> Callable[[Sample], Image]:
 def plan_dataset(
     config: RunConfig, name: str, embeddings: Sequence[ConceptEmbedding]
 ) -> tuple[PlannedDataset, list[Shard]]:
-    """Return the dataset of one category and its shards, and write down what it will be."""
+    """Return the dataset of one category and its shards, and write down what it will be.
+
+    Shards name what earlier datasets of the output hold of them.
+    """
     category = read_category(config, name)
     product = product_of(config, category)
     requests = plan_category(config, category, product)
     planned = dataset_of(config, category, requests, embeddings, product)
     DatasetWriter(planned.uri, planned.spec).create()
-    return planned, split_into_shards(requests, config.storage.shard_size)
+    kept = {} if find_sealed(planned) else find_kept(config.output, name, planned.spec.recipes, requests)
+    return planned, split_into_shards(requests, config.storage.shard_size, kept)
 
 
 def dataset_of(
@@ -151,7 +155,16 @@ def is_made(shard: Shard, dataset: PlannedDataset) -> bool:
 def make_shard(
     shard: Shard, dataset: PlannedDataset, config: RunConfig, *, on_image: Callable[[], None] | None = None
 ) -> ShardReceipt:
-    """Return the receipt of a stored shard; makes and stores it unless it is there already."""
+    """Return the receipt of a stored shard; makes and stores it unless it is there already.
+
+    Images that earlier datasets hold are stored as they are there, byte for byte.
+
+    Args:
+        shard: What to make.
+        dataset: What it is a part of.
+        config: The run.
+        on_image: Called after each image that is generated, replacements not counted.
+    """
     writer = DatasetWriter(dataset.uri, dataset.spec)
     receipt = writer.committed(shard.index)
     if receipt is not None:
@@ -159,15 +172,21 @@ def make_shard(
     started = time.monotonic()
     spec = dataset.spec
     work = ShardWork(dataset.supports, (spec.height, spec.width), dataset.embeddings, config, dataset.product)
-    pixels, rows, shown = ShardPixels((spec.height, spec.width)), [], []
-    for requests in _groups(shard.requests, spec, config):
-        for ending in work.run(requests, on_image=on_image):
-            made = _label(ending, config)
-            if made is not None:
-                box_mask, mask = (255 * m.astype(np.uint8) for m in (made.box, made.label.mask))
-                pixels.add(made.image, box_mask=box_mask, mask=mask, confidence=made.label.confidence)
-            rows.append(_row(ending, made, dataset))
-            shown.append(filtered_row(ending))
+    pixels, rows = ShardPixels(work.frame), list[LedgerRow]()
+    shown: list[Image | None] = []
+    for ended in _ended(shard, work, on_image):
+        if isinstance(ended, Taken):
+            rows += ended.rows
+            shown += ended.pictures
+            if ended.chunks is not None:
+                pixels.add_encoded(ended.chunks)
+            continue
+        made = _label(ended, config)
+        if made is not None:
+            box_mask, mask = (255 * m.astype(np.uint8) for m in (made.box, made.label.mask))
+            pixels.add(made.image, box_mask=box_mask, mask=mask, confidence=made.label.confidence)
+        rows.append(_row(ended, made, dataset))
+        shown.append(filtered_row(ended))
     return writer.write_shard(
         shard.index,
         rows,
@@ -177,12 +196,22 @@ def make_shard(
     )
 
 
-def _groups(
-    requests: Sequence[GenerationRequest], spec: DatasetSpec, config: RunConfig
-) -> Iterator[Sequence[GenerationRequest]]:
+def _ended(shard: Shard, work: ShardWork, on_image: Callable[[], None] | None) -> Iterator[Ending | Taken]:
+    """Yield how the requests of a shard ended, in their order; what earlier datasets hold is taken from there."""
+    taken = take_kept(shard)
+    for there, run in itertools.groupby(shard.requests, key=lambda request: request.request_id in taken):
+        requests = list(run)
+        if there:
+            yield from (taken[request.request_id] for request in requests)
+            continue
+        for group in _groups(requests, work):
+            yield from work.run(group, on_image=on_image)
+
+
+def _groups(requests: Sequence[GenerationRequest], work: ShardWork) -> Iterator[Sequence[GenerationRequest]]:
     """Yield requests that are held in memory together: whole batches, fewer of large photos."""
-    batch = config.generation.batch_size
-    size = batch * max(1, _PIXELS_AT_ONCE // (spec.height * spec.width * batch))
+    batch = work.config.generation.batch_size
+    size = batch * max(1, _PIXELS_AT_ONCE // (math.prod(work.frame) * batch))
     for start in range(0, len(requests), size):
         yield requests[start : start + size]
 
@@ -260,25 +289,14 @@ def _spec(
         "embedding_keys": {e.defect: artifact_name(e) for e in embeddings},
     }
     height, width = category.frame
-    content = {
-        "code": [PLANNING_VERSION, GENERATION_VERSION, QUALITY_VERSION],
-        "seed": config.seed,
-        "plan": config.plan.model_dump(mode="json"),
-        "foreground": product.settings.method,
-        "generation": config.generation.model_dump(mode="json", exclude={"batch_size"}),
-        "regions": [region_digests(config.foreground, category.name, s.defect) for s in category.supports],
-        "quality": config.quality.model_dump(mode="json"),
-        "doubted": sorted(e.defect for e in embeddings if doubt(e.evidence) is not None),
-        "shard_size": config.storage.shard_size,
-        "frame": [height, width, config.frame.model_dump(mode="json")],
-        **({"mixed": category.framed_mixed} if category.framed_mixed else {}),
-        "normals": sorted(s.sha256 for s in category.normals),
-        # An embedding that the run file names does not change with the labels that decide places and masks.
-        "labels": [array_digest(mask) for s in category.supports for _, mask in load_support(s, config)],
-        "embeddings": sorted([e.defect, e.digest] for e in embeddings),
-        "base_model": config.base_model.identity,
-    }
-    digest = fingerprint(content)
+    of_defects = recipes(config, category, product, embeddings)
+    digest = fingerprint(
+        {
+            "recipes": of_defects,
+            "images_per_defect": config.generation.images_per_defect,
+            "shard_size": config.storage.shard_size,
+        }
+    )
     return DatasetSpec(
         name=f"{category.name}-{digest[:8]}",
         category=category.name,
@@ -289,9 +307,10 @@ def _spec(
         num_requests=len(requests),
         defects=tuple(sorted(s.defect for s in category.supports)),
         config_fingerprint=digest,
+        recipes=of_defects,
         base_model=model,
         settings=settings,
-        code_versions={"planning": PLANNING_VERSION, "generation": GENERATION_VERSION, "quality": QUALITY_VERSION},
+        code_versions={**code_versions()},
         data_licence=config.photos.licence,
         sources=config.photos.source,
     )

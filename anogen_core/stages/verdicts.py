@@ -56,8 +56,8 @@ def carry_verdicts(ref: DatasetRef) -> list[CarriedVerdicts]:
 def _reviewed_beside(target: Dataset) -> Iterator[Dataset]:
     """Yield the other datasets of a folder that have verdicts."""
     folder, own = target.uri.rsplit("/", 1)
-    places = {key.split("/", 1)[0] for key in open_store(folder).list()}
-    for place in sorted(places):
+    places = open_store(folder).folders()
+    for place in places:
         name = place.removesuffix(VERDICTS_SUFFIX) + DATASET_SUFFIX
         if place.endswith(VERDICTS_SUFFIX) and name in places and name != own:
             yield Dataset(f"{folder}/{name}")

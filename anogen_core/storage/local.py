@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +93,11 @@ class LocalStore(Store):
                 about = path.stat()
                 modified = datetime.fromtimestamp(about.st_mtime, UTC)
                 yield Entry(path.relative_to(self._root).as_posix(), about.st_size, modified)
+
+    def folders(self) -> Sequence[str]:
+        """Return the directories at the top; an empty one counts too."""
+        with explained(self._root):
+            return sorted(p.name for p in self._root.iterdir() if p.is_dir()) if self._root.is_dir() else []
 
     def delete(self, prefix: str) -> None:
         """Remove a file or a directory."""

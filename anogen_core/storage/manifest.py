@@ -1,8 +1,10 @@
 """The manifest of a sealed dataset: every object with its digest, the counts, and one digest for everything."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from anogen_core.errors import CorruptDatasetError
 from anogen_core.records import LedgerRow, Outcome, Record, ShardReceipt
@@ -33,7 +35,7 @@ class Manifest(Record):
 
     def signed(self) -> "Manifest":
         """Return the manifest with its checksum."""
-        return self.model_copy(update={"checksum": self._checksum()})
+        return self.model_copy(update={"checksum": _checksum(self.model_dump(mode="json"))})
 
     def to_bytes(self) -> bytes:
         """Return the manifest as it is stored."""
@@ -47,12 +49,10 @@ class Manifest(Record):
             CorruptDatasetError: it is damaged.
         """
         manifest = parse(cls, data, where=where)
-        if manifest.checksum != manifest._checksum():  # noqa: SLF001 - its own class
+        # Of the stored values: earlier versions did not write all fields.
+        if manifest.checksum != _checksum(json.loads(data)):
             raise CorruptDatasetError(f"{where}: its checksum does not match; the manifest was changed.")
         return manifest
-
-    def _checksum(self) -> str:
-        return _sha256(self.model_dump(mode="json", exclude={"checksum"}))
 
 
 def dataset_digest(spec: DatasetSpec, files: dict[str, StoredObject], ledger_sha256: str) -> str:
@@ -77,6 +77,10 @@ def count_made(rows: Sequence[LedgerRow], defects: Sequence[str]) -> dict[str, i
     """Return how many images there are of each defect."""
     counts = Counter(row.defect for row in rows if row.outcome is Outcome.MADE)
     return {defect: counts[defect] for defect in defects}
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return _sha256({name: value for name, value in values.items() if name != "checksum"})
 
 
 def _sha256(value: object) -> str:

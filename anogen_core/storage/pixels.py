@@ -1,5 +1,6 @@
 """The pixels of a shard, encoded image by image: a shard of large photos does not fit into memory as it is."""
 
+from collections.abc import Mapping
 from typing import final
 
 import numpy as np
@@ -45,5 +46,9 @@ class ShardPixels:
                 raise ValueError(f"{name}: expected uint8 {expected}, got {array.dtype} {array.shape}.")
             if name in layout.MASKS and (array % 255).any():
                 raise ValueError(f"{name}: expected values 0 and 255 only.")
-        for name, array in pixels.items():
-            self.chunks[name].append(encode_chunk(array, layout.PIXEL_ARRAYS[name]))
+        self.add_encoded({name: encode_chunk(array, layout.PIXEL_ARRAYS[name]) for name, array in pixels.items()})
+
+    def add_encoded(self, chunks: Mapping[str, bytes]) -> None:
+        """Add one image as another dataset holds it: a chunk of each array."""
+        for name, own in self.chunks.items():
+            own.append(chunks[name])

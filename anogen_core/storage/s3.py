@@ -6,7 +6,7 @@ Endpoint, region and credentials come from the standard AWS environment, which b
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar, final
 
 import botocore.session
@@ -121,6 +121,16 @@ class S3Store(Store):
             return sorted(Entry(e["Key"].removeprefix(base), int(e["Size"]), e["LastModified"]) for e in found)
 
         yield from self._run(prefix, operation)
+
+    def folders(self) -> Sequence[str]:
+        """Return the first parts of all keys that have several."""
+        base = f"{self._prefix}/" if self._prefix else ""
+
+        def operation(s3: Any) -> list[str]:
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base, Delimiter="/")
+            return sorted(entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", ()))
+
+        return [key.removeprefix(base).rstrip("/") for key in self._run("", operation)]
 
     def delete(self, prefix: str) -> None:
         """Remove objects one by one: bulk deletion needs checksums that several servers do not agree on."""

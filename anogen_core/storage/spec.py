@@ -41,6 +41,9 @@ class DatasetSpec(Record):
     """The array `label` counts in this order."""
     config_fingerprint: str
     """Of everything that decides the images: settings, photos, embeddings, base model, code versions."""
+    recipes: dict[str, str] = Field(default_factory=dict)
+    """For each defect the fingerprint of everything that decides its images, beside how many there are: requests of the
+    same name and recipe are the same in all datasets."""
     base_model: BaseModelInfo
     settings: dict[str, Any] = Field(default_factory=dict)
     """The settings of the run as plain JSON values, for people; paths in it may differ between equal datasets."""

@@ -1,7 +1,7 @@
 """What a dataset needs of the place it is stored in: whole objects, written atomically, some of them only once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -81,6 +81,10 @@ class Store(ABC):
         """Yield the keys of all objects in a folder and below, in order; nothing for a missing folder."""
         for entry in self.entries(prefix):
             yield entry.key
+
+    @abstractmethod
+    def folders(self) -> Sequence[str]:
+        """Return the names of the folders at the top that hold objects, in order; none where there is nothing."""
 
     @abstractmethod
     def delete(self, prefix: str) -> None:

@@ -230,12 +230,19 @@ def test_dask_workers_write_the_same_datasets_to_an_object_store(
     anogen: Anogen,
     tmp_path: Path,
 ) -> None:
-    """Law 1: where shards are made, and where they go, changes no byte; every reader takes the address."""
+    """Law 1: where shards are made, of how many in a first run, and where they go, changes no byte.
+
+    Every reader takes the address.
+    """
     run_file = write_run_file(tmp_path / "run.yaml", small_run, f"{s3_bucket}/line-3")
 
-    said = anogen("run", run_file, "--set", "runner={kind: dask, workers: 2}", "--set", "evaluation.enabled=false")
+    options = ("--set", "runner={kind: dask, workers: 2}", "--set", "evaluation.enabled=false")
+    fewer = anogen("run", run_file, *options, "--set", "generation.images_per_defect=3")
+    said = anogen("run", run_file, *options)
 
-    assert said.returncode == 0, said.stderr
+    assert (fewer.returncode, said.returncode) == (0, 0), said.stderr
+    assert "images are there already" not in fewer.stderr
+    assert "bolt: 6 of 10 images are there already and are reused." in said.stderr
     addresses = [line.split(": ")[1] for line in said.stdout.splitlines()]
     assert all(address.startswith(f"{s3_bucket}/line-3/") for address in addresses)
     for address in addresses[:-1]:

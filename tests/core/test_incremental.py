@@ -20,8 +20,10 @@ import pytest
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
-from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Decision, LedgerRow, ReviewVerdict, Shard
-from anogen_core.stages import arms, detection, embedding, generation, runtime
+from anogen_core.generation import generate
+from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Decision, ReviewVerdict
+from anogen_core.shards import Shard
+from anogen_core.stages import arms, detection, embedding, generation, recipe, runtime, shard_work
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.forecast import forecast
 from anogen_core.stages.verdicts import CarriedVerdicts, carry_verdicts
@@ -154,19 +156,21 @@ def test_pasted_defects_need_the_plan_alone(configure: Configure, first: Done, t
     assert len(keys) == 3
 
 
-def test_another_support_set_of_one_defect_learns_that_defect_alone(configure: Configure, first: Done) -> None:
-    """The other defect keeps its embedding, and its images come out as before, byte for byte."""
+def test_another_support_set_of_one_defect_makes_that_defect_alone(
+    configure: Configure, first: Done, tmp_path: Path
+) -> None:
+    """The other defect keeps its embedding and its images, byte for byte those of a run that makes everything."""
     chosen = {s.defect: {p.sample_id for p in s.samples} for s in read_category(configure(), "bolt").supports}
     other = [f"bolt/test/cut/{i:03}" for i in range(5) if f"bolt/test/cut/{i:03}" not in chosen["cut"]]
 
     changed = run(configure(support={"images": {"bolt/cut": [*other, min(chosen["cut"])]}}))
+    fresh = run(configure(support={"images": {"bolt/cut": [*other, min(chosen["cut"])]}}, output=str(tmp_path)))
 
     assert set(changed.learned) == {"cut"}
     assert changed.embeddings["spot"] == first.embeddings["spot"]
+    assert (changed.generated.total(), fresh.generated.total()) == (5, 10)
     assert changed.dataset.uri != first.dataset.uri
-    before, after = _images(first, "spot"), _images(changed, "spot")
-    assert before.keys() == after.keys()
-    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert _objects(changed.dataset) == _objects(fresh.dataset)
 
 
 def test_photos_that_cannot_be_read_stop_no_other_defect(configure: Configure, tmp_path: Path) -> None:
@@ -211,8 +215,8 @@ def test_another_guidance_scale_generates_anew_and_learns_nothing(configure: Con
     ("module", "constant", "learned", "generated", "trained"),
     [
         (embedding, "INVERSION_VERSION", {"cut", "spot"}, None, None),
-        (generation, "GENERATION_VERSION", set(), 10, {"generated"}),
-        (generation, "PLANNING_VERSION", set(), 10, {"generated"}),
+        (recipe, "GENERATION_VERSION", set(), 10, {"generated"}),
+        (recipe, "PLANNING_VERSION", set(), 10, {"generated"}),
         (detection, "DETECTOR_VERSION", set(), 0, {"perlin", "generated"}),
     ],
 )
@@ -252,6 +256,154 @@ def test_two_runs_at_the_same_time_make_one_sound_dataset(configure: Configure, 
     assert len(names) == len(set(names)) == 10
     assert len(list((tmp_path / "artifacts").glob("embedding-*"))) == 2
     assert len(list((tmp_path / "artifacts").glob("detector-*"))) == 2
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Return a counter of the images that the base model makes, by the side of the real generation."""
+    counter = Counter[str]()
+
+    def count(jobs: Any, *rest: Any, **options: Any) -> list[Any]:
+        counter["images"] += len(jobs)
+        return generate(jobs, *rest, **options)
+
+    monkeypatch.setattr(shard_work, "generate", count)
+    return counter
+
+
+def _dataset(config: RunConfig, *, shards_made: int | None = None) -> DatasetRef | None:
+    """Learn, plan, make shards and seal; with `shards_made` the run is cut off after so many."""
+    embeddings = embedding.learn(read_category(config, "bolt").supports, config)
+    planned, shards = generation.plan_dataset(config, "bolt", embeddings)
+    for shard in shards[:shards_made]:
+        generation.make_shard(shard, planned, config)
+    return generation.seal_dataset(planned) if shards_made is None else None
+
+
+@pytest.fixture
+def images_of(configure: Configure, tmp_path: Path) -> Callable[..., RunConfig]:
+    """Return the settings of a run with some images of each defect, in a folder of its own for each name."""
+    given = configure().generation.model_dump(mode="json")
+
+    def make(count: int, folder: str, **changes: Any) -> RunConfig:
+        return configure(generation={**given, "images_per_defect": count}, output=str(tmp_path / folder), **changes)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("defects", "quality"),
+    [
+        (["bolt/cut", "bolt/spot"], {"gates": False}),
+        (["bolt/cut"], {"slack": 0, "min_contrast": 0.9, "replacements": 1}),
+    ],
+)
+def test_more_images_of_a_defect_make_the_new_ones_alone(
+    images_of: Callable[..., RunConfig], made: Counter[str], defects: list[str], quality: dict[str, Any]
+) -> None:
+    """9 after 6 are byte for byte the 9 of a run that makes all, with what gates filtered and put in its place."""
+    changes: dict[str, Any] = {"support": {"defects": defects}, "quality": quality}
+
+    _dataset(images_of(6, "grown", **changes))
+    made_first = made.total()
+    grown = _dataset(images_of(9, "grown", **changes))
+    made_then = made.total() - made_first
+    fresh = _dataset(images_of(9, "fresh", **changes))
+
+    assert grown is not None
+    assert fresh is not None
+    replaced = [row for row in Dataset(fresh.uri).ledger() if row.replaces is not None]
+    assert bool(replaced) == ("replacements" in quality)
+    assert made_first == 6 * len(defects) + sum(int(row.request_id.split("-")[1]) < 6 for row in replaced)
+    assert made_first + made_then == 9 * len(defects) + len(replaced)
+    assert _objects(grown) == _objects(fresh)
+
+
+def test_fewer_images_of_photos_that_moved_make_nothing(
+    images_of: Callable[..., RunConfig], made: Counter[str], small_run: dict[str, Any], tmp_path: Path
+) -> None:
+    """Also in shards of another size; the ledger says where the photos are today."""
+    root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
+    settings: dict[str, Any] = {"reader": {"kind": "mvtec", "root": str(root)}, "storage": {"shard_size": 3}}
+
+    _dataset(images_of(5, "shrunk"))
+    made.clear()
+    shrunk = _dataset(images_of(2, "shrunk", **settings))
+    assert not made
+    fresh = _dataset(images_of(2, "fresh", **settings))
+
+    assert shrunk is not None
+    assert fresh is not None
+    assert _objects(shrunk) == _objects(fresh)
+    assert all(Path(row.normal_uri).is_relative_to(root) for row in Dataset(shrunk.uri).ledger())
+
+
+def test_another_defect_leaves_the_images_of_the_first(images_of: Callable[..., RunConfig], made: Counter[str]) -> None:
+    """Its own images are made, though those of the first lie in other shards; `check` tells what is there."""
+    alone = {"support": {"defects": ["bolt/spot"]}}
+    both = {"support": {"defects": ["bolt/cut", "bolt/spot"]}}
+
+    _dataset(images_of(3, "grown", **alone))
+    before = forecast(images_of(3, "grown", **both))
+    made.clear()
+    grown = _dataset(images_of(3, "grown", **both))
+    assert made.total() == 3
+    fresh = _dataset(images_of(3, "fresh", **both))
+
+    assert grown is not None
+    assert fresh is not None
+    assert _objects(grown) == _objects(fresh)
+    assert [plan.kept for plan in before.categories] == [3]
+    assert "its dataset is to be made, 3 of its images are there already" in before.describe()
+
+
+def test_images_of_a_run_that_was_cut_off_are_reused(images_of: Callable[..., RunConfig], made: Counter[str]) -> None:
+    """A run that goes on with another number of images takes what the first one stored, and the same run all of it."""
+    _dataset(images_of(6, "grown"), shards_made=2)
+    made.clear()
+    grown = _dataset(images_of(3, "grown"))
+    assert made.total() == 6 - 3 - 2  # requests 0 to 5 of the first defect and 0 and 1 of the second are there
+    fresh = _dataset(images_of(3, "fresh"))
+
+    assert grown is not None
+    assert fresh is not None
+    assert _objects(grown) == _objects(fresh)
+
+
+def test_renamed_normal_photos_are_planned_anew(
+    configure: Configure, first: Done, small_run: dict[str, Any], tmp_path: Path
+) -> None:
+    """Which request a photo gets follows the order of their names, so no image is taken for one of another photo."""
+    root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
+    photo = min((root / "bolt" / "train" / "good").iterdir())
+    photo.rename(photo.with_stem("zzz"))
+    config = configure(reader={"kind": "mvtec", "root": str(root)})
+
+    planned, shards = generation.plan_dataset(config, "bolt", list(first.embeddings.values()))
+
+    assert planned.uri != first.dataset.uri
+    assert not any(shard.kept for shard in shards)
+
+
+@pytest.mark.parametrize("lost", ["image/c/0/0/0/0", "samples.parquet", "manifest.json"])
+def test_images_that_are_damaged_are_made_again(
+    images_of: Callable[..., RunConfig], made: Counter[str], caplog: pytest.LogCaptureFixture, lost: str
+) -> None:
+    """The log says why, and the dataset is that of a run that makes all."""
+    small = _dataset(images_of(2, "grown"))
+    assert small is not None
+    stored = Path(small.uri) / lost
+    stored.write_bytes(stored.read_bytes()[:-9] + b"otherwise")
+    made.clear()
+
+    grown = _dataset(images_of(3, "grown"))
+    assert made.total() == 6
+    fresh = _dataset(images_of(3, "fresh"))
+
+    assert grown is not None
+    assert fresh is not None
+    assert _objects(grown) == _objects(fresh)
+    assert "made again" in caplog.text
 
 
 def test_verdicts_follow_their_images(configure: Configure, first: Done, tmp_path: Path) -> None:
@@ -298,10 +450,12 @@ def test_verdicts_follow_their_images(configure: Configure, first: Done, tmp_pat
     assert decisions(small.ref()) == {two: Decision.FIX, last: Decision.ACCEPT}
 
 
-def _images(done: Done, defect: str) -> dict[str, np.ndarray]:
-    stored = Dataset(done.dataset.uri)
-    made: list[LedgerRow] = [row for row in stored.made() if row.defect == defect]
-    return {row.request_id: sample.image for row, sample in zip(made, stored.read(made), strict=True)}
+def _objects(dataset: DatasetRef) -> dict[str, bytes]:
+    """Return every object of a sealed dataset but the manifest, which tells how long shards took."""
+    assert verify(dataset.uri) == []
+    folder = Path(dataset.uri)
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: data for name, data in files.items() if name != "manifest.json"}
 
 
 if __name__ == "__main__":

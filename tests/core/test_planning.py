@@ -14,8 +14,9 @@ from anogen_core.masks.duplicates import SAME_PLACE, TakenPlaces
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
 from anogen_core.masks.sampler import render, union_of
-from anogen_core.planning import PlanSettings, plan_requests, split_into_shards
+from anogen_core.planning import PlanSettings, plan_requests
 from anogen_core.records import Box, GenerationRequest, Placement, Sample
+from anogen_core.shards import split_into_shards
 
 NORMALS = [
     Sample(

@@ -64,6 +64,8 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
             excluded=0,
             foreground=None,
             complete=None,
+            kept=0,
+            kept_instances=0,
             defects=[defect],
         )
         return Forecast(categories=[category], inversion_seconds=1, generation_seconds=1, storage_mb=1).describe()

@@ -96,6 +96,8 @@ def test_list_and_delete_keep_to_their_folder(location: str) -> None:
         store.put(key, b"")
 
     assert list(store.list("data/1")) == ["data/1/a", "data/1/b"]
+    assert (store.folders(), open_store(f"{location}/data").folders()) == (["data"], ["1", "10"])
+    assert open_store(f"{location}/nothing").folders() == []
     store.delete("data/1")
     store.delete("data/never-was")
     assert list(store.list()) == ["data/10/a", "data/1x"]
