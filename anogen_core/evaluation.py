@@ -88,10 +88,18 @@ class Comparison(Record):
     differences: tuple[ArmEstimates, ...]
     """Every later arm minus every earlier one."""
 
-    def gain(self, arm: str, against: str, metric: str) -> Estimate | None:
-        """Return a metric of `arm` minus that of `against`, whichever comes first; None where there is no interval."""
+    def gain(self, arm: str, against: str, metric: str, defect: str | None = None) -> Estimate | None:
+        """Return a metric of `arm` minus that of `against`, whichever comes first; None where there is no interval.
+
+        Args:
+            arm: what is compared.
+            against: what it is compared with.
+            metric: its name.
+            defect: the one to tell of; all together by default.
+        """
         for difference in self.differences:
-            estimate = difference.metrics.get(metric)
+            metrics = difference.metrics if defect is None else difference.per_defect.get(defect, {})
+            estimate = metrics.get(metric)
             if (difference.arm, difference.against) == (arm, against):
                 return estimate
             if (difference.arm, difference.against) == (against, arm) and estimate is not None:

@@ -164,7 +164,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         strip=_strip(report, painter),
         defects=tuple(_defect(d, report, num_rows, painter) for d in report.defects),
         metrics=tuple(metric_rows(report.evaluations, report.comparison)),
-        per_defect=tuple(defect_metrics(report.evaluations)),
+        per_defect=tuple(defect_metrics(report.evaluations, report.comparison)),
         comparison=None if report.comparison is None else comparison_table(report.comparison),
         sweep=_sweep(report),
         box_notes=box_notes(report.evaluations),

@@ -46,10 +46,10 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class DefectMetrics:
-    """The metrics of one defect: for each metric without, with, and difference."""
+    """The metrics of one defect: for each metric without, with, difference, and what its interval says."""
 
     defect: str
-    cells: tuple[tuple[float | None, float | None, float | None], ...]
+    cells: tuple[tuple[float | None, float | None, float | None, Tone], ...]
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,16 @@ def metric_rows(evaluations: Sequence[Evaluation], comparison: Comparison | None
     return rows
 
 
-def defect_metrics(evaluations: Sequence[Evaluation]) -> list[DefectMetrics]:
+def defect_metrics(evaluations: Sequence[Evaluation], comparison: Comparison | None = None) -> list[DefectMetrics]:
     """Return the metrics of each defect against all good photos, both arms side by side."""
+
+    def tone(defect: str, metric: str) -> Tone:
+        return tone_of(comparison.gain(GENERATED_ARM, BASELINE_ARM, metric, defect) if comparison else None)
+
     defects = sorted({defect for e in evaluations for defect in e.per_defect})
     return [
-        DefectMetrics(defect, tuple(_pair(evaluations, defect, metric) for metric in METRICS)) for defect in defects
+        DefectMetrics(d, tuple((*_pair(evaluations, d, metric), tone(d, metric)) for metric in METRICS))
+        for d in defects
     ]
 
 

@@ -103,7 +103,12 @@ def comparison(
         category="tile", detector="draem", seeds=seeds, replicates=100, num_images=231, num_defective=97,
         num_groups=231, arms=tuple(ArmEstimates(arm=arm, metrics={}) for arm in scores),
         differences=tuple(
-            ArmEstimates(arm=arm, against=other, metrics=differences(arm, other))
+            ArmEstimates(
+                arm=arm,
+                against=other,
+                metrics=differences(arm, other),
+                per_defect={"scratch": differences(arm, other)},
+            )
             for other, arm in combinations(scores, 2)
         ),
     )  # fmt: skip
@@ -250,7 +255,7 @@ def differences_on(page: str) -> list[tuple[str, str]]:
     [(0.04, ["up", "up", "even", "up"]), (0.2, ["even"] * 4), (None, ["even"] * 4)],
 )
 def test_differences_have_a_colour_where_their_interval_excludes_0(margin: float | None, colours: list[str]) -> None:
-    """Gains of 0.05, 0.08, 0.03 and 0.13; without intervals nothing is clear, and defects have none."""
+    """Gains of 0.05, 0.08, 0.03 and 0.13; without intervals nothing is clear. Those of a defect go by its own intervals."""
     scores = {"perlin": BASE_ARM, "generated": GOOD_ARM}
     compared = None if margin is None else comparison(scores, margin=margin)
     losses = None if margin is None else comparison({"perlin": GOOD_ARM, "generated": BASE_ARM}, margin=margin)
@@ -260,7 +265,12 @@ def test_differences_have_a_colour_where_their_interval_excludes_0(margin: float
 
     assert differences_on(page) == list(zip(colours, ("+0.050", "+0.080", "+0.030", "+0.130"), strict=True))
     assert [c for c, _ in differences_on(worse)] == [c.replace("up", "down") for c in colours]
-    assert len(re.findall(r'<td class="(?:up|down)"', page)) == sum(c == "up" for c in colours)
+    coloured = sum(c == "up" for c in colours)
+    assert len(re.findall(r'<td class="(?:up|down)"', page)) == 2 * coloured
+    if compared is not None:
+        alike = [d.model_copy(update={"per_defect": {}}) for d in compared.differences]
+        bare = render_report(content(category(comparison=compared.model_copy(update={"differences": tuple(alike)}))))
+        assert len(re.findall(r'<td class="(?:up|down)"', bare)) == coloured
 
 
 def test_ledger_on_the_page_reconciles_and_gives_reasons(html: str) -> None:
