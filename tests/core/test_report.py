@@ -255,7 +255,7 @@ def differences_on(page: str) -> list[tuple[str, str]]:
     [(0.04, ["up", "up", "even", "up"]), (0.2, ["even"] * 4), (None, ["even"] * 4)],
 )
 def test_differences_have_a_colour_where_their_interval_excludes_0(margin: float | None, colours: list[str]) -> None:
-    """Gains of 0.05, 0.08, 0.03 and 0.13; without intervals nothing is clear. Those of a defect go by its own intervals."""
+    """Gains of 0.05, 0.08, 0.03 and 0.13; without intervals nothing is clear. Defects have intervals of their own."""
     scores = {"perlin": BASE_ARM, "generated": GOOD_ARM}
     compared = None if margin is None else comparison(scores, margin=margin)
     losses = None if margin is None else comparison({"perlin": GOOD_ARM, "generated": BASE_ARM}, margin=margin)
