@@ -23,7 +23,7 @@ from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 from anogen_core.transplant import Transplant
 
-GENERATION_VERSION = 15
+GENERATION_VERSION = 16
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
@@ -91,9 +91,12 @@ class Job:
     """(H, W), True where the outline of the support defect came to; None where no such outline is known."""
 
     @property
-    def across_edge(self) -> bool:
-        """Return whether it starts from a support defect across an edge of the part."""
-        return self.shown is not None and self.shown.background is not None
+    def elsewise(self) -> bool:
+        """Return whether it starts from a support defect that changes the colours here otherwise than on its photo.
+
+        It is across an edge of the part, or other things lie around it.
+        """
+        return self.shown is not None and (self.shown.unlike or self.shown.background is not None)
 
     @property
     def detailed(self) -> Image:

@@ -39,7 +39,7 @@ def relative_detail(photo: Float32[np.ndarray, "h w 3"], defect: Mask, beside: M
         defect: (h, w), True at the defect.
         beside: (h, w), True where that surface shows without it.
     """
-    places = [beside & side for side in _sides(defect)]
+    places = [beside & side for side in sides_of(defect)]
     places = [place for place in places if place.sum() >= max(1, defect.sum() / 8)]
     thick = thickness(defect) if defect.any() and places else 0.0
     count = int(np.log2(thick / _FINEST)) + 1 if thick >= _FINEST else 0
@@ -101,7 +101,7 @@ def _found_again(detail: np.ndarray, mask: Mask, near: Mask) -> float:
     return float(usable.max(initial=-1))
 
 
-def _sides(mask: Mask) -> list[Mask]:
+def sides_of(mask: Mask) -> list[Mask]:
     """Return what lies above, below, left and right of the middle of a mask."""
     rows, columns = np.nonzero(mask) if mask.any() else (np.zeros(1), np.zeros(1))
     y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]

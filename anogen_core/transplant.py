@@ -17,16 +17,27 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
-from anogen_core.surface import goes_on, relative_detail
+from anogen_core.surface import goes_on, relative_detail, sides_of
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
+_AROUND = 21
+"""Pixels around a mask that tell, too, whether it is the same surface."""
 _EDGE_RING = 21
 """The same around one that crosses the edge of the part: enough pixels of either side, even where a thin crack ends."""
 _SOFT = 2.0
 """Pixels over which the border fades in: an outline is wider by one than its defect, which has a rim of its own."""
-_CAST = 1.15
-"""Colour channels are brightened unlike each other by no more than this factor."""
+_CAST = 0.14
+"""Logarithm of the factor by which colour channels are brightened unlike each other at most."""
+_UNLIKE = 0.25
+"""Deviation of brightness ratios (logarithms) around a mask, of which the usual surface has 0.1 and pins 0.5, at which
+they tell as much of unlike surfaces as of light."""
+_LEAST = 8
+"""Pixels whose brightness counts."""
+_LEVELS = np.linspace(0.05, 0.95, 19)
+"""Quantiles of two photos that are compared."""
+_ENOUGH = 2**16
+"""Pixels that decide how bright a photo is."""
 _CALM, _ROUGH = 1.0, 1.2
 """A band no stronger inside a defect than beside it is the surface's; so much stronger, it is the defect's."""
 
@@ -40,6 +51,8 @@ class Transplant(NamedTuple):
     """How far each band of detail inside the mask is the photo's own surface, 0 not at all to 1, finest first."""
     contrast: float
     """How strongly the defect stands out there before its border is softened."""
+    unlike: bool = False
+    """Whether other things lie around it than around the support defect: it stands out there otherwise than there."""
     background: Float32[np.ndarray, "H W"] | None = None
     """How likely each pixel shows what is behind the part, 0 to 1; None for a defect that crosses no edge of it."""
 
@@ -65,7 +78,7 @@ def transplant(
     """
     shown = normal.copy()
     wide = max(_RING if edge is None else _EDGE_RING, round(thickness(mask[window_around(mask, 0)])))
-    window = window_around(mask, wide)
+    window = window_around(mask, max(wide, _AROUND))
     part, inside = shown[window], mask[window]
     matrix = _matrix(warp, window)
     size = inside.shape[1], inside.shape[0]
@@ -75,7 +88,8 @@ def transplant(
     bad = _move(defect, matrix, size) > 0
     sides = None if edge is None else find_sides(edge, matrix, inside.shape)
     counts = True if sides is None else sides.part
-    own = moved * _gain(part, moved, _near(inside, _RING) & ~inside & ~bad & counts)
+    light, unlike = _gain(part, moved, inside, ~bad & counts, light=_light(normal, photo))
+    own = moved * np.exp(light)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
     # Detail of the photo's own surface would show its whole edge through a bite.
     detail = relative_detail(own, inside & bad, beside) if sides is None else []
@@ -94,7 +108,7 @@ def transplant(
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface, strength, background)
+    return Transplant(shown, surface, strength, unlike, background)
 
 
 def _on_background(
@@ -128,14 +142,54 @@ def _near(mask: Mask, size: int) -> Mask:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
 
 
-def _gain(part: Image, moved: np.ndarray, ring: Mask) -> np.ndarray:
-    """Return the factors (3,) that make a moved photo as bright as the surface around the mask."""
+def _gain(part: Image, moved: np.ndarray, inside: Mask, counts: Mask, *, light: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return the logarithms (3,) of the factors that make a moved photo as bright as the surface around a mask.
+
+    Beside them, whether unlike things surround the mask in the two photos. Where all that surrounds it is brighter or
+    darker alike, or ever more so towards one side, that is light. Where it differs by distance or colour, unlike things
+    lie there (print, pins, what is behind the part), and only the light of the photos counts.
+
+    Args:
+        part: (h, w, 3) photo around the mask.
+        moved: (h, w, 3) photo that is moved there.
+        inside: (h, w), True at the mask.
+        counts: (h, w), True where both show what surrounds it.
+        light: (3,) of the photos (see `_light`).
+    """
+    near, around = (_near(inside, size) for size in (_RING, _AROUND))
+    ring = near & ~inside & counts
     if not ring.any():
-        return np.ones(3)
-    here, there = part[ring].mean(axis=0) + 1, moved[ring].mean(axis=0) + 1
-    # A ring across an edge of the part compares a colour of the part with one of what is behind it.
-    common = here.mean() / there.mean()
-    return np.asarray(np.clip(here / there, common / _CAST, common * _CAST))
+        return np.zeros(3), False
+    rings = (ring, around & ~near & counts)
+    pieces = [piece for of in rings for side in sides_of(inside) if (piece := of & side).sum() >= _LEAST] or [ring]
+    found = np.array([_ratio(part, moved, piece) for piece in pieces]) - light
+    places = np.array([[1.0, *np.mean(np.nonzero(piece), axis=1)] for piece in pieces])
+    shading = places @ np.linalg.lstsq(places, found.mean(axis=1), rcond=None)[0]
+    unlike = float(np.sqrt(np.square(found - shading[:, None]).mean()))
+    trust = 1 / (1 + (unlike / _UNLIKE) ** 4)
+    gain = light + trust * (_ratio(part, moved, ring) - light)
+    # A photo that is mostly background, and another one of the part alone, compare colours of unlike things.
+    return np.clip(gain, gain.mean() - _CAST, gain.mean() + _CAST), unlike > _UNLIKE
+
+
+def _ratio(part: Image, moved: np.ndarray, place: Mask) -> np.ndarray:
+    """Return the logarithms (3,) of how many times as bright a photo is as another one at a place."""
+    return np.asarray(np.log(part[place].mean(axis=0) + 1) - np.log(moved[place].mean(axis=0) + 1))
+
+
+def _light(photo: Image, other: Image) -> np.ndarray:
+    """Return the logarithms (3,) of how many times as bright a photo is as another one, as most of their pixels say.
+
+    Parts that differ in size shift some quantiles, those between part and background; the median over all is of others.
+    """
+    levels = [np.log(np.quantile(_sample(of), _LEVELS, axis=0) + 1) for of in (photo, other)]
+    return np.asarray(np.median(levels[0] - levels[1], axis=0))
+
+
+def _sample(photo: Image) -> np.ndarray:
+    """Return the colours (n, 3) of evenly spread pixels."""
+    step = max(1, int((photo.size / 3 / _ENOUGH) ** 0.5))
+    return photo[::step, ::step].reshape(-1, 3)
 
 
 def transplant_label(mask: Mask, defect: Mask, warp: Sequence[float]) -> Mask:

@@ -100,6 +100,53 @@ def test_a_defect_is_as_bright_as_the_surface_it_comes_to(level: int) -> None:
     assert shown[middle].mean() == pytest.approx(40 * level / 120, rel=0.1)
 
 
+PAD = cv2.rectangle(np.zeros((96, 128), np.uint8), (30, 20), (60, 60), 1, -1) > 0
+
+
+def _printed(level: int, seed: int = 0) -> Image:
+    """Return a dark surface as bright as `level` with a white frame around a pad."""
+    photo = _surface(level, seed)
+    return cv2.rectangle(photo, (27, 17), (63, 63), (4 * level, 4 * level, 4 * level), 3)
+
+
+@pytest.mark.parametrize("level", [40, 60])
+def test_a_defect_among_other_things_is_as_bright_as_the_light_of_its_photo_says(level: int) -> None:
+    """A white frame around a pad is no light that the bare board lacks; another exposure is followed all the same."""
+    photo = _printed(40)
+    photo[PAD] = 120
+
+    shown = transplant(_surface(level, seed=1), PAD, photo, PAD, STILL)
+
+    assert shown.image[30:50, 40:50].mean() == pytest.approx(120 * level / 40, rel=0.1)
+    assert shown.unlike
+
+
+def test_a_defect_among_the_same_things_is_as_bright_as_these() -> None:
+    """The frame is there in both photos: what differs around the mask is the light that falls on this place alone."""
+    photo, normal = _printed(40), _printed(40, seed=1)
+    photo[PAD] = 120
+    normal[:80, :75] = normal[:80, :75] * 0.6
+
+    shown = transplant(normal, PAD, photo, PAD, STILL)
+
+    assert shown.image[30:50, 40:50].mean() == pytest.approx(120 * 0.6, rel=0.1)
+    assert not shown.unlike
+
+
+def test_light_that_falls_off_along_a_defect_is_followed() -> None:
+    """A strong ramp makes the sides of the mask differ as unlike things do, but steadily."""
+    photo, mask = _defect()
+    ramp = np.linspace(0.2, 1.2, 128)[None, :, None]
+    normal = (_surface(120, seed=1) * ramp).astype(np.uint8)
+    middle = cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    around = (cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0) & ~mask
+
+    shown = transplant(normal, mask, photo, mask, STILL)
+
+    assert shown.image[middle].mean() == pytest.approx(40 * normal[around].mean() / 120, rel=0.1)
+    assert not shown.unlike
+
+
 def test_a_mask_that_fills_the_photo_is_transplanted_as_it_is() -> None:
     """Nothing tells how bright its surroundings are; the photo is shown unscaled."""
     photo, _ = _defect()
@@ -413,7 +460,7 @@ def test_a_thin_defect_is_to_stand_out_as_its_support_does() -> None:
     photo[line] = 50
     normal = _surface(120, seed=1)
 
-    shown, _, strength, _ = transplant(normal, line, photo, line, STILL)
+    shown, _, strength, *_ = transplant(normal, line, photo, line, STILL)
 
     assert strength == pytest.approx(contrast(_surface(120), photo, line), rel=0.05)
     assert contrast(normal, shown, line) < 0.9 * strength
