@@ -61,14 +61,19 @@ class BoxSampler(MaskSampler):
         self._regions = list(found)
 
     def sample(
-        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+        self,
+        foreground: Mask,
+        rng: np.random.Generator,
+        product: Mask | None = None,
+        photo: Image | None = None,
+        source: int | None = None,
     ) -> Placement:
         """Return a box inside the frame with at least `min_overlap` of it on the foreground."""
         del product, photo
         height, width = foreground.shape
         best = 0.0
         for _ in range(self._settings.attempts):
-            placement = self._draw((height, width), rng)
+            placement = self._draw((height, width), rng, source)
             covered = render(placement, (height, width))
             share = float(foreground[covered].mean()) if covered.any() else 0.0
             if share >= self._settings.min_overlap:
@@ -80,9 +85,10 @@ class BoxSampler(MaskSampler):
             f"{width}x{height} px); lower `mask_sampler.min_overlap` or the box size, or set `foreground`"
         )
 
-    def _draw(self, frame: tuple[int, int], rng: np.random.Generator) -> Placement:
+    def _draw(self, frame: tuple[int, int], rng: np.random.Generator, source: int | None) -> Placement:
         height, width = frame
-        region = draw_region(self._regions, rng) if self._regions else None
+        found = [region for region in self._regions if source in (None, region.photo)]
+        region = draw_region(found, rng) if found else None
         box_width, box_height = self._draw_size(frame, region, rng)
         angle = float(rng.uniform(-90, 90)) if self._settings.rotate else 0.0
         x = int(rng.integers(0, width - box_width + 1))

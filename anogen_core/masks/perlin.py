@@ -59,11 +59,16 @@ class PerlinSampler(MaskSampler):
         self._boxes = BoxSamplerSettings(padding=0, **shared).build(support_masks)
 
     def sample(
-        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+        self,
+        foreground: Mask,
+        rng: np.random.Generator,
+        product: Mask | None = None,
+        photo: Image | None = None,
+        source: int | None = None,
     ) -> Placement:
         """Return a blob inside the frame whose box lies on the foreground with at least `min_overlap` of it."""
         del product, photo
-        placed = self._boxes.sample(foreground, rng)
+        placed = self._boxes.sample(foreground, rng, source=source)
         blob = self._blob((placed.box.height, placed.box.width), rng)
         tight = bounding_box(blob)
         box = Box(x=placed.box.x + tight.x, y=placed.box.y + tight.y, width=tight.width, height=tight.height)

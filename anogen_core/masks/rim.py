@@ -91,19 +91,28 @@ class RimSampler(MaskSampler):
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
 
     def sample(
-        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+        self,
+        foreground: Mask,
+        rng: np.random.Generator,
+        product: Mask | None = None,
+        photo: Image | None = None,
+        source: int | None = None,
     ) -> Placement:
-        """Return the first placement whose rim is like its source's, or the one of 40 that comes nearest to it."""
+        """Return the first placement whose rim is like its source's, or the one of 40 that comes nearest to it.
+
+        The first draw decides on the source: those whose rims are found most easily would be all there is otherwise.
+        """
         product = foreground if product is None else product
         drawn: list[tuple[float, Placement]] = []
         for _ in range(_DRAWS):
             try:
-                placement = self._sampler.sample(foreground, rng, product, photo)
+                placement = self._sampler.sample(foreground, rng, product, photo, source)
             except MaskPlacementError:
                 if not drawn:
                     raise
                 break
-            wanted = 0.0 if placement.source is None else self._rims[placement.source]
+            source = placement.source
+            wanted = 0.0 if source is None else self._rims[source]
             if wanted < _LEAST:
                 return placement
             off, placement = self._compared(placement, foreground, product)

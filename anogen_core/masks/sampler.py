@@ -30,7 +30,12 @@ class MaskSampler(ABC):
 
     @abstractmethod
     def sample(
-        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+        self,
+        foreground: Mask,
+        rng: np.random.Generator,
+        product: Mask | None = None,
+        photo: Image | None = None,
+        source: int | None = None,
     ) -> Placement:
         """Return a placement inside the foreground.
 
@@ -40,6 +45,7 @@ class MaskSampler(ABC):
             product: (H, W), True where the product is, of which drawn regions may allow a part only; `foreground`
                 where it is not given.
             photo: (H, W, 3), for samplers that look; without it they take any place.
+            source: Which of the support masks decides form and size; a random one where it is not given.
 
         Raises:
             MaskPlacementError: no placement was found in the allowed number of attempts; the message is the reason.

@@ -56,7 +56,8 @@ class TransplantSamplerSettings(Settings):
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Share of the mask that lies on the foreground; less where the defect lies beside it on its own photo."""
     attempts: PositiveInt = 200
-    """Random placements tried before a request is blocked."""
+    """Random placements of one support defect tried before another one is taken, and, with none left, a request is
+    blocked."""
 
     def build(self, support_masks: Sequence[Mask], shown: Sequence[Shown] = ()) -> "TransplantSampler":
         """Return the sampler for the defect these support masks show.
@@ -90,30 +91,39 @@ class TransplantSampler(MaskSampler):
         if not found:
             raise MaskPlacementError("The support masks are empty; use `mask_sampler: {kind: box}` with sizes.")
         self._settings = settings
-        self._regions = list(found)
+        self._of = {photo: [r for r in found if r.photo == photo] for photo in sorted({r.photo for r in found})}
         bounds = Bounds(settings.rotation, settings.flip, settings.reach, settings.min_size)
         self._goals = Goals(found, shown, bounds)
         self.looks = self._goals.context is not None
         self._last: Scene | None = None
 
     def sample(
-        self, foreground: Mask, rng: np.random.Generator, product: Mask | None = None, photo: Image | None = None
+        self,
+        foreground: Mask,
+        rng: np.random.Generator,
+        product: Mask | None = None,
+        photo: Image | None = None,
+        source: int | None = None,
     ) -> Placement:
-        """Return an outline inside the frame with at least `min_overlap` of it on the foreground."""
+        """Return an outline inside the frame with at least `min_overlap` of it on the foreground.
+
+        Another support mask is tried only where one has no place: small defects would supplant large ones otherwise.
+        """
         height, width = foreground.shape
         best = None
         scene = self._last
         if scene is None or not scene.shows(foreground, product, photo):
             scene = self._last = Scene(foreground, product, photo, self._goals.context)
-        for _ in range(self._settings.attempts):
-            drawn = self._draw(scene, rng)
-            if drawn is None:
-                continue
-            placement, least = drawn
-            share = float(foreground[render(placement, (height, width))].mean())
-            if share >= least:
-                return placement
-            best = max(best or 0.0, share)
+        for found in self._shuffled(rng) if source is None else [self._of[source]]:
+            for _ in range(self._settings.attempts):
+                drawn = self._draw(found, scene, rng)
+                if drawn is None:
+                    continue
+                placement, least = drawn
+                share = float(foreground[render(placement, (height, width))].mean())
+                if share >= least:
+                    return placement
+                best = max(best or 0.0, share)
         if best is None:
             raise MaskPlacementError(
                 f"every outline of {self._settings.attempts} was longer than the shorter side of a frame of "
@@ -131,10 +141,14 @@ class TransplantSampler(MaskSampler):
         """Return whether the middle of what crosses the edge lies within `reach` of where it was."""
         return self._goals.reaches(placement, frame)
 
-    def _draw(self, scene: Scene, rng: np.random.Generator) -> tuple[Placement, float] | None:
-        """Return a placement, and how much of it must lie on the foreground; None where it does not fit."""
+    def _shuffled(self, rng: np.random.Generator) -> list[list[Region]]:
+        """Return the regions of each support mask, in random order of these."""
+        return [self._of[photo] for photo in rng.permutation(list(self._of)).tolist()]
+
+    def _draw(self, found: Sequence[Region], scene: Scene, rng: np.random.Generator) -> tuple[Placement, float] | None:
+        """Return a placement of a region, and how much must lie on the foreground; None where it does not fit."""
         settings, frame = self._settings, scene.frame
-        region = draw_region(self._regions, rng)
+        region = draw_region(found, rng)
         mirrored = settings.flip and bool(rng.random() < 0.5)
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         change = Change(region, mirrored, large_enough(region, scale, settings.min_size))

@@ -26,6 +26,8 @@ _LEARNED: Final[dict[EmbeddingState, str]] = {
     "named": "with the embedding that the run file names; support photos",
     "to be learned": "to be learned from",
 }
+_FEW: Final = 4
+"""Defects for each support photo below which it means nothing how many are made from which."""
 _MEASURED_SECONDS, _MOST_MEASURED = 2.0, 10
 """How long, and how often at most, a step of the base model is measured."""
 
@@ -36,6 +38,8 @@ class DefectForecast(Room):
     defect: str
     support: list[str]
     """Ids of its support photos."""
+    made_from: list[int]
+    """How many defects would be made from each of these."""
     embedding: EmbeddingState
     """Whether it is learned from these photos already; `named`: the run file names an embedding for it."""
     instances: int
@@ -46,6 +50,15 @@ class DefectForecast(Room):
     """Those that would lie where it looks as around support defects, which keep to such places or lie on a pattern."""
     lit: int
     """Those that would be turned so that the light falls on them from where it falls on the support defects."""
+
+    @property
+    def uneven(self) -> bool:
+        """Return whether fewer defects than half of an even share would be made from some support photo.
+
+        A few defects are drawn unevenly by chance.
+        """
+        share = sum(self.made_from) / max(1, len(self.made_from))
+        return share >= _FEW and min(self.made_from) < share / 2
 
 
 class CategoryForecast(Record):
@@ -104,6 +117,9 @@ class Forecast(Record):
                     f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
                     f"{_LEARNED[defect.embedding]} {', '.join(defect.support)}"
                 )
+                if defect.uneven:
+                    counts = ", ".join(f"{n} from {s}" for s, n in zip(defect.support, defect.made_from, strict=True))
+                    lines.append(f"    unevenly made: {counts}")
                 if defect.at_edge:
                     lines.append(
                         f"    {defect.at_edge} of {defect.instances} at the edge of the product, turned with it"
@@ -208,6 +224,7 @@ def _defect(support: SupportSet, requests: list[GenerationRequest], *, state: Em
     return DefectForecast(
         defect=support.defect,
         support=[photo.sample_id for photo in support.samples],
+        made_from=[sum(place.source == index for place in places) for index in range(len(support.samples))],
         embedding=state,
         instances=len(places),
         at_edge=sum(place.edge is not None for place in places),

@@ -44,7 +44,8 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
     """Edges, surroundings and light with their counts, and none of them where it decides nothing."""
     plain = DefectForecast(
         defect="d",
-        support=["c/1"],
+        support=["c/1", "c/2"],
+        made_from=[3, 6],
         embedding="to be learned",
         instances=9,
         at_edge=0,
@@ -73,3 +74,6 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
     bound = told(plain.model_copy(update={"at_edge": 2, "alike": 3, "lit": 4}))
     assert all(line in bound for line in ("2 of 9 at the edge", "3 of 9 where it looks", "4 of 9 turned so that"))
     assert " of 9 " not in told(plain)
+    assert "unevenly" not in told(plain)
+    assert "unevenly made: 1 from c/1, 8 from c/2" in told(plain.model_copy(update={"made_from": [1, 8]}))
+    assert "unevenly" not in told(plain.model_copy(update={"made_from": [0, 1]}))

@@ -71,6 +71,18 @@ def test_what_was_at_the_edge_goes_to_an_edge() -> None:
     assert np.median(anywhere) > 0.3
 
 
+def test_support_defects_whose_rims_are_seldom_found_are_used_as_often_as_others() -> None:
+    """A long scratch hangs over the edge at most places, a speck at few: both are drawn alike."""
+    masks = [cv2.line(np.zeros(FRAME, np.uint8), (30, 80), (130, 80), 1, 3) > 0, _disc(80, 80, 3)]
+    shown = [Shown(np.zeros((*FRAME, 3), np.uint8), PART)] * 2
+    plain = TransplantSamplerSettings(rotation=180).build(masks, shown)
+    sampler = RimSampler(plain, [(mask, PART) for mask in masks])
+
+    used = [sampler.sample(PART, numpy_generator(seed)).source for seed in range(60)]
+
+    assert 18 < used.count(0) < 42
+
+
 def _rack(first: int) -> Mask:
     """Return a part with teeth of 10 px and gaps of 14 px along its upper side."""
     part = np.zeros(FRAME, bool)

@@ -141,6 +141,24 @@ def test_outlines_stay_within_reach_of_where_the_defect_was(seed: int) -> None:
     assert abs(down - 0.5) <= 0.1 + 0.02
 
 
+def test_a_support_defect_that_seldom_fits_is_used_as_often_as_others() -> None:
+    """A long bar has few places on a small part, a speck has many; one that fits nowhere leaves all to the other."""
+    bar, speck, part = (np.zeros((100, 100), bool) for _ in range(3))
+    bar[40:44, 20:60] = True
+    speck[50:54, 50:54] = True
+    part[20:50, 20:66] = True
+    sampler = STILL.build([bar, speck])
+
+    used = [sampler.sample(part, numpy_generator(seed)).source for seed in range(200)]
+    narrow = [
+        sampler.sample(part & (np.indices(part.shape)[1] < 40), numpy_generator(seed)).source for seed in range(5)
+    ]
+
+    assert 75 < used.count(0) < 125
+    assert narrow == [1] * 5
+    assert {sampler.sample(part, numpy_generator(seed), source=0).source for seed in range(5)} == {0}
+
+
 def test_an_outline_that_fits_nowhere_is_refused_with_its_reason() -> None:
     """The message says what was found and what to change."""
     foreground = np.zeros((100, 100), bool)
