@@ -52,9 +52,9 @@ class ForegroundSettings(Settings):
     """Holes up to this many pixels across in the foreground are filled. So are gaps at its outline, those of `otsu` and
     `otsu_beyond` up to a third of it: what lies between the teeth of a gear is background."""
     min_separation: Annotated[float, Field(ge=0, le=1)] = 0.72
-    """`auto`: otsu finds a background when the threshold explains this share of the grey variance (Otsu's eta), or 0.85
-    times as much of the variance of its own colour where the outline is sharp and only background is at the frame's
-    edge. otsu_beyond asks for 0.9 at least."""
+    """`auto`: otsu finds a background when the threshold explains this share of the grey variance (Otsu's eta; for
+    small parts that of as many pixels of either side), or 0.85 times as much of the variance of its own colour where
+    the outline is sharp and only background is at the frame's edge. otsu_beyond asks for 0.9 at least."""
     legal: str | None = None
     """Mask image (255 inside) of the region where defects may lie, beside the above: a path in which `{category}` and
     `{defect}` stand for their names. It is resized to the frame."""

@@ -183,6 +183,28 @@ def test_highlights_do_not_hide_a_part_and_gaps_between_its_teeth_are_background
         assert found[between].mean() < 0.1
 
 
+def _screws(seed: int) -> Photo:
+    """Return four small bright parts that hold a twentieth of the frame, on a table that the light falls off on."""
+    places = numpy_generator(seed + 50).permutation(9)[:4]
+    middles = [(24 + 40 * (place // 3), 24 + 40 * (place % 3)) for place in places.tolist()]
+    heads = [(_disc(*middle, 8), (160, 160, 160)) for middle in middles]
+    shine = [(_disc(row - 3, column - 3, 6), (230, 230, 230)) for row, column in middles]
+    photo = _photo(seed, (100, 100, 100), *heads, *shine)
+    light = np.linspace(-25, 25, 128)[:, None, None].round()
+    return (photo + light).clip(0, 255).astype(np.uint8)
+
+
+def test_several_small_parts_are_told_from_the_table_they_lie_on() -> None:
+    """They explain less of the variance than one large part would, and are as far from the table as that."""
+    dents = [(_screws(i), _screws(i)[..., 0] > 215) for i in range(3)]
+
+    product = find_product(NORMALS, {"dent": dents}, ForegroundSettings(), load=lambda s: _screws(int(s.sha256)))
+
+    assert product.settings.method == "otsu"
+    values, high = split_in_two(_screws(0))
+    assert separation(values, high) < 0.7
+
+
 def test_small_holes_are_filled_and_large_ones_stay() -> None:
     """Up to `closing` pixels across; a groove that opens to the ground stays unless it is narrow."""
     part = np.zeros((100, 100), bool)
