@@ -94,7 +94,7 @@ class Job:
     def elsewise(self) -> bool:
         """Return whether it starts from a support defect that changes the colours here otherwise than on its photo.
 
-        It is across an edge of the part, or other things lie around it.
+        It is across an edge of the part, or lies among things there that are not here.
         """
         return self.shown is not None and (self.shown.unlike or self.shown.background is not None)
 

@@ -52,7 +52,7 @@ class Transplant(NamedTuple):
     contrast: float
     """How strongly the defect stands out there before its border is softened."""
     unlike: bool = False
-    """Whether other things lie around it than around the support defect: it stands out there otherwise than there."""
+    """Whether the support defect lies among things that are not here: how it stands out there tells less of here."""
     background: Float32[np.ndarray, "H W"] | None = None
     """How likely each pixel shows what is behind the part, 0 to 1; None for a defect that crosses no edge of it."""
 
@@ -145,9 +145,10 @@ def _near(mask: Mask, size: int) -> Mask:
 def _gain(part: Image, moved: np.ndarray, inside: Mask, counts: Mask, *, light: np.ndarray) -> tuple[np.ndarray, bool]:
     """Return the logarithms (3,) of the factors that make a moved photo as bright as the surface around a mask.
 
-    Beside them, whether unlike things surround the mask in the two photos. Where all that surrounds it is brighter or
-    darker alike, or ever more so towards one side, that is light. Where it differs by distance or colour, unlike things
-    lie there (print, pins, what is behind the part), and only the light of the photos counts.
+    Beside them, whether the moved photo shows things around the mask that the other one does not. Where all that
+    surrounds it is brighter or darker alike, or ever more so towards one side, that is light. Where it differs by
+    distance or colour, unlike things lie there (print, pins, what is behind the part), and only the light of the
+    photos counts.
 
     Args:
         part: (h, w, 3) photo around the mask.
@@ -164,12 +165,18 @@ def _gain(part: Image, moved: np.ndarray, inside: Mask, counts: Mask, *, light: 
     pieces = [piece for of in rings for side in sides_of(inside) if (piece := of & side).sum() >= _LEAST] or [ring]
     found = np.array([_ratio(part, moved, piece) for piece in pieces]) - light
     places = np.array([[1.0, *np.mean(np.nonzero(piece), axis=1)] for piece in pieces])
-    shading = places @ np.linalg.lstsq(places, found.mean(axis=1), rcond=None)[0]
-    unlike = float(np.sqrt(np.square(found - shading[:, None]).mean()))
-    trust = 1 / (1 + (unlike / _UNLIKE) ** 4)
+    trust = 1 / (1 + (_unevenness(found, places) / _UNLIKE) ** 4)
+    colours = np.array([np.log(moved[piece].mean(axis=0) + 1) for piece in pieces])
+    among_things = trust < 0.5 and _unevenness(colours - colours.mean(axis=0), places) > _UNLIKE
     gain = light + trust * (_ratio(part, moved, ring) - light)
     # A photo that is mostly background, and another one of the part alone, compare colours of unlike things.
-    return np.clip(gain, gain.mean() - _CAST, gain.mean() + _CAST), unlike > _UNLIKE
+    return np.clip(gain, gain.mean() - _CAST, gain.mean() + _CAST), among_things
+
+
+def _unevenness(values: np.ndarray, places: np.ndarray) -> float:
+    """Return how far values (n, 3) at places (n, 3), rows of 1, y and x, deviate from a plane of all colours."""
+    plane = places @ np.linalg.lstsq(places, values.mean(axis=1), rcond=None)[0]
+    return float(np.sqrt(np.square(values - plane[:, None]).mean()))
 
 
 def _ratio(part: Image, moved: np.ndarray, place: Mask) -> np.ndarray:

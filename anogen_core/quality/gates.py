@@ -132,8 +132,8 @@ class Gates:
             before: (H, W, 3) normal photo.
             after: (H, W, 3) with the defect.
             mask: (H, W), True where the defect may be.
-            shown: (H, W, 3) with the support defect, for one across an edge of the part or among other things than on
-                its photo: how far that shifts the colours there depends on these, so it widens what is expected.
+            shown: (H, W, 3) with the support defect, for one across an edge of the part or, on its photo, among things
+                that are not here: how far that shifts the colours depends on these, so it widens what is expected.
         """
         look = _look(before, after, mask)
         expected = None if shown is None else _look(before, shown, mask).shift

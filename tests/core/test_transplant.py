@@ -119,6 +119,9 @@ def test_a_defect_among_other_things_is_as_bright_as_the_light_of_its_photo_says
 
     assert shown.image[30:50, 40:50].mean() == pytest.approx(120 * level / 40, rel=0.1)
     assert shown.unlike
+    bare = _surface(40)
+    bare[PAD] = 120
+    assert not transplant(_printed(40, seed=1), PAD, bare, PAD, STILL).unlike
 
 
 def test_a_defect_among_the_same_things_is_as_bright_as_these() -> None:
@@ -395,8 +398,8 @@ def test_what_lies_behind_a_bite_is_not_repainted(model: DiffusionModel) -> None
     (image,) = generate([bite], model, _settings(0.9))
 
     through = job.mask & (behind > 0)
-    assert bite.across_edge
-    assert not job.across_edge
+    assert bite.elsewise
+    assert not job.elsewise
     assert np.abs(image.astype(int) - job.start)[through].max() <= 1
     assert np.abs(image.astype(int) - job.start)[job.mask & ~through].max() > 1
 
