@@ -22,6 +22,7 @@ from anogen_core.stages.embedding import unlearned
 from anogen_core.stages.reporting import write_report
 from anogen_core.stages.result import CategoryResult, FailedCategory, write_result
 from anogen_core.stages.room import require_room
+from anogen_core.stages.running import announced
 from flows.category import make_category
 from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
@@ -66,6 +67,11 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         AnogenError: every request would be blocked, or all categories failed; an earlier result and report are kept.
         InterruptedRunError: a person asked the run to stop.
     """
+    with announced(config.output, config.name):
+        return _run(config, warnings)
+
+
+def _run(config: RunConfig, warnings: list[str] | None) -> dict[str, Any]:
     results: dict[str, CategoryResult] = {}
     failures: dict[str, Exception] = {}
     say = get_run_logger().info

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import Field
 
@@ -15,7 +16,8 @@ from anogen_core.storage.commit import parse
 
 log = logging.getLogger(__name__)
 
-_NAME = "run.json"
+RESULT: Final = "run.json"
+"""The key of the result in an output."""
 
 
 class CategoryResult(Record):
@@ -80,7 +82,7 @@ def write_result(
         settings=config.model_dump(mode="json"),
         seconds=seconds or {},
     )
-    open_store(config.output).put(_NAME, result.model_dump_json(indent=1).encode())
+    open_store(config.output).put(RESULT, result.model_dump_json(indent=1).encode())
     return result
 
 
@@ -107,7 +109,7 @@ def read_result(output: str) -> RunResult:
     result = find_result(output)
     if result is None:
         raise InputError(
-            f"{output}: holds no {_NAME}; expected the output of a finished run. Start it with `anogen run RUN.yaml`."
+            f"{output}: holds no {RESULT}; expected the output of a finished run. Start it with `anogen run RUN.yaml`."
         )
     return result
 
@@ -119,7 +121,7 @@ def find_result(output: str) -> RunResult | None:
         CorruptDatasetError: the stored result was changed or is too new.
     """
     store = open_store(output)
-    return parse(RunResult, store.read(_NAME), where=f"{output}/{_NAME}") if store.exists(_NAME) else None
+    return parse(RunResult, store.read(RESULT), where=f"{output}/{RESULT}") if store.exists(RESULT) else None
 
 
 @dataclass(frozen=True)

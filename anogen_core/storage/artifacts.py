@@ -19,7 +19,9 @@ from anogen_core.storage.uri import open_store
 
 log = logging.getLogger(__name__)
 
-_RECORD: Final = "artifact.json"
+RECORD: Final = "artifact.json"
+SCRATCH: Final = "scratch"
+
 _DIGEST_BYTES: Final = 32
 
 
@@ -62,7 +64,7 @@ class Scratch:
 
     def __init__(self, store: Store, key: str) -> None:
         self._store = store
-        self._key = f"scratch/{key}"
+        self._key = f"{SCRATCH}/{key}"
 
     def load(self) -> bytes | None:
         """Return what was saved last, or None when there is nothing or it is damaged."""
@@ -130,11 +132,11 @@ class ArtifactStore:
         for name, data in files.items():
             self._store.put(f"{key}/{folder}/{name}", data)
         record = _ArtifactRecord(key=key, folder=folder, files=described, metadata=metadata)
-        if not self._store.create(f"{key}/{_RECORD}", _encode(record)):
+        if not self._store.create(f"{key}/{RECORD}", _encode(record)):
             first = self.get(key)
             if first is not None:
                 return first
-            self._store.put(f"{key}/{_RECORD}", _encode(record))
+            self._store.put(f"{key}/{RECORD}", _encode(record))
         return self._artifact(record)
 
     def annotate(self, key: str, metadata: dict[str, Any]) -> None:
@@ -146,13 +148,18 @@ class ArtifactStore:
         record = self._record(key)
         if record is None:
             raise MissingObjectError(f"{self._store.uri}/{key}: is not there. Run again to make it.")
-        self._store.put(f"{key}/{_RECORD}", _encode(record.model_copy(update={"metadata": metadata})))
+        self._store.put(f"{key}/{RECORD}", _encode(record.model_copy(update={"metadata": metadata})))
+
+    def about(self, key: str) -> dict[str, Any] | None:
+        """Return what is noted about an artefact, without a look at its files; None where its record is not usable."""
+        record = self._record(key)
+        return None if record is None else record.metadata
 
     def keys(self, kind: str) -> Iterator[str]:
         """Yield the keys of all artefacts of one kind, in order."""
         for name in self._store.list():
             key, _, rest = name.partition("/")
-            if rest == _RECORD and key.startswith(f"{kind}-"):
+            if rest == RECORD and key.startswith(f"{kind}-"):
                 yield key
 
     def scratch(self, key: str) -> Scratch:
@@ -160,7 +167,7 @@ class ArtifactStore:
         return Scratch(self._store, key)
 
     def _record(self, key: str) -> _ArtifactRecord | None:
-        where = f"{key}/{_RECORD}"
+        where = f"{key}/{RECORD}"
         try:
             return parse(_ArtifactRecord, self._store.read(where), where=f"{self._store.uri}/{where}")
         except MissingObjectError:

@@ -22,13 +22,21 @@ SEGMENT: Final = 250
 
 
 def read_verdicts(uri: str, digest: str) -> dict[str, ReviewVerdict]:
-    """Return the newest verdict on each image that has one, by request; arguments and errors as `newest_verdicts`."""
+    """Return the newest verdict on each image that has one, by request; arguments and errors as `all_verdicts`."""
     newest = newest_verdicts(uri, digest)
     return {name: verdict for name, verdict in newest.items() if verdict.decision is not Decision.NONE}
 
 
 def newest_verdicts(uri: str, digest: str) -> dict[str, ReviewVerdict]:
     """Return the newest verdict that was given on each image, by request, also where it takes back what was said.
+
+    Arguments and errors as `all_verdicts`.
+    """
+    return {verdict.request_id: verdict for verdict in all_verdicts(uri, digest)}
+
+
+def all_verdicts(uri: str, digest: str) -> list[ReviewVerdict]:
+    """Return every verdict that was ever given on the images of a dataset, the newest last.
 
     Args:
         uri: Of the dataset.
@@ -40,11 +48,10 @@ def newest_verdicts(uri: str, digest: str) -> dict[str, ReviewVerdict]:
     """
     beside = verdicts_uri(uri)
     if beside is None:
-        return {}
+        return []
     store = open_store(beside)
     # The sort is stable: of two verdicts at the same instant the later line counts.
-    verdicts = sorted((v for key in store.list(_folder(digest)) for v in _read(store, key)), key=lambda v: v.when)
-    return {verdict.request_id: verdict for verdict in verdicts}
+    return sorted((v for key in store.list(_folder(digest)) for v in _read(store, key)), key=lambda v: v.when)
 
 
 def review_fingerprint(verdicts: Mapping[int, ReviewVerdict]) -> str | None:

@@ -11,16 +11,23 @@ from flows.cli.arguments import (
     AsJson,
     Category,
     DatasetUri,
+    Defects,
     FalseAlarms,
+    Images,
+    KeepLast,
+    Layout,
     LayoutSettings,
     MinQuality,
     Name,
     Output,
     Overrides,
+    Picture,
     Pool,
     RunFile,
+    Validation,
     Verdicts,
     Version,
+    Webhook,
 )
 from flows.cli.embedding_commands import embeddings
 
@@ -70,9 +77,7 @@ def check(
     run_file: RunFile,
     overrides: Overrides = None,
     as_json: AsJson = False,  # noqa: FBT002
-    picture: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw support photos and what will be placed where.")
-    ] = None,
+    picture: Picture = None,
 ) -> None:
     """Validate the run file and every photo, and show what would be made; computes nothing."""
     from flows.cli import starting  # noqa: PLC0415
@@ -116,9 +121,7 @@ def evaluate(
 @app.command()
 def predict(
     output: Output,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Photos, or directories of them.", show_default=False)
-    ],
+    images: Images,
     category: Category = None,
     arm: Arm = None,
     false_alarms: FalseAlarms = None,
@@ -157,10 +160,7 @@ def deploy(
     interval: Annotated[str | None, typer.Option(help="How often to run: 90m, 6h, 1d.", show_default=False)] = None,
     name: Name = None,
     pool: Pool = "anogen",
-    webhook: Annotated[
-        str | None,
-        typer.Option(help="Address to POST to when a run fails, crashes or is late.", show_default=False),
-    ] = None,
+    webhook: Webhook = None,
 ) -> None:
     """Register the run with the Prefect server of PREFECT_API_URL; again to change its settings or its schedule."""
     from flows.cli import serving  # noqa: PLC0415
@@ -204,6 +204,19 @@ def datasets(source: Output, as_json: AsJson = False) -> None:  # noqa: FBT002
 
 
 @app.command()
+def prune(
+    source: Output,
+    keep_last: KeepLast = 1,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it.")] = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> None:
+    """Show what no result of a run's output needs any more, and delete it with --yes."""
+    from flows.cli import pruning  # noqa: PLC0415
+
+    pruning.prune(source, keep_last=keep_last, yes=yes, as_json=as_json)
+
+
+@app.command()
 def verify(dataset: DatasetUri) -> None:
     """Recompute every digest of a dataset; exit 1 on any mismatch."""
     from flows.cli import reading  # noqa: PLC0415
@@ -239,18 +252,11 @@ def review(
 def pull(
     dataset: DatasetUri,
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],
-    layout: Annotated[
-        str, typer.Option("--as", metavar="LAYOUT", help="mvtec, coco, yolo or webdataset (docs/pull.md).")
-    ] = "mvtec",
-    defects: Annotated[
-        list[str] | None, typer.Option("--defect", metavar="NAME", help="This defect alone; may be repeated.")
-    ] = None,
+    layout: Layout = "mvtec",
+    defects: Defects = None,
     review: Verdicts = "kept",
     quality: MinQuality = 0.0,
-    validation: Annotated[
-        float | None,
-        typer.Option("--val", metavar="FRACTION", help="Share of normal photos whose images go to validation."),
-    ] = None,
+    validation: Validation = None,
     overrides: LayoutSettings = None,
 ) -> None:
     """Write a dataset as files that other tools read. Run again to complete."""

@@ -41,6 +41,28 @@ Output = Annotated[
 ]
 """`output_of` turns it into the output."""
 
+KeepLast = Annotated[
+    int,
+    typer.Option(min=1, help="Complete datasets of each category that stay: the last run's and the newest others."),
+]
+Images = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE...", help="Photos, or directories of them.", show_default=False)
+]
+Webhook = Annotated[
+    str | None, typer.Option(help="Address to POST to when a run fails, crashes or is late.", show_default=False)
+]
+Validation = Annotated[
+    float | None,
+    typer.Option("--val", metavar="FRACTION", help="Share of normal photos whose images go to validation."),
+]
+Picture = Annotated[
+    Path | None, typer.Option(metavar="FILE.png", help="Draw support photos and what will be placed where.")
+]
+Layout = Annotated[str, typer.Option("--as", metavar="LAYOUT", help="mvtec, coco, yolo or webdataset (docs/pull.md).")]
+Defects = Annotated[
+    list[str] | None, typer.Option("--defect", metavar="NAME", help="This defect alone; may be repeated.")
+]
+
 Amounts = Annotated[
     str | None,
     typer.Option(

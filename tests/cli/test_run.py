@@ -65,6 +65,7 @@ def test_run_ends_with_the_datasets_and_the_report(finished: tuple[Path, "subpro
     assert all(Path(line.split(": ")[1]).exists() for line in lines)
     assert "Traceback" not in said.stderr
     assert not list((base / "out" / "datasets").glob("*.parts"))
+    assert list((base / "out" / "running").iterdir()) == []
 
 
 def test_the_report_is_written_again_from_whatever_names_the_run(

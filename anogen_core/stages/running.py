@@ -1,0 +1,79 @@
+"""Which runs go on in an output: each keeps renewing a mark there, so that nothing it may need is deleted."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic import AwareDatetime
+
+from anogen_core.errors import MissingObjectError, StorageError
+from anogen_core.records import Record
+from anogen_core.storage import open_store
+from anogen_core.storage.commit import parse
+from anogen_core.storage.store import Store
+
+MARKS: Final = "running"
+"""The folder of the marks in an output."""
+SILENCE: Final = timedelta(hours=1)
+"""A run whose mark was not renewed for so long is dead."""
+
+_BEAT: Final = 300.0
+"""Seconds between two renewals."""
+
+log = logging.getLogger(__name__)
+
+
+class RunMark(Record):
+    """What a run says of itself while it goes on."""
+
+    run: str
+    """Name in its run file."""
+    began: AwareDatetime
+
+
+@contextmanager
+def announced(output: str, name: str) -> Iterator[None]:
+    """Keep a mark in an output while the block runs; a store that does not take it stops nothing."""
+    store, key = open_store(output), f"{MARKS}/{uuid.uuid4().hex}.json"
+    mark = RunMark(run=name, began=datetime.now(UTC)).model_dump_json().encode()
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(_BEAT):
+            _put(store, key, mark)
+
+    _put(store, key, mark)
+    beating = threading.Thread(target=renew, name="mark of the run", daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+        with suppress(StorageError):
+            store.delete(key)
+
+
+def runs_going_on(output: str, *, now: datetime) -> list[RunMark]:
+    """Return the runs that go on in an output, as far as they could leave a mark.
+
+    Raises:
+        StorageError: the store did not answer or refused, or a mark is damaged.
+    """
+    store, found = open_store(output), []
+    for entry in store.entries(MARKS):
+        if now - entry.modified < SILENCE:
+            with suppress(MissingObjectError):  # it has ended meanwhile
+                found.append(parse(RunMark, store.read(entry.key), where=f"{output}/{entry.key}"))
+    return found
+
+
+def _put(store: Store, key: str, mark: bytes) -> None:
+    try:
+        store.put(key, mark)
+    except StorageError as error:
+        log.warning("the mark of this run was not written, so `anogen prune` may not notice the run: %s", error)
