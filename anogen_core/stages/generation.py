@@ -27,12 +27,11 @@ from anogen_core.records import (
     ShardReceipt,
     SupportSet,
 )
-from anogen_core.settings import fingerprint
 from anogen_core.shards import Shard, split_into_shards
 from anogen_core.stages.catalogue import Category, read_category
-from anogen_core.stages.embedding import artifact_name, is_learned, learn, load_support
+from anogen_core.stages.embedding import is_learned, learn, load_support
 from anogen_core.stages.filtered_sheet import filtered_row, filtered_sheet
-from anogen_core.stages.recipe import code_versions, recipes
+from anogen_core.stages.recipe import spec_of
 from anogen_core.stages.reuse import Taken, find_kept, take_kept
 from anogen_core.stages.shard_work import Ending, ShardWork
 from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
@@ -111,7 +110,7 @@ def dataset_of(
     product: Product,
 ) -> PlannedDataset:
     """Return what the dataset of a plan is; nothing is written."""
-    spec = _spec(config, category, requests, embeddings, product)
+    spec = spec_of(config, category, product, embeddings, size=len(requests))
     return PlannedDataset(
         uri=f"{config.output}/datasets/{spec.name}.zarr",
         spec=spec,
@@ -273,44 +272,4 @@ def _row(ending: Ending, made: _Made | None, dataset: PlannedDataset) -> LedgerR
         normal_sha256=request.normal.sha256,
         embedding_digest=embedding.digest,
         model_fingerprint=dataset.spec.base_model.fingerprint,
-    )
-
-
-def _spec(
-    config: RunConfig,
-    category: Category,
-    requests: Sequence[GenerationRequest],
-    embeddings: Sequence[ConceptEmbedding],
-    product: Product,
-) -> DatasetSpec:
-    model = config.base_model.describe()
-    settings = {
-        "run": config.model_dump(mode="json", exclude={"runner", "output", "detector", "evaluation", "device", "name"}),
-        "embedding_keys": {e.defect: artifact_name(e) for e in embeddings},
-    }
-    height, width = category.frame
-    of_defects = recipes(config, category, product, embeddings)
-    digest = fingerprint(
-        {
-            "recipes": of_defects,
-            "images_per_defect": config.generation.images_per_defect,
-            "shard_size": config.storage.shard_size,
-        }
-    )
-    return DatasetSpec(
-        name=f"{category.name}-{digest[:8]}",
-        category=category.name,
-        height=height,
-        width=width,
-        shard_size=config.storage.shard_size,
-        num_shards=-(-len(requests) // config.storage.shard_size),
-        num_requests=len(requests),
-        defects=tuple(sorted(s.defect for s in category.supports)),
-        config_fingerprint=digest,
-        recipes=of_defects,
-        base_model=model,
-        settings=settings,
-        code_versions={**code_versions()},
-        data_licence=config.photos.licence,
-        sources=config.photos.source,
     )

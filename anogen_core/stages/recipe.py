@@ -1,4 +1,4 @@
-"""What decides the images of a defect: the same recipe and the same request give the same image."""
+"""What decides the images of a defect, and so what a dataset is: the same recipe and request give the same image."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,9 @@ from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import ConceptEmbedding
 from anogen_core.settings import fingerprint
 from anogen_core.stages.catalogue import Category
-from anogen_core.stages.embedding import load_support
+from anogen_core.stages.embedding import artifact_name, load_support
 from anogen_core.stages.evidence import doubt
+from anogen_core.storage import DatasetSpec
 
 
 def code_versions() -> dict[str, int]:
@@ -64,3 +65,40 @@ def recipes(
         }
         found[embedding.defect] = fingerprint({**common, **own})
     return found
+
+
+def spec_of(
+    config: RunConfig, category: Category, product: Product, embeddings: Sequence[ConceptEmbedding], *, size: int
+) -> DatasetSpec:
+    """Return what a dataset of so many requests is; its name follows from all that decides its images."""
+    model = config.base_model.describe()
+    settings = {
+        "run": config.model_dump(mode="json", exclude={"runner", "output", "detector", "evaluation", "device", "name"}),
+        "embedding_keys": {e.defect: artifact_name(e) for e in embeddings},
+    }
+    height, width = category.frame
+    of_defects = recipes(config, category, product, embeddings)
+    digest = fingerprint(
+        {
+            "recipes": of_defects,
+            "images_per_defect": config.generation.images_per_defect,
+            "shard_size": config.storage.shard_size,
+        }
+    )
+    return DatasetSpec(
+        name=f"{category.name}-{digest[:8]}",
+        category=category.name,
+        height=height,
+        width=width,
+        shard_size=config.storage.shard_size,
+        num_shards=-(-size // config.storage.shard_size),
+        num_requests=size,
+        defects=tuple(sorted(s.defect for s in category.supports)),
+        config_fingerprint=digest,
+        recipes=of_defects,
+        base_model=model,
+        settings=settings,
+        code_versions=code_versions(),
+        data_licence=config.photos.licence,
+        sources=config.photos.source,
+    )

@@ -7,7 +7,7 @@ from anogen_core.config import parse_config
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
 from anogen_core.records import ConceptEmbedding, SupportSet
-from anogen_core.stages import generation
+from anogen_core.stages import recipe
 
 
 def test_licence_and_source_reach_the_dataset_and_leave_its_identity_alone() -> None:
@@ -22,13 +22,7 @@ def test_licence_and_source_reach_the_dataset_and_leave_its_identity_alone() -> 
     photos = {"licence": "CC BY-NC 4.0", "source": "line 4"}
 
     stated, silent = (
-        generation._spec(
-            parse_config({**values, "photos": said}, source="test"),
-            category,
-            [],
-            [learned],
-            product,
-        )
+        recipe.spec_of(parse_config({**values, "photos": said}, source="test"), category, product, [learned], size=0)
         for said in (photos, {})
     )
 
