@@ -13,6 +13,7 @@ from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Sha
 from anogen_core.runner import DaskRunnerSettings
 from anogen_core.stages import detection, embedding, generation
 from anogen_core.stages.arms import needs_dataset
+from anogen_core.stages.code import versions_at_work
 from anogen_core.stages.result import CategoryResult
 from flows.collect import Elsewhere, collect, fresh
 from flows.runners import on_device
@@ -92,7 +93,9 @@ def _learn(category: str, config: RunConfig) -> list[ConceptEmbedding]:
     get_run_logger().info("%d defects of %s: %s.", len(supports), category, names)
     learn = fresh(learn_defects, known=all(embedding.is_learned(s, config) for s in supports))
     with on_device(config.runner):
-        futures = learn.map([[support] for support in supports], config=unmapped(config))
+        futures = learn.map(
+            [[support] for support in supports], config=unmapped(config), code=unmapped(versions_at_work())
+        )
     found = collect(futures, list[ConceptEmbedding], stage=f"{category}: learn defects")
     get_run_logger().info("Learned %d defects of %s.", len(found), category)
     return [one for (one,) in found]
@@ -120,13 +123,15 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
             progress.update(f"{category}: generate", str(shard.index), len(shard.kept), len(shard.requests))
     make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
     with on_device(config.runner):
-        futures = make.map(shards, dataset=unmapped(planned), config=unmapped(config))
+        futures = make.map(
+            shards, dataset=unmapped(planned), config=unmapped(config), code=unmapped(versions_at_work())
+        )
     elsewhere = None
     if isinstance(config.runner, DaskRunnerSettings):
 
         def again(place: int) -> PrefectFuture[dict[str, Any]]:
             with on_device(config.runner):
-                return make.submit(shards[place], dataset=planned, config=config)
+                return make.submit(shards[place], dataset=planned, config=config, code=versions_at_work())
 
         elsewhere = Elsewhere(config.runner.patience, again)
     receipts = collect(futures, ShardReceipt, stage=f"{category}: generate", elsewhere=elsewhere)
@@ -163,7 +168,13 @@ def _compare(category: str, dataset: DatasetRef | None, config: RunConfig) -> tu
     missing = sum(not detection.is_trained(config, category, t, dataset) for t in trials)
     train = fresh(train_detector, known=not missing)
     with on_device(config.runner):
-        futures = train.map(trials, category=unmapped(category), dataset=unmapped(dataset), config=unmapped(config))
+        futures = train.map(
+            trials,
+            category=unmapped(category),
+            dataset=unmapped(dataset),
+            config=unmapped(config),
+            code=unmapped(versions_at_work()),
+        )
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")
     say("Trained %d detectors. Evaluating them on photos that nothing was learned from.", len(checkpoints))
     evaluations = [evaluate_detector(t, checkpoint, config) for t, checkpoint in zip(trials, checkpoints, strict=True)]

@@ -5,6 +5,7 @@ from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
 from anogen_core.records import ConceptEmbedding, SupportSet
+from anogen_core.stages.code import versions_at_work
 from anogen_core.stages.embedding import defect_name
 from flows.collect import collect, fresh
 from flows.runners import on_device, places
@@ -28,7 +29,9 @@ def learn_together(supports: list[SupportSet], config: RunConfig) -> None:
     names = ", ".join(map(defect_name, supports))
     get_run_logger().info("Learning %d defects in groups of %d: %s.", len(supports), len(groups[0]), names)
     with on_device(config.runner):
-        futures = fresh(learn_defects, known=False).map(groups, config=unmapped(config))
+        futures = fresh(learn_defects, known=False).map(
+            groups, config=unmapped(config), code=unmapped(versions_at_work())
+        )
     collect(futures, list[ConceptEmbedding], stage=f"{config.name}: learn defects")
 
 

@@ -9,6 +9,7 @@ from anogen_core.evaluation import Comparison, Evaluation, Trial
 from anogen_core.records import CheckpointRef, DatasetRef
 from anogen_core.stages import detection
 from anogen_core.stages.catalogue import read_category
+from anogen_core.stages.code import require_versions
 from tasks import page, policy
 
 
@@ -22,9 +23,12 @@ def _key(trial: Trial, category: str, dataset: DatasetRef | None, config: RunCon
     cache_key_fn=policy.by_content(_key),
     **policy.DEVICE_WORK,
 )
-def train_detector(trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig) -> dict[str, Any]:
+def train_detector(
+    trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig, code: dict[str, int]
+) -> dict[str, Any]:
     """Train one detector; returns at once when the store holds it (a CheckpointRef as plain JSON)."""
     page.say_where(config)
+    require_versions(code)
     bar = page.steps(f"{category}: train {trial.arm} seed {trial.seed}")
     return detection.train(config, category, trial, dataset, on_step=bar).model_dump(mode="json")
 

@@ -9,6 +9,7 @@ from anogen_core.records import ConceptEmbedding, DatasetRef
 from anogen_core.settings import fingerprint
 from anogen_core.shards import Shard
 from anogen_core.stages import generation, likeness, verdicts
+from anogen_core.stages.code import require_versions
 from anogen_core.stages.generation import PlannedDataset
 from anogen_core.stages.verdicts import CarriedVerdicts
 from tasks import page, policy, progress
@@ -39,9 +40,10 @@ def plan_dataset(
     cache_key_fn=policy.by_content(_shard_key),
     **policy.DEVICE_WORK,
 )
-def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> dict[str, Any]:
+def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig, code: dict[str, int]) -> dict[str, Any]:
     """Make and store one shard; returns at once when its receipt exists (a ShardReceipt as plain JSON)."""
     page.say_where(config)
+    require_versions(code)
     stage, unit, total = f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests)
     tick = progress.counter(stage, unit, total, done=len(shard.kept))
     receipt = generation.make_shard(shard, dataset, config, on_image=tick)

@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 from anogen_core.config import RunConfig
 from anogen_core.records import SupportSet
 from anogen_core.stages import embedding
+from anogen_core.stages.code import require_versions
 from tasks import page, policy
 
 
@@ -22,9 +23,10 @@ def _own_name() -> str:
     cache_key_fn=policy.by_content(embedding.results_key),
     **policy.DEVICE_WORK,
 )
-def learn_defects(supports: list[SupportSet], config: RunConfig) -> list[dict[str, Any]]:
+def learn_defects(supports: list[SupportSet], config: RunConfig, code: dict[str, int]) -> list[dict[str, Any]]:
     """Learn defects of any categories together; those that the store holds are found (ConceptEmbeddings as JSON)."""
     page.say_where(config)
+    require_versions(code)
     if len(supports) > 1:
         get_run_logger().info("Learns together: %s.", ", ".join(map(embedding.defect_name, supports)))
     bars = {embedding.defect_name(s): page.steps(f"{s.category}: learn {s.defect}") for s in supports}

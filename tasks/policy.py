@@ -29,8 +29,16 @@ def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> boo
 
 
 def by_content(key: Callable[..., str]) -> Callable[[TaskRunContext, dict[str, Any]], str]:
-    """Return a Prefect cache key function: the content key of the task's result, and the store it lies in."""
-    return lambda _context, parameters: f"{key(**parameters)}-{fingerprint(parameters['config'].output)}"
+    """Return a Prefect cache key function: the content key of the task's result, the store it is in, the run's code.
+
+    A worker with other code than the run's finds nothing that it made before, and so comes to be refused.
+    """
+
+    def cache_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+        of_result = {name: value for name, value in parameters.items() if name != "code"}
+        return f"{key(**of_result)}-{fingerprint([parameters['config'].output, parameters['code']])}"
+
+    return cache_key
 
 
 DEVICE_WORK: dict[str, Any] = {

@@ -1,5 +1,7 @@
 """Workers, schedulers and flows that die, are stopped or hang: the dataset is the one of an undisturbed run."""
 
+import re
+import shutil
 import signal
 import threading
 import time
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import anogen_core
+from anogen_core.generation import GENERATION_VERSION
 from tests.faults.fleet import Begin, Fleet, Undisturbed, commits, sealed
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
@@ -150,4 +154,37 @@ def test_device_work_goes_to_workers_that_have_the_resource(
 
     assert fleet.ended() == 0, fleet.said()
     assert seen == {"gpu"}
+    assert sealed(tmp_path / "out") == undisturbed.digests
+
+
+def test_a_worker_with_other_code_that_joins_later(
+    fleet: Fleet, begin: Begin, undisturbed: Undisturbed, tmp_path: Path, fault_is_now: Callable[[], None]
+) -> None:
+    """What it is given is refused at once, with both versions; without it the same command goes on."""
+    other, source = tmp_path / "other", Path(anogen_core.__file__).parents[1]
+    for package in ("anogen_core", "flows", "tasks"):
+        shutil.copytree(source / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
+    module = other / "anogen_core" / "generation.py"
+    line = f"GENERATION_VERSION = {GENERATION_VERSION}\n"
+    assert line in module.read_text()
+    module.write_text(module.read_text().replace(line, "GENERATION_VERSION = 1\n"))
+    run_file = begin(tmp_path / "out", runner={"kind": "dask", "address": fleet.dask(workers=1)})
+    fleet.run(run_file)
+    fleet.until(fleet.generating, "a shard in work")
+    fleet.signal("worker-1", signal.SIGSTOP)  # so that shards are left for the other
+    fault_is_now()
+
+    fleet.worker("other", PYTHONPATH=str(other), PYTHONSAFEPATH="1")
+    fleet.until(lambda: "InputError" in fleet.said("other"), "the refusal")
+    fleet.signal("worker-1", signal.SIGCONT)
+
+    assert fleet.ended() == 1, fleet.said()
+    refused = rf"worker on \S+, process \d+: .*\(generation 1 instead of {GENERATION_VERSION}\)\. Stop that worker"
+    assert re.search(refused, fleet.said()), fleet.said()
+    assert sealed(tmp_path / "out") == {}
+
+    fleet.kill("other")
+    fleet.run(run_file)
+
+    assert fleet.ended() == 0, fleet.said()
     assert sealed(tmp_path / "out") == undisturbed.digests

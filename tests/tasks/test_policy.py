@@ -1,9 +1,21 @@
 """What is tried again and what is not."""
 
+import inspect
+import re
+import socket
+from typing import Any
+
 import pytest
+from prefect import Task
+from prefect.logging import disable_run_logger
 from prefect.states import Failed
 
+from anogen_core.config import parse_config
 from anogen_core.errors import AnogenError, FullStoreError, InputError, StorageError, TrainingError
+from anogen_core.stages.code import versions_at_work
+from tasks.detection import train_detector
+from tasks.generation import generate_shard
+from tasks.inversion import learn_defects
 from tasks.policy import by_content, is_transient
 
 
@@ -30,8 +42,27 @@ def test_cache_key_names_content_and_store() -> None:
             self.output = output
 
     key = by_content(lambda part, config: f"kind-{part}-{len(config.output) > 0}")
-    here, there = Config("s3://a/b"), Config("s3://a/c")
+    here = {"part": 1, "config": Config("s3://a/b"), "code": {"planning": 1}}
 
-    assert key(None, {"part": 1, "config": here}) == key(None, {"part": 1, "config": here})  # type: ignore[arg-type]
-    assert key(None, {"part": 1, "config": here}) != key(None, {"part": 1, "config": there})  # type: ignore[arg-type]
-    assert key(None, {"part": 1, "config": here}) != key(None, {"part": 2, "config": here})  # type: ignore[arg-type]
+    assert key(None, here) == key(None, {**here})  # type: ignore[arg-type]
+    for change in ({"config": Config("s3://a/c")}, {"part": 2}, {"code": {"planning": 2}}):
+        assert key(None, here) != key(None, {**here, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("work", [learn_defects, generate_shard, train_detector])
+def test_a_worker_does_no_work_that_other_code_planned(work: Task[..., Any], small_run: dict[str, object]) -> None:
+    """Learning, generating and training are refused, with the machine and both versions; the same code may do them."""
+    config = parse_config({**small_run, "output": "out"}, source="test")
+    here = versions_at_work()
+    unused = dict.fromkeys(set(inspect.signature(work.fn).parameters) - {"config", "code"})
+
+    def begin(code: dict[str, int]) -> None:
+        with disable_run_logger():
+            work.fn(**unused, config=config, code=code)
+
+    with pytest.raises(
+        InputError, match=rf"^worker on {re.escape(socket.gethostname())}, process \d+: .*detector \d+ instead of 0\b"
+    ):
+        begin({**here, "detector": 0})
+    with pytest.raises((TypeError, AttributeError)):
+        begin(here)
