@@ -1,5 +1,7 @@
 """A Prefect API server that lives as long as one run, so that nobody has to start one by hand."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -59,10 +61,10 @@ class LocalApi:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
-        self._log = home / "server.log"
+        self._log, lock = home / "server.log", home / "lock"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "flows.local_api", str(self._port), str(os.getpid())],
+                [sys.executable, "-m", "flows.local_api", str(self._port), str(os.getpid()), str(lock)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -91,7 +93,8 @@ class LocalApi:
                 time.sleep(0.1)
         self.stop()
         raise AnogenError(
-            f"The local Prefect server did not start; its log is {self._log}. Delete {self._log.parent} and try again."
+            f"The local Prefect server did not start; its log is {self._log}. Try again. If that fails too"
+            f" and no other run is going on with this output, delete {self._log.parent} first."
         )
 
     def explain(self, error: Exception) -> AnogenError:
@@ -120,13 +123,24 @@ def _end_with(parent: int) -> None:
     os._exit(0)
 
 
-def _serve(port: int, parent: int) -> None:
+def _serve(port: int, parent: int, lock: Path) -> None:
     import uvicorn  # noqa: PLC0415
     from prefect.server.api.server import create_app  # noqa: PLC0415
 
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    uvicorn.run(create_app(), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=3)
+    app = create_app()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            with turn:
+                await super().startup(sockets)
+
+    # Servers of one home bring its database up to date as they start: one after the other.
+    with lock.open("ab") as turn:
+        with contextlib.suppress(OSError):  # file systems without locks
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=3)).run()
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), int(sys.argv[2]))
+    _serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

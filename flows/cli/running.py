@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anogen_core.errors import AnogenError, InputError, PartlyFailedRunError
+from anogen_core.settings import fingerprint
 from flows.cli.progress import ProgressDisplay
 from flows.local_api import LocalApi, quiet_environment
 
@@ -135,6 +136,7 @@ def _stop_once(*_: object) -> None:
 
 
 def _home(config: "RunConfig", run_file: Path) -> Path:
-    """Return where the run's Prefect history goes: beside a local output, else beside the run file."""
-    base = run_file.resolve().parent if "://" in config.output else Path(config.output)
-    return base / ".anogen" / "prefect"
+    """Return where the run's Prefect history goes: into a local output; of one in a store, beside the run file."""
+    if "://" not in config.output:
+        return Path(config.output) / ".anogen" / "prefect"
+    return run_file.resolve().parent / ".anogen" / f"prefect-{fingerprint(config.output)[:8]}"
