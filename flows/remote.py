@@ -103,32 +103,37 @@ def server() -> Iterator[SyncPrefectClient]:
         ) from error
 
 
-def schedule(cron: str | None, interval: str | None) -> Schedule | None:
-    """Return when runs start by themselves: by a cron line in UTC, every so often (90m, 6h, 1d), or never.
+def schedule(cron: str | None, interval: str | None, *, never: bool = False) -> list[Schedule] | None:
+    """Return when runs start by themselves; None where nothing is said of it.
+
+    Args:
+        cron: A cron line in UTC.
+        interval: How often: 90m, 6h, 1d.
+        never: Not at all.
 
     Raises:
-        InputError: both are given, or one of them cannot be read.
+        InputError: several are given, or one of them cannot be read.
     """
-    if cron is not None and interval is not None:
-        raise InputError("--cron and --interval: give one of them.")
+    if (cron is not None) + (interval is not None) + never > 1:
+        raise InputError("--cron, --interval and --no-schedule: give one of them.")
     try:
         if cron is not None:
-            return CronSchedule(cron=cron, timezone="UTC")
+            return [CronSchedule(cron=cron, timezone="UTC")]
         if interval is not None:
             unit = {"m": "minutes", "h": "hours", "d": "days"}[interval[-1:]]
-            return IntervalSchedule(interval=timedelta(**{unit: float(interval[:-1])}))
+            return [IntervalSchedule(interval=timedelta(**{unit: float(interval[:-1])}))]
     except (ValidationError, KeyError, ValueError, OverflowError) as error:
         raise InputError(
             f"{cron if cron is not None else interval!r}: cannot be read as a schedule. Expected --cron '0 3 * * *' or"
             " --interval 90m, 6h or 1d."
         ) from error
-    return None
+    return [] if never else None
 
 
 def register(
-    client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str, when: Schedule | None = None
+    client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str, when: Sequence[Schedule] | None = None
 ) -> UUID:
-    """Register a run, or replace what is registered under its name: settings, work pool and schedule.
+    """Register a run, or replace what is registered under its name: settings, work pool and, if given, schedule.
 
     Two runs of one deployment never work at the same time: the second waits.
     """
@@ -139,7 +144,7 @@ def register(
     deployment = RunnerDeployment.from_flow(
         run_fleet,
         name=name,
-        schedules=[when] if when is not None else [],
+        schedules=when,
         parameters=_parameters(config),
         description=f"{run_fleet.description}\n\nWrites to `{config.output}`.",
         tags=run_tags(config),
@@ -149,7 +154,30 @@ def register(
     )
     schema = deployment._parameter_openapi_schema  # noqa: SLF001 - Prefect gives no other way to what its form shows
     schema.definitions = _with_choices(schema.definitions)
-    return cast("UUID", deployment.apply())
+    if not when:
+        # Unset, it leaves those that there are; an empty list removes some of them.
+        deployment.model_fields_set.discard("schedules")
+    made = cast("UUID", deployment.apply())
+    if when is not None and not when:
+        for scheduled in client.read_deployment_schedules(made):
+            client.delete_deployment_schedule(made, scheduled.id)
+    return made
+
+
+def schedules(client: SyncPrefectClient, deployment: UUID) -> list[str]:
+    """Return in words when a registered run starts by itself."""
+    found = []
+    for scheduled in client.read_deployment_schedules(deployment):
+        when = scheduled.schedule
+        words = (
+            f"cron {when.cron!r} ({when.timezone or 'UTC'})"
+            if isinstance(when, CronSchedule)
+            else f"every {when.interval} (h:mm:ss)"
+            if isinstance(when, IntervalSchedule)
+            else str(getattr(when, "rrule", when))
+        )
+        found.append(words if scheduled.active else f"{words}, paused")
+    return found
 
 
 def submit(client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str) -> RunStatus:

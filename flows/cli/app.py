@@ -10,25 +10,20 @@ from flows.cli.arguments import (
     Arm,
     AsJson,
     Category,
-    DatasetUri,
-    Defects,
+    Cron,
     FalseAlarms,
     Images,
-    KeepLast,
-    Layout,
-    LayoutSettings,
-    MinQuality,
+    Interval,
     Name,
     Output,
     Overrides,
     Picture,
     Pool,
     RunFile,
-    Validation,
-    Verdicts,
     Version,
     Webhook,
 )
+from flows.cli.dataset_commands import commands as dataset_commands
 from flows.cli.embedding_commands import embeddings
 
 app = typer.Typer(
@@ -39,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(dataset_commands)
 app.add_typer(embeddings, name="embeddings")
 
 
@@ -156,8 +152,9 @@ def onnx(
 def deploy(
     run_file: RunFile,
     overrides: Overrides = None,
-    cron: Annotated[str | None, typer.Option(help="When to run, as a cron line in UTC.", show_default=False)] = None,
-    interval: Annotated[str | None, typer.Option(help="How often to run: 90m, 6h, 1d.", show_default=False)] = None,
+    cron: Cron = None,
+    interval: Interval = None,
+    no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Remove its schedule.")] = False,  # noqa: FBT002
     name: Name = None,
     pool: Pool = "anogen",
     webhook: Webhook = None,
@@ -165,7 +162,16 @@ def deploy(
     """Register the run with the Prefect server of PREFECT_API_URL; again to change its settings or its schedule."""
     from flows.cli import serving  # noqa: PLC0415
 
-    serving.deploy(run_file, overrides or [], name=name, pool=pool, cron=cron, interval=interval, webhook=webhook)
+    serving.deploy(
+        run_file,
+        overrides or [],
+        name=name,
+        pool=pool,
+        cron=cron,
+        interval=interval,
+        no_schedule=no_schedule,
+        webhook=webhook,
+    )
 
 
 @app.command()
@@ -177,101 +183,6 @@ def status(
     from flows.cli import serving  # noqa: PLC0415
 
     serving.status(limit, as_json=as_json)
-
-
-@app.command()
-def inspect(
-    dataset: DatasetUri,
-    as_json: AsJson = False,  # noqa: FBT002
-    card: Annotated[bool, typer.Option("--card", help="Print the card (Markdown).")] = False,  # noqa: FBT002
-    croissant: Annotated[bool, typer.Option("--croissant", help="Print Croissant metadata.")] = False,  # noqa: FBT002
-) -> None:
-    """Show what a dataset holds: counts, digests, base model, licence."""
-    from flows.cli import reading  # noqa: PLC0415
-
-    if card or croissant:
-        reading.describe(dataset, machine=croissant)
-    else:
-        reading.inspect(dataset, as_json=as_json)
-
-
-@app.command()
-def datasets(source: Output, as_json: AsJson = False) -> None:  # noqa: FBT002
-    """List all datasets of a run's output: images, size, date, and which the last run refers to."""
-    from flows.cli import reading  # noqa: PLC0415
-
-    reading.datasets(source, as_json=as_json)
-
-
-@app.command()
-def prune(
-    source: Output,
-    keep_last: KeepLast = 1,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete it.")] = False,  # noqa: FBT002
-    as_json: AsJson = False,  # noqa: FBT002
-) -> None:
-    """Show what no result of a run's output needs any more, and delete it with --yes."""
-    from flows.cli import pruning  # noqa: PLC0415
-
-    pruning.prune(source, keep_last=keep_last, yes=yes, as_json=as_json)
-
-
-@app.command()
-def verify(dataset: DatasetUri) -> None:
-    """Recompute every digest of a dataset; exit 1 on any mismatch."""
-    from flows.cli import reading  # noqa: PLC0415
-
-    raise typer.Exit(reading.verify(dataset))
-
-
-@app.command()
-def regenerate(
-    dataset: DatasetUri,
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="As in samples.parquet.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Also write the image as PNG.")] = None,
-) -> None:
-    """Make one image again, alone, and compare it with the stored one; exit 1 when it differs."""
-    from flows.cli import reading  # noqa: PLC0415
-
-    raise typer.Exit(reading.regenerate(dataset, request_id, out))
-
-
-@app.command()
-def review(
-    dataset: DatasetUri,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the local page; 0 for any free one.")] = 8765,
-    who: Annotated[str | None, typer.Option(help="Name kept with each verdict; default: yours here.")] = None,
-) -> None:
-    """Look at a dataset in your browser and accept, reject or fix its images; the dataset itself never changes."""
-    from flows.cli import reviewing  # noqa: PLC0415
-
-    reviewing.review(dataset, port=port, who=who)
-
-
-@app.command()
-def pull(
-    dataset: DatasetUri,
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Directory to write to.", show_default=False)],
-    layout: Layout = "mvtec",
-    defects: Defects = None,
-    review: Verdicts = "kept",
-    quality: MinQuality = 0.0,
-    validation: Validation = None,
-    overrides: LayoutSettings = None,
-) -> None:
-    """Write a dataset as files that other tools read. Run again to complete."""
-    from flows.cli import reading  # noqa: PLC0415
-
-    reading.pull(
-        dataset,
-        dest,
-        layout,
-        defects=defects or [],
-        review=review,
-        quality=quality,
-        validation=validation,
-        overrides=overrides or [],
-    )
 
 
 @app.command()

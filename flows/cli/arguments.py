@@ -16,6 +16,15 @@ Overrides = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the run file, e.g. inversion.steps=3000."),
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the deployment; default: the run file's.", show_default=False)]
+Cron = Annotated[
+    str | None,
+    typer.Option(
+        help="When to run, as a cron line in UTC; default: the schedule that it has.",
+        envvar="ANOGEN_CRON",
+        show_default=False,
+    ),
+]
+Interval = Annotated[str | None, typer.Option(help="How often to run: 90m, 6h, 1d.", show_default=False)]
 Pool = Annotated[str, typer.Option(help="Work pool whose workers execute the run.")]
 FalseAlarms = Annotated[
     float | None,

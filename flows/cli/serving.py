@@ -18,6 +18,7 @@ def deploy(
     pool: str,
     cron: str | None,
     interval: str | None,
+    no_schedule: bool,
     webhook: str | None = None,
 ) -> None:
     """Register a run file and print the name it has on the server."""
@@ -26,13 +27,15 @@ def deploy(
     from flows import alerts, remote  # noqa: PLC0415
 
     config = load_config(run_file, overrides)
-    when = remote.schedule(cron, interval)
+    when = remote.schedule(cron, interval, never=no_schedule)
     with remote.server() as client:
-        remote.register(client, config, name=name or config.name, pool=pool, when=when)
+        made = remote.register(client, config, name=name or config.name, pool=pool, when=when)
         alerts.bury_silent_runs(remote.FLOW)
         if webhook is not None:
             alerts.tell(remote.FLOW, webhook)
+        starts = remote.schedules(client, made)
     sys.stdout.write(f"deployment: {remote.FLOW}/{name or config.name}\n")
+    sys.stderr.write(f"schedule: {'; '.join(starts) or 'none; --cron or --interval sets one'}\n")
     sys.stderr.write(f"A worker executes its runs: prefect worker start --pool {pool} --type process\n")
 
 

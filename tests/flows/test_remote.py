@@ -56,7 +56,7 @@ def _deployment(server: str, name: str) -> dict[str, Any]:
 
 @pytest.mark.prefect
 def test_deployment_has_settings_schedule_pool_and_a_form(server: str, run_file: Path) -> None:
-    """What the flow page needs to start the run by hand or by the clock; registering again replaces the schedule."""
+    """What the flow page needs to start a run by hand or by the clock; a schedule stays until another is given."""
     said = _anogen("deploy", run_file, "--cron", "0 3 * * *", "--name", "nightly", "--set", "seed=7")
     assert said == "deployment: anogen/nightly\n"
 
@@ -76,8 +76,27 @@ def test_deployment_has_settings_schedule_pool_and_a_form(server: str, run_file:
 
     _anogen("deploy", run_file, "--interval", "6h", "--name", "nightly")
     assert [s["schedule"]["interval"] for s in _deployment(server, "nightly")["schedules"]] == [6 * 3600]
-    _anogen("deploy", run_file, "--name", "nightly")
-    assert _deployment(server, "nightly")["schedules"] == []
+    kept = CliRunner().invoke(app, ["deploy", str(run_file), "--name", "nightly", "--set", "seed=8"])
+    assert "schedule: every 6:00:00 (h:mm:ss)\n" in kept.stderr
+    again = _deployment(server, "nightly")
+    assert [s["schedule"]["interval"] for s in again["schedules"]] == [6 * 3600]
+    assert again["parameters"]["config"]["seed"] == 8
+
+
+@pytest.mark.prefect
+def test_a_schedule_comes_from_the_environment_and_goes_when_asked(
+    server: str, run_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ANOGEN_CRON, as Compose sets it, is a schedule unless it is empty; --no-schedule alone removes one."""
+    monkeypatch.setenv("ANOGEN_CRON", "30 4 * * *")
+    _anogen("deploy", run_file, "--name", "composed")
+    monkeypatch.setenv("ANOGEN_CRON", "")
+    _anogen("deploy", run_file, "--name", "composed")
+    assert [s["schedule"]["cron"] for s in _deployment(server, "composed")["schedules"]] == ["30 4 * * *"]
+
+    removed = CliRunner().invoke(app, ["deploy", str(run_file), "--name", "composed", "--no-schedule"])
+    assert "schedule: none" in removed.stderr
+    assert _deployment(server, "composed")["schedules"] == []
 
 
 @pytest.mark.slow
@@ -299,3 +318,9 @@ def test_unreadable_schedule_is_refused(cron: str | None, interval: str | None) 
     """Before anything is registered."""
     with pytest.raises(InputError):
         schedule(cron, interval)
+
+
+def test_a_schedule_and_none_at_once_are_refused() -> None:
+    """--no-schedule contradicts --cron and --interval."""
+    with pytest.raises(InputError, match="give one of them"):
+        schedule("0 3 * * *", None, never=True)
