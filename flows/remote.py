@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
 )
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.deployments.runner import RunnerDeployment
@@ -37,7 +38,7 @@ from flows.fleet import run_fleet, run_name, run_tags
 FLOW: Final = run_fleet.name
 Schedule = CronSchedule | IntervalSchedule
 POOL: Final = "anogen"
-"""The work pool that workers poll unless another is named."""
+"""The work pool of a run for which none was ever named."""
 
 
 class Stage(BaseModel):
@@ -131,12 +132,15 @@ def schedule(cron: str | None, interval: str | None, *, never: bool = False) -> 
 
 
 def register(
-    client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str, when: Sequence[Schedule] | None = None
+    client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str | None, when: Sequence[Schedule] | None = None
 ) -> UUID:
-    """Register a run, or replace what is registered under its name: settings, work pool and, if given, schedule.
+    """Register a run, or replace what is registered under its name: settings and, if given, work pool and schedule.
 
     Two runs of one deployment never work at the same time: the second waits.
     """
+    if pool is None:
+        registered = _registered(client, name)
+        pool = (registered and registered.work_pool_name) or POOL
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(
             WorkPoolCreate(name=pool, type="process", base_job_template=ProcessWorker.get_default_base_job_template())
@@ -164,10 +168,10 @@ def register(
     return made
 
 
-def schedules(client: SyncPrefectClient, deployment: UUID) -> list[str]:
+def schedules(deployment: DeploymentResponse) -> list[str]:
     """Return in words when a registered run starts by itself."""
     found = []
-    for scheduled in client.read_deployment_schedules(deployment):
+    for scheduled in deployment.schedules:
         when = scheduled.schedule
         words = (
             f"cron {when.cron!r} ({when.timezone or 'UTC'})"
@@ -180,12 +184,19 @@ def schedules(client: SyncPrefectClient, deployment: UUID) -> list[str]:
     return found
 
 
-def submit(client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str) -> RunStatus:
-    """Start a run with these settings now, on the next free worker; registers it first if nobody has."""
-    try:
-        deployment = client.read_deployment_by_name(f"{FLOW}/{name}").id
-    except ObjectNotFound:
-        deployment = register(client, config, name=name, pool=pool)
+def submit(client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str | None) -> RunStatus:
+    """Start a run with these settings now, on the next free worker; registers it first if nobody has.
+
+    Raises:
+        InputError: a pool is given, and the run is registered in another one.
+    """
+    registered = _registered(client, name)
+    if registered is not None and pool not in {None, registered.work_pool_name}:
+        raise InputError(
+            f"--pool {pool}: {name} is registered in the work pool {registered.work_pool_name}. Leave --pool out, move"
+            f" it with `anogen deploy RUN.yaml --name {name} --pool {pool}`, or register another with --name."
+        )
+    deployment = registered.id if registered is not None else register(client, config, name=name, pool=pool)
     now = datetime.now(UTC)
     run = client.create_flow_run_from_deployment(
         deployment,
@@ -212,6 +223,13 @@ def recent(client: SyncPrefectClient, limit: int) -> list[RunStatus]:
     deployments = {run.deployment_id for run in runs if run.deployment_id is not None}
     names = {deployment: client.read_deployment(deployment).name for deployment in deployments}
     return [_status(run, names, _stages(client, run)) for run in runs]
+
+
+def _registered(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
+    try:
+        return client.read_deployment_by_name(f"{FLOW}/{name}")
+    except ObjectNotFound:
+        return None
 
 
 def _parameters(config: RunConfig) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def run(
     overrides: Overrides = None,
     submit: Annotated[bool, typer.Option("--submit", help="Let a worker of PREFECT_API_URL run it.")] = False,  # noqa: FBT002
     name: Name = None,
-    pool: Pool = "anogen",
+    pool: Pool = None,
 ) -> None:
     """Learn the defects, make the datasets, train and compare detectors. Run again to resume."""
     if submit:
@@ -156,7 +156,7 @@ def deploy(
     interval: Interval = None,
     no_schedule: Annotated[bool, typer.Option("--no-schedule", help="Remove its schedule.")] = False,  # noqa: FBT002
     name: Name = None,
-    pool: Pool = "anogen",
+    pool: Pool = None,
     webhook: Webhook = None,
 ) -> None:
     """Register the run with the Prefect server of PREFECT_API_URL; again to change its settings or its schedule."""

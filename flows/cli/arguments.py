@@ -25,7 +25,12 @@ Cron = Annotated[
     ),
 ]
 Interval = Annotated[str | None, typer.Option(help="How often to run: 90m, 6h, 1d.", show_default=False)]
-Pool = Annotated[str, typer.Option(help="Work pool whose workers execute the run.")]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        help="Work pool whose workers execute the run; default: the one that it has, or anogen.", show_default=False
+    ),
+]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(

@@ -15,7 +15,7 @@ def deploy(
     overrides: Sequence[str],
     *,
     name: str | None,
-    pool: str,
+    pool: str | None,
     cron: str | None,
     interval: str | None,
     no_schedule: bool,
@@ -33,13 +33,15 @@ def deploy(
         alerts.bury_silent_runs(remote.FLOW)
         if webhook is not None:
             alerts.tell(remote.FLOW, webhook)
-        starts = remote.schedules(client, made)
+        registered = client.read_deployment(made)
     sys.stdout.write(f"deployment: {remote.FLOW}/{name or config.name}\n")
-    sys.stderr.write(f"schedule: {'; '.join(starts) or 'none; --cron or --interval sets one'}\n")
-    sys.stderr.write(f"A worker executes its runs: prefect worker start --pool {pool} --type process\n")
+    sys.stderr.write(f"schedule: {'; '.join(remote.schedules(registered)) or 'none; --cron or --interval sets one'}\n")
+    sys.stderr.write(
+        f"A worker executes its runs: prefect worker start --pool {registered.work_pool_name} --type process\n"
+    )
 
 
-def submit(run_file: Path, overrides: Sequence[str], *, name: str | None, pool: str) -> None:
+def submit(run_file: Path, overrides: Sequence[str], *, name: str | None, pool: str | None) -> None:
     """Start a run on the server's workers and print its name and page."""
     _quiet()
     from anogen_core.config import load_config  # noqa: PLC0415

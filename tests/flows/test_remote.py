@@ -99,6 +99,28 @@ def test_a_schedule_comes_from_the_environment_and_goes_when_asked(
     assert _deployment(server, "composed")["schedules"] == []
 
 
+@pytest.mark.prefect
+def test_a_run_stays_in_its_pool_until_it_is_moved(server: str, run_file: Path) -> None:
+    """Registering again keeps the pool; a run for another pool is refused, not started where nobody asked for it."""
+    _anogen("deploy", run_file, "--name", "pooled", "--pool", "gpu")
+    again = CliRunner().invoke(app, ["deploy", str(run_file), "--name", "pooled"])
+    assert "prefect worker start --pool gpu " in again.stderr
+    assert _deployment(server, "pooled")["work_pool_name"] == "gpu"
+
+    said = CliRunner().invoke(app, ["run", str(run_file), "--submit", "--name", "pooled", "--pool", "cpu"])
+    assert isinstance(said.exception, InputError)
+    assert str(said.exception).startswith("--pool cpu: pooled is registered in the work pool gpu. ")
+    of_pool = {"deployments": {"name": {"any_": ["pooled"]}}}
+    assert _find(server, "flow_runs", of_pool) == []
+
+    _anogen("run", run_file, "--submit", "--name", "pooled")
+    _anogen("run", run_file, "--submit", "--name", "pooled", "--pool", "gpu")
+    runs = _find(server, "flow_runs", of_pool)
+    assert [run["work_pool_name"] for run in runs] == ["gpu", "gpu"]
+    for run in runs:
+        httpx.delete(f"{server}/flow_runs/{run['id']}").raise_for_status()
+
+
 @pytest.mark.slow
 @pytest.mark.prefect
 def test_submitted_run_is_executed_by_a_worker(server: str, run_file: Path) -> None:
