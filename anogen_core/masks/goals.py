@@ -149,8 +149,7 @@ class Goals:
 
     def _lit(self, change: Change, light: Light, drawn: float) -> Goal:
         """Return how a region is turned so that its bright side is where the light falls from."""
-        own = light.shown.get(change.region.photo, light.direction.mean)
-        turn = turn_between(change.across(own), light.direction.mean)
+        turn = turn_between(light.on(change), light.direction.mean)
         if change.mirrored and not self._keeps_direction(change, turn):
             return self._lit(change._replace(mirrored=False), light, drawn)
         return Goal(change, turn + light.direction.spread * drawn, lit=True)

@@ -8,7 +8,7 @@ import pytest
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.direction import find_axis, turn_between
-from anogen_core.masks.light import find_light, find_ramp
+from anogen_core.masks.light import find_highlight, find_light, find_ramp
 from anogen_core.masks.sampler import Shown, regions, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.records import Placement
@@ -50,6 +50,24 @@ def _support(*lights: float | None, axes: Axes = (18, 14), angle: float = 0) -> 
     return [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
 
 
+def _bubble(light: float, *, seed: int = 0, axes: Axes = (18, 18), off: float = 0.5) -> tuple[Image, Mask]:
+    """Return a photo and the mask of a bubble: dark all round, with a highlight towards an angle in degrees.
+
+    Args:
+        light: From x towards y.
+        seed: Draws place and noise.
+        axes: Half lengths in pixels.
+        off: Where the highlight lies, in half lengths from the middle.
+    """
+    photo, mask = _defect(None, seed=seed, axes=axes)
+    rows, columns = np.nonzero(mask)
+    way = off * np.array([math.cos(math.radians(light)) * axes[0], math.sin(math.radians(light)) * axes[1]])
+    x, y = np.array([columns.mean(), rows.mean()]) + way
+    shown = photo.astype(float)
+    shown[mask] += 110 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (min(axes) / 6) ** 2))[:, None]
+    return np.clip(shown, 0, 255).astype(np.uint8), mask
+
+
 def _placed(masks: list[Mask], shown: list[Shown], settings: TransplantSamplerSettings) -> list[Placement]:
     sampler = settings.build(masks, shown)
     return [sampler.sample(EVERYWHERE, numpy_generator(seed)) for seed in SEEDS]
@@ -85,6 +103,42 @@ def test_stains_and_specks_have_no_bright_side(slope: float) -> None:
     photo, mask = _defect(45, slope=slope)
     assert find_ramp(photo, mask, mask) is None
     assert find_ramp(photo, EVERYWHERE, EVERYWHERE) is None
+
+
+@pytest.mark.parametrize("light", [-150.0, -30.0, 90.0])
+def test_the_highlight_of_a_bubble_is_found(light: float) -> None:
+    """To a few degrees, where no ramp is; stains have none, nor bubbles that shine in their middle."""
+    photo, mask = _bubble(light)
+    found = find_highlight(photo, mask, EVERYWHERE)
+
+    assert found is not None
+    assert abs(math.degrees(turn_between(math.radians(light), found))) < 8
+    assert find_ramp(photo, mask, EVERYWHERE) is None
+    assert find_highlight(*_defect(None), EVERYWHERE) is None
+    assert find_highlight(*_bubble(light, off=0.1), EVERYWHERE) is None
+    assert find_highlight(photo, mask, mask) is None
+
+
+def test_bubbles_shine_where_the_light_falls_from() -> None:
+    """Mirrored and stretched ones are turned until they do; where highlights differ they are turned freely."""
+    settings = TransplantSamplerSettings(jitter=1.6)
+    alike, scattered = (
+        [_bubble(light, seed=seed, axes=(18, 15)) for seed, light in enumerate(lights)]
+        for lights in ((-130, -125, -135), (0, 90, 180))
+    )
+    placed, free = (
+        _placed([mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made], settings)
+        for made in (alike, scattered)
+    )
+    wanted = [find_highlight(*made, EVERYWHERE) for made in alike]
+    mean = float(np.mean([way for way in wanted if way is not None]))
+    ways = [_linear(p) @ [math.cos(w), math.sin(w)] for p in placed if (w := wanted[p.source or 0]) is not None]
+
+    assert all(placement.lit for placement in placed)
+    assert not any(placement.lit for placement in free)
+    assert len(ways) == len(placed)
+    assert max(abs(math.degrees(turn_between(mean, math.atan2(y, x)))) for x, y in ways) < 16
+    assert 0.1 < np.mean([np.linalg.det(_linear(placement)) < 0 for placement in placed]) < 0.9
 
 
 @pytest.mark.parametrize(
