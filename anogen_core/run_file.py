@@ -1,18 +1,22 @@
 """Write a commented run file for a directory of photos."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import yaml
 from PIL import Image as PillowImage
 from pydantic import BaseModel
 
 from anogen_core.config import RunConfig
 from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
+from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.inventory import list_directory
+from anogen_core.data.problems import UnusableFileError
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Sample
 from anogen_core.settings import Settings
@@ -23,6 +27,8 @@ _HEADER = """\
 #   anogen run {name}       make the datasets, train and compare detectors
 """
 _STEP = 32
+_WHITES: Final = tuple(2**bits - 1 for bits in (8, 10, 12, 14))
+"""Of cameras that store fewer bits than the 16 of their files."""
 
 
 def write_run_file(path: Path, root: Path) -> list[str]:
@@ -32,10 +38,14 @@ def write_run_file(path: Path, root: Path) -> list[str]:
         InputError: no known layout was found under `root`.
     """
     reader, samples = _find_reader(root)
-    frame, frame_note = _choose_frame(samples)
+    frame, *notes = _choose_frame(samples)
+    white = _true_white(samples)
+    if white is not None:
+        frame = frame.model_copy(update={"white_level": white})
+        notes.append(f"white: {white} (no value in the 16 bit photos is larger: {white.bit_length()} bits)")
     config = RunConfig(name=_run_name(root), output=f"{path.stem}-output", reader=reader, frame=frame)
     path.write_text(_HEADER.format(name=path.name) + "\n".join(_lines(config, 0)) + "\n", encoding="utf-8")
-    return [*_summary(samples), frame_note]
+    return [*_summary(samples), *notes]
 
 
 def _find_reader(root: Path) -> tuple[MvtecReaderSettings | FolderReaderSettings, list[Sample]]:
@@ -65,6 +75,28 @@ def _choose_frame(samples: list[Sample]) -> tuple[FrameSettings, str]:
     heights, widths = sorted(h for h, _ in known), sorted(w for _, w in known)
     size = _round(heights[len(heights) // 2]), _round(widths[len(widths) // 2])
     return FrameSettings(size=size), f"frame: {size[1]}x{size[0]} px (photos differ in size; this is near the median)"
+
+
+def _true_white(samples: list[Sample]) -> int | None:
+    """Return the white of a camera of fewer bits than its 16 bit files; None where they use all, or there are none.
+
+    Where the first photo of each category has 8 bits, no other is decoded.
+    """
+    first = {s.category: s for s in reversed(samples)}
+    if not any(map(_largest_value, first.values())):
+        return None
+    with ThreadPoolExecutor() as pool:
+        largest = max(pool.map(_largest_value, samples))
+    return next((white for white in _WHITES if 0 < largest <= white), None)
+
+
+def _largest_value(sample: Sample) -> int:
+    """Return the largest value of a 16 bit photo; 0 of one of 8 bits, or that cannot be read (`check` says why)."""
+    try:
+        pixels = decode(Path(sample.image_uri))
+    except UnusableFileError:
+        return 0
+    return int(pixels.max()) if pixels.dtype == np.uint16 else 0
 
 
 def _size(sample: Sample) -> tuple[int, int] | None:

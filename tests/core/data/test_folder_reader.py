@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import yaml
 
 from anogen_core.data import FolderReaderSettings
 from anogen_core.data.folder import split_photos
@@ -149,10 +151,27 @@ def test_a_table_that_breaks_off_is_an_error_at_its_line(folder_root: Path) -> N
 
 def test_init_counts_photos_without_a_label(folder_root: Path, tmp_path: Path) -> None:
     """What was found says how many photos of a defect nothing can be learned from."""
-    assert write_run_file(tmp_path / "run.yaml", folder_root)[0] == "caps: 10 normal photos; dent 4"
+    told = write_run_file(tmp_path / "run.yaml", folder_root)
+    assert told[0] == "caps: 10 normal photos; dent 4"
+    assert not any(line.startswith("white") for line in told)
     (folder_root / "masks/dent/d0.png").unlink()
 
     assert write_run_file(tmp_path / "run.yaml", folder_root)[0].endswith("dent 4 (1 without a label)")
+
+
+@pytest.mark.parametrize(("largest", "white"), [(1000, 1023), (4000, 4095), (16383, 16383), (16384, 65535)])
+def test_init_takes_the_white_of_the_camera(folder_root: Path, tmp_path: Path, largest: int, white: int) -> None:
+    """No 16 bit photo exceeds it, be it one alone that reaches it; damaged photos are left to the audit."""
+    photos = sorted((folder_root / "images").rglob("*.png"))
+    for photo in photos[:-1]:
+        cv2.imwrite(str(photo), np.full((32, 48), 900, np.uint16))
+    cv2.imwrite(str(photos[7]), np.full((32, 48, 3), largest, np.uint16))
+    photos[-1].write_bytes(b"")
+
+    told = write_run_file(tmp_path / "run.yaml", folder_root)
+
+    assert yaml.safe_load((tmp_path / "run.yaml").read_text())["frame"]["white_level"] == white
+    assert any(line.startswith(f"white: {white} ") for line in told) == (white < 65535)
 
 
 def test_init_says_where_loose_photos_belong(folder_root: Path, tmp_path: Path) -> None:
