@@ -15,6 +15,13 @@ from anogen_core.records import Box, Placement
 _JOIN = 7
 """Parts of a support mask that are closer than this many pixels are one defect, whatever their size."""
 
+_CRUMB = 0.1
+"""Area of a part, relative to the largest of its photo, below which it is no defect of its own..."""
+_SEVERAL = 2
+"""... but belongs to one where this many photos have this many of them..."""
+_SEEN = 9
+"""... of at least this many pixels."""
+
 
 class MaskSampler(ABC):
     """Chooses where one defect goes.
@@ -117,16 +124,23 @@ class Region(NamedTuple):
 
 
 def regions(masks: Sequence[Mask]) -> list[Region]:
-    """Return every defect region in the masks (H, W); parts that lie close to each other for their size are one."""
+    """Return every defect region in the masks (H, W); parts that lie close to each other for their size are one.
+
+    Parts far smaller than the largest are crumbs of the annotation, but where several masks have several of them they
+    belong to the larger part beside them: drops around a stain.
+    """
     found = []
     kernel = np.ones((_JOIN, _JOIN), np.uint8)
-    for photo, mask in enumerate(masks):
-        closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(closed)
+    closed = [cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel) for mask in masks]
+    parted = [cv2.connectedComponentsWithStats(mask)[1:3] for mask in closed]
+    small = [_small_parts(stats) for _, stats in parted]
+    scattered = sum(len(parts) >= _SEVERAL for parts in small) >= _SEVERAL
+    for photo, (mask, (labels, stats)) in enumerate(zip(masks, parted, strict=True)):
         areas = stats[1:, cv2.CC_STAT_AREA]
-        # Specks next to a real region are annotation crumbs, not defects of their own.
-        parts = (np.flatnonzero(areas >= 0.1 * areas.max(initial=0)) + 1).tolist()
-        for group in _neighbours(labels, parts, stats):
+        groups = _neighbours(labels, (np.flatnonzero(areas >= _CRUMB * areas.max(initial=0)) + 1).tolist(), stats)
+        if scattered:
+            groups = _with_satellites(labels, groups, small[photo], stats)
+        for group in groups:
             box = _box_of(stats[group])
             middle = (box.y + box.height / 2) / mask.shape[0], (box.x + box.width / 2) / mask.shape[1]
             found.append(Region(np.isin(cut(labels, box), group) & cut(mask, box), middle, (box.x, box.y), photo))
@@ -150,10 +164,37 @@ def draw_region(found: Sequence[Region], rng: np.random.Generator) -> Region:
     return own[int(rng.choice(len(own), p=areas / areas.sum()))]
 
 
+def _small_parts(stats: np.ndarray) -> list[int]:
+    """Return the numbers of parts that are far smaller than the largest, and can still be seen."""
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return (np.flatnonzero((areas < _CRUMB * areas.max(initial=0)) & (areas >= _SEEN)) + 1).tolist()
+
+
+def _with_satellites(
+    labels: np.ndarray, groups: Sequence[list[int]], small: Sequence[int], stats: np.ndarray
+) -> list[list[int]]:
+    """Return the groups, each with the small parts that lie nearest to it, and no farther off than it is large."""
+    away = np.array(
+        [cv2.distanceTransform((~np.isin(labels, group)).astype(np.uint8), cv2.DIST_L2, 5) for group in groups]
+    )
+    wide = [list(group) for group in groups]
+    for part in small:
+        gaps = away[:, labels == part].min(axis=1)
+        nearest = int(gaps.argmin())
+        joined = [*wide[nearest], part]
+        near = gaps[nearest] <= float(stats[groups[nearest], cv2.CC_STAT_AREA].sum()) ** 0.5
+        if near and _is_short(_box_of(stats[joined]), labels):
+            wide[nearest] = joined
+    return wide
+
+
+def _is_short(box: Box, labels: np.ndarray) -> bool:
+    """Return whether a group is at most half as long as the frame is wide or high: longer ones hardly find a place."""
+    return max(box.width, box.height) <= min(labels.shape) / 2
+
+
 def _neighbours(labels: np.ndarray, parts: Sequence[int], stats: np.ndarray) -> list[list[int]]:
     """Return groups of parts that belong together: gaps are narrower than the smaller neighbour is large.
-
-    A group is at most half as long as the frame is wide or high: longer ones would hardly find a place.
 
     Args:
         labels: (H, W) number of the part at each pixel.
@@ -169,8 +210,7 @@ def _neighbours(labels: np.ndarray, parts: Sequence[int], stats: np.ndarray) -> 
             if other in group[part] or away[near == other].min() > min(size[part], size[other]):
                 continue
             joined = sorted(group[part] + group[other])
-            whole = _box_of(stats[joined])
-            if max(whole.width, whole.height) <= min(labels.shape) / 2:
+            if _is_short(_box_of(stats[joined]), labels):
                 group.update(dict.fromkeys(joined, joined))
     return [members for part, members in group.items() if part == members[0]]
 

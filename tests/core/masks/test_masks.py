@@ -86,6 +86,16 @@ def test_crumbs_of_an_annotation_are_not_defects() -> None:
     assert region.shape.shape == (20, 33)
 
 
+def test_small_parts_of_several_photos_belong_to_the_defect() -> None:
+    """Drops beside a stain are kept with it where two photos have two; not far ones, and not pixels."""
+    drops = [(15, 40, 4, 4), (45, 10, 3, 4)]
+    masks = [_mask(200, 200, (30, 30, 20, 20), *drops, (150, 150, 4, 4), (20, 70, 2, 2)) for _ in range(2)]
+    alone, single = _mask(200, 200, (30, 30, 20, 20)), _mask(200, 200, (30, 30, 20, 20), *drops[:1])
+
+    assert [int(region.shape.sum()) for region in regions([*masks, alone])] == [428, 428, 400]
+    assert [int(region.shape.sum()) for region in regions([masks[0], single])] == [400, 400]
+
+
 def test_specks_of_a_cluster_are_one_defect() -> None:
     """Gaps narrower than the parts are large join them; wider ones, and a chain as long as the frame, do not."""
     cluster = _mask(200, 200, (20, 20, 20, 20), (52, 20, 20, 20), (30, 52, 20, 20), (150, 150, 20, 20))
