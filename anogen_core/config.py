@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from anogen_core.arm import Arm
 from anogen_core.data import ReaderSettings
@@ -25,6 +25,7 @@ from anogen_core.planning import PlanSettings
 from anogen_core.quality.gates import QualitySettings
 from anogen_core.runner import RunnerSettings, ThreadRunnerSettings
 from anogen_core.settings import Settings, apply_override, read_yaml
+from anogen_core.storage.uri import is_address, well_named
 
 DefectName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 EmbeddingKey = Annotated[str, Field(pattern=r"^embedding-[0-9a-f]{16}$")]
@@ -71,7 +72,7 @@ class RunConfig(Settings):
     """Name of the run in the flow UI and the report."""
     seed: NonNegativeInt = 0
     """Every random choice of the run follows from it."""
-    output: str
+    output: Annotated[str, AfterValidator(well_named)]
     """Where datasets, embeddings, checkpoints and the report go: a directory or s3://bucket/prefix."""
     reader: ReaderSettings
     """Which photos, in which layout."""
@@ -120,12 +121,6 @@ class RunConfig(Settings):
                 if not given.keys() & others:
                     named[section] = {"kind": own["kind"].default, **given}
         return named or values
-
-    @model_validator(mode="after")
-    def _check_output(self) -> "RunConfig":
-        if not self.output.strip():
-            raise ValueError("output: expected a directory or s3://bucket/prefix, got an empty text")
-        return self
 
     @model_validator(mode="after")
     def _check_offload(self) -> "RunConfig":
@@ -296,5 +291,5 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         (values.get("foreground"), "legal"),
         (values.get("foreground"), "illegal"),
     ):
-        if isinstance(holder, dict) and isinstance(holder.get(key), str) and "://" not in holder[key]:
+        if isinstance(holder, dict) and isinstance(holder.get(key), str) and not is_address(holder[key]):
             holder[key] = str((base / Path(holder[key]).expanduser()).resolve())

@@ -14,6 +14,12 @@ PARTS_SUFFIX = ".parts"
 VERDICTS_SUFFIX = ".verdicts"
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_HALF_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+
+
+def is_address(text: str) -> bool:
+    """Return whether a location is meant as an address, well written or not, and not as a local path."""
+    return (_SCHEME.match(text) or _HALF_SCHEME.match(text)) is not None
 
 
 def open_store(uri: str | Path) -> Store:
@@ -22,11 +28,15 @@ def open_store(uri: str | Path) -> Store:
     Credentials and endpoint of S3 come from the standard AWS environment, never from the URI.
 
     Raises:
-        InputError: the URI is empty, names no bucket or has another scheme.
+        InputError: the URI is empty, names no bucket, has another scheme or lacks one of its slashes.
     """
     text = str(uri)
     if not text.strip():
         raise InputError("The storage location is empty. Expected a directory or s3://bucket/prefix.")
+    half = _HALF_SCHEME.match(text)
+    if half is not None:
+        meant = f"{half[1]}://{'/' if half[1].lower() == 'file' else ''}{text[half.end() :]}"
+        raise InputError(f"{text}: one slash is missing. Did you mean {meant}? A directory of that name is ./{text}.")
     scheme = _SCHEME.match(text)
     if scheme is None:
         return LocalStore(text)
@@ -37,6 +47,16 @@ def open_store(uri: str | Path) -> Store:
     raise InputError(
         f"{text}: unknown kind of storage {scheme[1]!r}. Expected a directory, file:///path or s3://bucket/prefix."
     )
+
+
+def well_named(uri: str) -> str:
+    """Return a URI that names a place which can be opened.
+
+    Raises:
+        InputError: as of `open_store`.
+    """
+    open_store(uri)
+    return uri
 
 
 def parts_uri(uri: str | Path) -> str | None:

@@ -1,10 +1,11 @@
 """Run files: mistakes are named with the field that was meant."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from anogen_core.config import parse_config, stored_config
+from anogen_core.config import load_config, parse_config, stored_config
 from anogen_core.detectors import FpnSettings
 from anogen_core.errors import InputError
 
@@ -110,3 +111,24 @@ def test_networks_that_take_turns_serve_one_shard_at_a_time(runner: dict[str, ob
     assert parse_config({**values, "runner": {**runner, field: 1}}, source="run.yaml").base_model.offload
     with pytest.raises(InputError, match=rf"base_model\.offload.*runner\.{field} to be 1"):
         parse_config({**values, "runner": runner}, source="run.yaml")
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("s3:/bucket/x", "Did you mean s3://bucket/x?"),
+        ("S3:/bucket", "Did you mean S3://bucket?"),
+        ("file:/tmp/x", "Did you mean file:///tmp/x?"),
+        ("gs://bucket/x", "unknown kind of storage 'gs'"),
+        ("s3://", "names no bucket"),
+    ],
+)
+def test_an_output_that_names_no_place_is_refused(output: str, said: str, tmp_path: Path) -> None:
+    """Half an address is no directory: a line tells what is meant, before anything is made; a path is a path."""
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text("reader: {kind: mvtec, root: photos}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"\boutput: .*" + re.escape(said)):
+        load_config(run_file, [f"output={output}"])
+
+    for place in ("./s3:/bucket/x", "c:/x", "a b:/x"):
+        assert load_config(run_file, [f"output={place}"]).output == str(tmp_path / place)

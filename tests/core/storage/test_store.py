@@ -45,6 +45,12 @@ def test_a_link_opens_one_object_without_a_key(location: str) -> None:
         assert answer.headers["Content-Type"] == "text/html"
 
 
+def test_half_an_address_is_no_directory() -> None:
+    """One slash instead of two: nothing is written to a directory called `s3:`."""
+    with pytest.raises(InputError, match=r"^s3:/bucket/x: .*Did you mean s3://bucket/x\?"):
+        open_store("s3:/bucket/x")
+
+
 def test_create_never_overwrites(location: str) -> None:
     """The first content stays; writing the same content again counts as success."""
     store = open_store(location)
