@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 RESULT: Final = "run.json"
 """The key of the result in an output."""
+_Ref = TypeVar("_Ref", DatasetRef, ConceptEmbedding, CheckpointRef)
 
 
 class CategoryResult(Record):
@@ -117,11 +118,35 @@ def read_result(output: str) -> RunResult:
 def find_result(output: str) -> RunResult | None:
     """Return the result of the last run that wrote to `output`; None where no run has finished.
 
+    What it names lies in `output`, also where that was copied or moved since.
+
     Raises:
         CorruptDatasetError: the stored result was changed or is too new.
     """
     store = open_store(output)
-    return parse(RunResult, store.read(RESULT), where=f"{output}/{RESULT}") if store.exists(RESULT) else None
+    if not store.exists(RESULT):
+        return None
+    result = parse(RunResult, store.read(RESULT), where=f"{output}/{RESULT}")
+    before = str(result.settings.get("output"))
+    earlier = (one.model_copy(update={"made": _moved(one.made, before, store.uri)}) for one in result.earlier)
+    made = (_moved(one, before, store.uri) for one in result.categories)
+    return result.model_copy(update={"categories": tuple(made), "earlier": tuple(earlier)})
+
+
+def _moved(made: CategoryResult, before: str, now: str) -> CategoryResult:
+    """Return a result whose files lie in another output than the one they were written to."""
+
+    def moved(ref: _Ref) -> _Ref:
+        inside = ref.uri.startswith(f"{before}/")
+        return ref.model_copy(update={"uri": now + ref.uri.removeprefix(before)}) if inside else ref
+
+    return made.model_copy(
+        update={
+            "dataset": None if made.dataset is None else moved(made.dataset),
+            "embeddings": tuple(map(moved, made.embeddings)),
+            "checkpoints": tuple(map(moved, made.checkpoints)),
+        }
+    )
 
 
 @dataclass(frozen=True)

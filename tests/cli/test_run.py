@@ -82,6 +82,34 @@ def test_the_report_is_written_again_from_whatever_names_the_run(
         assert file.is_file()
 
 
+def test_a_moved_output_leads_to_what_it_holds(
+    finished: tuple[Path, "subprocess.CompletedProcess[str]"], anogen: Anogen, tmp_path: Path
+) -> None:
+    """The report is written again from its own datasets, and an exported embedding has its preview."""
+    base, there = finished[0], read_result(str(finished[0] / "out"))
+    moved, away = tmp_path / "moved", base / "away"
+    shutil.copytree(base / "out", moved)
+    (moved / "report.html").unlink()
+    (base / "out").rename(away)
+    try:
+        said = anogen("report", moved)
+        embedding = there.categories[0].embeddings[0].uri.rpartition("/")[2]
+        exported = anogen("embeddings", "export", moved, embedding, tmp_path / "exported")
+    finally:
+        away.rename(base / "out")
+
+    assert said.stdout == f"report: {moved}/report.html\n", said.stderr
+    assert (tmp_path / "exported" / "preview.png").is_file(), exported.stderr
+    found = read_result(str(moved)).categories
+    assert found[0].dataset is not None
+    for made in found:
+        for ref in (made.dataset, *made.embeddings, *made.checkpoints):
+            assert ref is not None
+            assert Path(ref.uri).parent.parent == moved
+    assert there == read_result(f"{base}/out")
+    assert Path(there.categories[0].dataset.uri).parent.parent == base / "out"  # type: ignore[union-attr]
+
+
 def test_dataset_reads_with_zarr_and_numpy_alone(finished: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     """By the format's description alone: the totals reconcile and every background is byte-equal to its photo."""
     import cv2
