@@ -53,7 +53,8 @@ def limit(
     """Return a photo that changes what it started from by no more than a share of what stands out there.
 
     Each band, and what is coarser than all of them, is limited on its own (root mean square), in brightness and in
-    colour: a model that does not know a material writes blotches, or tints, where its defect is smooth or grey. What
+    colour: a model that does not know a material writes blotches, or tints, where its defect is smooth or grey. So is
+    each part of a defect: a small drop beside a large stain would be wiped away by what is little of both. What
     stands out of a smooth defect on a rough surface is also that detail is missing: that is no detail to vary, so as
     far as a defect is calmer than what it covers, its own detail counts alone.
 
@@ -64,6 +65,16 @@ def limit(
         inside: (H, W), True where the defect is.
         most: Largest change of `start`, relative to the difference of `start` and `before`.
     """
+    # The nearest part decides about pixels beside all of them.
+    _, nearest = cv2.distanceTransformWithLabels((~inside).astype(np.uint8), cv2.DIST_L2, 5)
+    limited = photo.copy()
+    for part in range(1, int(nearest.max()) + 1):
+        near = nearest == part
+        limited[near] = _limit_part(photo, start, before, inside & near, most)[near]
+    return limited
+
+
+def _limit_part(photo: np.ndarray, start: np.ndarray, before: np.ndarray, inside: Mask, most: float) -> np.ndarray:
     limited = photo
     own, covered = (_strengths_within(of, inside) for of in (start, before))
     for level, (shown, changed) in enumerate(zip(_all_bands(start - before), _all_bands(photo - start), strict=True)):

@@ -87,3 +87,15 @@ def test_no_band_exceeds_its_share() -> None:
 def test_an_empty_mask_changes_nothing() -> None:
     """Where no defect is there is nothing to compare with: what was made stays."""
     assert np.allclose(bands.limit(SMOOTH + 9, SMOOTH, BEFORE, np.zeros_like(INSIDE), 0.5), SMOOTH + 9)
+
+
+def test_each_part_is_held_to_its_own_share() -> None:
+    """A drop beside a stain is not wiped away, though all of it is little of both."""
+    drop = cv2.circle(np.zeros(SHAPE[:2], np.uint8), (59, 5), 3, 1, -1) > 0
+    start = np.where((INSIDE | drop)[..., None], BEFORE - 60, BEFORE)
+    wiped = np.where(drop[..., None], BEFORE, start)
+
+    limited = bands.limit(wiped, start, BEFORE, INSIDE | drop, 0.4)
+
+    assert (limited - start)[drop].mean() < 0.45 * 60
+    assert np.allclose(limited[INSIDE], start[INSIDE], atol=1)
