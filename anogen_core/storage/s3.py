@@ -3,6 +3,7 @@
 Endpoint, region and credentials come from the standard AWS environment, which botocore reads by itself.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -21,6 +22,8 @@ from anogen_core.storage.store import Entry, Store
 T = TypeVar("T")
 
 _MD5_HEX_DIGITS: Final = 32
+_FIRST_DEADLINE: Final = 10.0
+"""Seconds after which a server that has not answered once, at what may be a wrong address, is given up."""
 _SHOWN_AS: Final = {"html": "text/html", "md": "text/plain; charset=utf-8"}
 """What a browser shall take an object for, by its ending."""
 
@@ -136,6 +139,15 @@ class S3Store(Store):
         """Remove objects one by one: bulk deletion needs checksums that several servers do not agree on."""
         for key in [prefix, *self.list(prefix)] if prefix else [*self.list()]:
             self._run(key, functools.partial(self._delete_one, key=key))
+
+    def meet(self) -> None:
+        """Ask for the bucket for some ten seconds; any answer will do, a refusal too."""
+
+        def operation(s3: Any) -> None:
+            with contextlib.suppress(ClientError):
+                s3.head_bucket(Bucket=self._bucket)
+
+        S3Store(self._uri, Retry(deadline=_FIRST_DEADLINE, client_attempts=1))._run("", operation)  # noqa: SLF001
 
     def _name(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": f"{self._prefix}/{key}".strip("/")}

@@ -100,6 +100,13 @@ class Store(ABC):
             endpoint: Address of the server as the reader sees it, where that differs from ours.
         """
 
+    def meet(self) -> None:  # noqa: B027 - a directory needs no answer
+        """Return at once, or soon say that nothing answers; work in progress has more patience.
+
+        Raises:
+            StorageError: nobody answers.
+        """
+
     def exists(self, key: str) -> bool:
         """Return whether there is such an object."""
         return self.size(key) is not None

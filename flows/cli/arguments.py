@@ -8,8 +8,24 @@ import typer
 RunFile = Annotated[
     Path, typer.Argument(metavar="RUN.yaml", help="Run file; `anogen init` writes one.", show_default=False)
 ]
+
+
+def _met(uri: str) -> str:
+    """Return a location whose store answers."""
+    from anogen_core.storage import open_store  # noqa: PLC0415
+
+    open_store(uri).meet()
+    return uri
+
+
 DatasetUri = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Directory or s3:// address that ends in .zarr.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="Directory or s3:// address that ends in .zarr.",
+        show_default=False,
+        callback=_met,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -126,14 +142,15 @@ def output_of(source: str) -> str:
 
     Raises:
         InputError: the run file cannot be read.
+        StorageError: the output's store does not answer.
     """
     from anogen_core.config import load_config  # noqa: PLC0415
 
     if source.endswith((".yaml", ".yml")):
-        return load_config(Path(source)).output
+        return _met(load_config(Path(source)).output)
     output = source.rstrip("/")
     if output.endswith(".zarr"):
         # <output>/datasets/<name>.zarr
         parts = output.rsplit("/", 2)
-        return parts[0] if len(parts) == 3 else ("..", ".")[len(parts) - 1]
-    return output
+        return _met(parts[0] if len(parts) == 3 else ("..", ".")[len(parts) - 1])
+    return _met(output)

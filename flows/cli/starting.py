@@ -41,8 +41,10 @@ def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: P
     from anogen_core.stages.forecast import forecast  # noqa: PLC0415
     from anogen_core.stages.placement_sheet import placement_sheet  # noqa: PLC0415
     from anogen_core.stages.room import room_problems  # noqa: PLC0415
+    from anogen_core.storage import open_store  # noqa: PLC0415
 
     config = load_config(run_file, overrides)
+    open_store(config.output).meet()
     require_places(config)
     problems = find_problems(config)
     errors = [p for p in problems if p.severity == "error"]

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,3 +225,23 @@ def test_a_pretraining_without_time_says_how_to_go_on(anogen: Anogen, tmp_path: 
     assert ended.stdout == "The time was up before there was a model to export. The same command goes on from there.\n"
     assert "of 40 scenes; running again goes on" in ended.stderr
     assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments", [["inspect", "s3://lines/out/datasets/bolt-1.zarr"], ["report", "s3://lines/out"]]
+)
+def test_a_wrong_endpoint_is_told_soon(anogen: Anogen, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that read wait seconds for a server that never answered, not the minutes that a run has patience."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    started = time.monotonic()
+
+    said = anogen(*arguments)
+
+    assert time.monotonic() - started < 60
+    assert said.returncode == 1
+    assert said.stderr.splitlines()[-1].startswith("anogen: s3://lines/out")
+    assert said.stderr.endswith("Check AWS_ENDPOINT_URL and the network.\n")
+    assert "Traceback" not in said.stderr

@@ -315,6 +315,14 @@ def test_an_unreachable_server_is_explained(monkeypatch: pytest.MonkeyPatch) -> 
         S3Store("s3://bucket/x", IMPATIENT).read("key")
 
 
+@pytest.mark.s3
+def test_a_server_is_met_by_any_answer(s3_location: str, s3_bucket: str, tmp_path: Path) -> None:
+    """A bucket that is there and one that is not: the server answers, and the next request says what is wrong."""
+    assert s3_bucket
+    for place in (s3_location, "s3://no-such-bucket/x", str(tmp_path / "none")):
+        open_store(place).meet()
+
+
 def test_absent_credentials_are_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without credentials the message names the variables to set."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
