@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
-from prefect import flow, runtime, tags
+from prefect import Flow, flow, runtime, tags
 from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
@@ -27,8 +28,11 @@ from flows.category import make_category
 from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
 from flows.runners import NewRunner, task_runners
-from flows.story import show_run
+from flows.story import as_cancelled, show_run
 from tasks.page import Bar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def run_name(config: RunConfig, when: datetime) -> str:
@@ -89,7 +93,7 @@ def _run(config: RunConfig, warnings: list[str] | None) -> dict[str, Any]:
 
         def make(name: str) -> dict[str, Any]:
             with tags(f"category:{name}"):
-                return make_category.with_options(task_runner=new_runner())(name, config)
+                return _part(make_category, new_runner)(name, config)
 
         names = [category.name for category in categories]
         # Closed before the cluster is: categories that are still in work end first.
@@ -143,12 +147,18 @@ def _learn(supports: list[SupportSet], config: RunConfig, new_runner: NewRunner)
     if supports:
         try:
             with tags("stage:learn"):
-                learn_together.with_options(task_runner=new_runner())(supports, config)
+                _part(learn_together, new_runner)(supports, config)
         except InterruptedRunError:
             raise
         except Exception as error:  # noqa: BLE001 - told by the categories
             get_run_logger().warning("Not all defects were learned together: %s", error)
     return round(time.monotonic() - started, 1)
+
+
+def _part(part: Flow[P, R], new_runner: NewRunner) -> Flow[P, R]:
+    """Return a flow as a part of the run that this is."""
+    told: list[Any] = [as_cancelled(UUID(runtime.flow_run.id))]
+    return part.with_options(task_runner=new_runner(), on_failure=told, on_crashed=told)
 
 
 def _categories_at_once(config: RunConfig) -> int:

@@ -1,9 +1,15 @@
 """What a run tells on the flow page when it has made something: pictures, tables, and where everything lies."""
 
 import os
+from collections.abc import Callable
 from typing import Any, Final
+from uuid import UUID
 
+from prefect import Flow, State
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelled
 
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import Evaluation
@@ -118,3 +124,15 @@ def _link(place: str, key: str, text: str) -> str:
         return f"{text}: `{open_store(place).uri}/{key}`"
     address = open_store(place).link(key, seconds=_WEEK, endpoint=os.environ.get("ANOGEN_S3_LINKS"))
     return f"[{text}]({address})"
+
+
+def as_cancelled(whole: UUID) -> Callable[[Flow[..., Any], FlowRun, State], None]:
+    """Return a hook that shows a part of a run, which ended with the process, as cancelled where the run was."""
+
+    def show(_flow: Flow[..., Any], part: FlowRun, _state: State) -> None:
+        with forgiving(), get_client(sync_client=True) as client:
+            state = client.read_flow_run(whole).state
+            if state is not None and (state.is_cancelling() or state.is_cancelled()):
+                client.set_flow_run_state(part.id, Cancelled(message="The run was cancelled."), force=True)
+
+    return show

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,30 @@ def _without_numbers(concept: Concept) -> Concept:
 def _find(server: str, what: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     answer: list[dict[str, Any]] = httpx.post(f"{server}/{what}/filter", json=body).raise_for_status().json()
     return answer
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_a_cancelled_run_has_cancelled_parts(server: str, small_run: dict[str, object], tmp_path: Path) -> None:
+    """Cancelled on the flow page in the middle of learning: nothing of it is shown as crashed, failed or running."""
+    endless = {"steps": 100_000, "validate_every": 5, "patience": 100_000}
+    path, name = tmp_path / "run.yaml", "cancelled"
+    path.write_text(yaml.safe_dump({**small_run, "name": name, "inversion": endless, "output": str(tmp_path / "out")}))
+    _anogen("run", path, "--submit", "--pool", name)
+    (run,) = _find(server, "flow_runs", {"deployments": {"name": {"any_": [name]}}})
+    worker = [*PREFECT, "worker", "start", "--pool", name, "--type", "process", "--run-once"]
+    environment = {**os.environ, "PREFECT_API_URL": server}
+    with subprocess.Popen(worker, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        started = time.monotonic()
+        while not (tmp_path / "out" / "artifacts" / "scratch").exists() and time.monotonic() - started < 120:
+            time.sleep(0.1)
+        state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+        httpx.post(f"{server}/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
+        process.wait(120)
+
+    of_run = {"flow_runs": {"tags": {"all_": [f"run:{name}"]}}}
+    ended = {found["name"]: found["state_name"] for found in _find(server, "flow_runs", of_run)}
+    assert ended == {run["name"]: "Cancelled", f"{name} defects": "Cancelled"}
 
 
 @pytest.mark.prefect
