@@ -65,38 +65,34 @@ def limit(
         inside: (H, W), True where the defect is.
         most: Largest change of `start`, relative to the difference of `start` and `before`.
     """
+    if not inside.any():
+        return photo
     # The nearest part decides about pixels beside all of them.
     _, nearest = cv2.distanceTransformWithLabels((~inside).astype(np.uint8), cv2.DIST_L2, 5)
-    limited = photo.copy()
-    for part in range(1, int(nearest.max()) + 1):
-        near = nearest == part
-        limited[near] = _limit_part(photo, start, before, inside & near, most)[near]
-    return limited
-
-
-def _limit_part(photo: np.ndarray, start: np.ndarray, before: np.ndarray, inside: Mask, most: float) -> np.ndarray:
+    part = np.where(inside, nearest, 0)
     limited = photo
-    own, covered = (_strengths_within(of, inside) for of in (start, before))
+    own, covered = (_strengths_within(of, part) for of in (start, before))
     for level, (shown, changed) in enumerate(zip(_all_bands(start - before), _all_bands(photo - start), strict=True)):
-        for number, (part, change) in enumerate(zip(_grey_and_colour(shown), _grey_and_colour(changed), strict=True)):
-            stands_out, found = _strength(part, inside), _strength(change, inside)
+        for number, (stands, change) in enumerate(zip(_grey_and_colour(shown), _grey_and_colour(changed), strict=True)):
+            stands_out, found = _strength(stands, part), _strength(change, part)
             if level < _LIMITED:
-                rough = min(own[level][number] / max(covered[level][number], 1e-3), 1.0) ** 2
-                stands_out = rough * stands_out + (1 - rough) * min(own[level][number], stands_out)
+                detail = own[level][number]
+                rough = np.minimum(detail / np.maximum(covered[level][number], 1e-3), 1.0) ** 2
+                stands_out = rough * stands_out + (1 - rough) * np.minimum(detail, stands_out)
             allowed = most * stands_out * (_TINT if number else 1)
-            if found > allowed:
-                limited = limited + np.float32(allowed / found - 1) * change
+            factor = np.where(found > allowed, allowed / np.maximum(found, 1e-9), 1.0).astype(np.float32)
+            limited = limited + (factor - 1)[nearest][..., None] * change
     return limited
 
 
-def _strengths_within(photo: np.ndarray, inside: Mask) -> list[list[float]]:
-    """Return how strong each band is inside a mask, in brightness and in colour, without the step at its border."""
-    weight = inside.astype(np.float32)
+def _strengths_within(photo: np.ndarray, part: np.ndarray) -> list[list[np.ndarray]]:
+    """Return how strong each band is inside each part, in brightness and in colour, without the step at its border."""
+    weight = (part > 0).astype(np.float32)
     strengths, finer = [], photo
     for level in range(_LIMITED):
         total = np.maximum(cv2.GaussianBlur(weight, (0, 0), 2.0**level), 1e-3)[..., None]
         coarser = cv2.GaussianBlur(finer * weight[..., None], (0, 0), 2.0**level) / total
-        strengths.append([_strength(part, inside) for part in _grey_and_colour(finer - coarser)])
+        strengths.append([_strength(band, part) for band in _grey_and_colour(finer - coarser)])
         finer = coarser
     return strengths
 
@@ -111,5 +107,8 @@ def _grey_and_colour(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return grey, change - grey
 
 
-def _strength(change: np.ndarray, inside: Mask) -> float:
-    return float(np.sqrt(np.square(change[inside]).mean())) if inside.any() else 0.0
+def _strength(change: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return the root mean square of a change in each part, (parts + 1,): that of part 0, which is outside, is 0."""
+    within = part > 0
+    power = np.bincount(part[within], weights=np.square(change[within]).mean(axis=1))
+    return np.asarray(np.sqrt(power / np.maximum(np.bincount(part[within]), 1)))
