@@ -138,19 +138,28 @@ Version = Annotated[
 
 
 def output_of(source: str) -> str:
-    """Return the output that a run file or a dataset belongs to; anything else is an output.
+    """Return the output that a run file or a dataset belongs to, with a store that answers.
 
     Raises:
         InputError: the run file cannot be read.
         StorageError: the output's store does not answer.
     """
+    return _met(named_output(source))
+
+
+def named_output(source: str) -> str:
+    """Return the output that a run file or a dataset belongs to; anything else is an output.
+
+    Raises:
+        InputError: the run file cannot be read.
+    """
     from anogen_core.config import load_config  # noqa: PLC0415
 
     if source.endswith((".yaml", ".yml")):
-        return _met(load_config(Path(source)).output)
+        return load_config(Path(source)).output
     output = source.rstrip("/")
     if output.endswith(".zarr"):
         # <output>/datasets/<name>.zarr
         parts = output.rsplit("/", 2)
-        return _met(parts[0] if len(parts) == 3 else ("..", ".")[len(parts) - 1])
-    return _met(output)
+        return parts[0] if len(parts) == 3 else ("..", ".")[len(parts) - 1]
+    return output

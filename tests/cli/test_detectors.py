@@ -31,7 +31,7 @@ from anogen_core.stages.result import FailedCategory, read_result, write_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.verdicts import VerdictWriter
-from flows.cli.arguments import output_of
+from flows.cli.arguments import named_output
 from flows.cli.predicting import _file_names, _photos
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -112,7 +112,7 @@ def test_images_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.Captu
 )
 def test_a_dataset_names_its_output(source: str, output: str) -> None:
     """From wherever it is named."""
-    assert output_of(source) == output
+    assert named_output(source) == output
 
 
 @pytest.fixture(scope="module")
