@@ -7,20 +7,16 @@ from collections.abc import Mapping
 from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION
 from anogen_core.diffusion.inversion import INVERSION_VERSION
 from anogen_core.errors import InputError
-from anogen_core.generation import GENERATION_VERSION
-from anogen_core.planning import PLANNING_VERSION
-from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.resizing import MIXED_VERSION
 from anogen_core.stages.detection import DETECTOR_VERSION
+from anogen_core.stages.recipe import code_versions
 
 
 def versions_at_work() -> dict[str, int]:
     """Return the versions of all code in this process that may decide what a worker makes."""
     return {
+        **code_versions(),
         "inversion": INVERSION_VERSION,
-        "planning": PLANNING_VERSION,
-        "generation": GENERATION_VERSION,
-        "quality": QUALITY_VERSION,
         "resizing": MIXED_VERSION,
         "cut and paste": CUT_PASTE_VERSION,
         "detector": DETECTOR_VERSION,
