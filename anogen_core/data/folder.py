@@ -7,14 +7,14 @@
                                       label files of LabelMe, YOLO or COCO (see `anogen_core.data.labels`)
 
 Photos may also lie in `images/` itself: then a mask or another label says the defect, and those without any are normal.
-So they may in folders of a split, `images/train` as Ultralytics has it or `train/images` as Roboflow exports it: splits
-are put together.
+So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
+exports them: splits are put together.
 Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their content
 hashes, is a test photo; identical photos and photos of one leakage group stay together.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, final
 
@@ -43,7 +43,7 @@ class FolderReaderSettings(MaskFileSettings):
 
     kind: Literal["folder"] = "folder"
     root: str
-    """Directory that holds `images`, or `train/images` and other splits."""
+    """Directory that holds `images`, or splits: `train/images`, or photos and labels in `train`, and others."""
     category: Annotated[str, Field(pattern=r"^[^/\n]+$")] | None = None
     """Name of what the photos show; the directory's name when left out."""
     groups: GroupSettings | None = None
@@ -82,11 +82,17 @@ class FolderReader(Reader):
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
         problems += labels.problems
+        several = _of_several_defects(folders, masks=masks, labels=labels.found)
+        left_out = frozenset(several)
+        if several:
+            names = ", ".join(photo.name for photo in several[:3]) + (", ..." if len(several) > 3 else "")
+            what = f"holds {len(several)} photos with labels of several defects, which are left out: {names}."
+            problems.append(warning(root, what, fix="Use photos of one defect each, or give both one name."))
         photos: list[Photo] = []
         for folder in folders:
-            found, faults = _label(
-                folder, masks=masks, labels=labels.found, category=self._settings.category or root.name
-            )
+            alone = replace(folder, photos=[photo for photo in folder.photos if photo not in left_out])
+            category = self._settings.category or root.name
+            found, faults = _label(alone, masks=masks, labels=labels.found, category=category)
             photos += found
             problems += faults
         photos, faults = group_photos(photos, self._settings.groups, directory=root)
@@ -128,11 +134,20 @@ def is_split(directory: Path) -> bool:
 
 
 def split_images(root: Path) -> list[Path]:
-    """Return `train/images` and those of other splits, as Roboflow exports them; none beside `images`."""
+    """Return where the photos of splits are, as Roboflow exports them; nowhere beside `images`.
+
+    That is `train/images` (YOLO), or `train` itself where photos and no folders lie in it (COCO).
+    """
     if (root / "images").is_dir():
         return []
-    splits = filter(is_split, list_directory(root, root=root).directories)
-    return [split / "images" for split in splits if (split / "images").is_dir()]
+    found = []
+    for split in filter(is_split, list_directory(root, root=root).directories):
+        inside = list_directory(split, root=root)
+        if (split / "images").is_dir():
+            found.append(split / "images")
+        elif inside.images and not inside.directories:
+            found.append(split)
+    return found
 
 
 def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
@@ -150,8 +165,8 @@ def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
     if not any(folder.photos for folder in folders):
         inside = ", ".join(d.name for d in list_directory(root, root=root).directories[:12]) or "no directory"
         raise InputError(
-            f"reader.root: no photo in {root / 'images'}. Expected images/{GOOD} and images/<defect>, or images/train "
-            f"or train/images with labels; {root} holds {inside}. Put the photos there or name the right directory."
+            f"reader.root: no photo in {root / 'images'}. Expected images/{GOOD} and images/<defect>, or images/train, "
+            f"train/images or train with labels; {root} holds {inside}. Put photos there or name another directory."
         )
     return folders, problems
 
@@ -165,6 +180,20 @@ def _same_names(folders: list[_Folder]) -> list[Problem]:
         if other.parent != photo.parent:
             problems.append(error(photo, f"is called like {other}.", fix="Rename one, and its label file."))
     return problems
+
+
+def _of_several_defects(
+    folders: list[_Folder], *, masks: dict[Path, tuple[str, Path]], labels: Mapping[Path, list[Label]]
+) -> list[Path]:
+    """Return the photos whose one label names several defects, where neither a folder nor a mask says which counts."""
+    return [
+        photo
+        for folder in folders
+        for photo in folder.photos
+        if not folder.defect
+        and photo not in masks
+        and [len(own.defects) > 1 for own in labels.get(photo, ())] == [True]
+    ]
 
 
 def _label(

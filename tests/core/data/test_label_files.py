@@ -120,6 +120,32 @@ def splits(request: pytest.FixtureRequest, root: Path) -> Callable[[str, str], P
     return folder
 
 
+def test_splits_of_coco_are_put_together(root: Path, tmp_path: Path) -> None:
+    """Photos lie beside the file of their split; a category without annotations is no defect."""
+    for name, photos, marked in (("train", ("d0", "d1", "g0", "g1"), 2), ("valid", ("d2", "g2"), 1)):
+        split = root / name
+        split.mkdir()
+        for photo in photos:
+            next((root / "images").glob(f"*/{photo}.png")).rename(split / f"{photo}.png")
+        document = {
+            "categories": [{"id": 0, "name": "caps"}, {"id": 1, "name": "dent", "supercategory": "caps"}],
+            "images": [{"id": i, "file_name": f"{p}.png", "height": 32, "width": 48} for i, p in enumerate(photos)],
+            "annotations": [
+                {"id": i, "image_id": i, "category_id": 1, "bbox": [6, 12, 12, 8], "segmentation": []}
+                for i in range(marked)
+            ],
+        }
+        (split / "_annotations.coco.json").write_text(json.dumps(document))
+    shutil.rmtree(root / "images")
+
+    scan = _scan(root)
+
+    assert scan.problems == []
+    assert Counter(s.defect for s in scan.samples) == {"good": 3, "dent": 3}
+    assert _sample(root, "d2.png").boxes == (Box(x=6, y=12, width=12, height=8),)
+    assert write_run_file(tmp_path / "run.yaml", root)[0] == "caps: 3 normal photos; dent 3"
+
+
 @pytest.mark.usefixtures("splits")
 def test_splits_of_yolo_tools_are_put_together(root: Path, tmp_path: Path) -> None:
     """The classes are the defects, the splits are none; `init` knows the layout."""
@@ -131,6 +157,22 @@ def test_splits_of_yolo_tools_are_put_together(root: Path, tmp_path: Path) -> No
     assert {s.split for s in scan.samples if s.defect == "dent"} == {"test"}
     assert [p for p in _audit(root) if p.severity == "error"] == []
     assert write_run_file(tmp_path / "run.yaml", root)[0] == "caps: 10 normal photos; dent 3, hole 1"
+
+
+@pytest.mark.usefixtures("splits")
+def test_photos_of_several_defects_are_left_out(root: Path) -> None:
+    """They are neither defective nor normal photos, which one warning tells, with however many."""
+    for photo in (*root.rglob("d0.png"), *root.rglob("d3.png")):
+        label = next(root.rglob(f"{photo.stem}.txt"))
+        label.write_text("0 0.25 0.5 0.25 0.25\n1 0.75 0.5 0.25 0.25\n")
+
+    scan = _scan(root)
+
+    (problem,) = scan.problems
+    assert (problem.severity, problem.file) == ("warning", str(root))
+    assert "2 photos with labels of several defects" in problem.what
+    assert "d0.png, d3.png" in problem.what
+    assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 1, "hole": 1}
 
 
 def test_splits_that_do_not_fit_are_errors(root: Path, splits: Callable[[str, str], Path]) -> None:
