@@ -58,7 +58,7 @@ class Inspector:
     dataset: Dataset
     """What the run generated for the category."""
     warning: str | None = None
-    """That it is a detector of an earlier run, because the last one failed."""
+    """That it is a detector of an earlier run, because the last one failed or left the category out."""
 
     def inspect(self, path: Path) -> tuple[Prediction, Image, Float[np.ndarray, "H W"]]:
         """Return the answer to one photo, the photo (H, W, 3) as it is, and its anomaly map (H, W) at that size.
@@ -92,7 +92,9 @@ class Inspector:
 def load_inspector(
     output: str, *, category: str | None = None, arm: str | None = None, false_alarms: float | None = None
 ) -> Inspector:
-    """Return the detector of a finished run, calibrated; that of an earlier one for a category that failed in the last.
+    """Return the detector of a finished run, calibrated.
+
+    For a category that failed in the last run or was not part of it, it is that of an earlier one.
 
     Args:
         output: Where the run wrote, a directory or s3:// prefix.

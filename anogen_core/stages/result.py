@@ -48,7 +48,7 @@ class FailedCategory(Record):
 
 
 class EarlierResult(Record):
-    """What an earlier run made for a category that the last one could not finish, detectors included."""
+    """What an earlier run made for a category that the last one left out or could not finish, detectors included."""
 
     made: CategoryResult
     settings: dict[str, object]
@@ -61,7 +61,7 @@ class RunResult(Record):
     categories: tuple[CategoryResult, ...]
     failed: tuple[FailedCategory, ...] = ()
     earlier: tuple[EarlierResult, ...] = ()
-    """What there is of the failed ones from before."""
+    """What there is from before of the failed categories, and of those that the run file left out."""
     settings: dict[str, object]
     """The whole run file, as validated."""
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -75,11 +75,11 @@ def write_result(
     failed: Sequence[FailedCategory] = (),
     seconds: dict[str, float] | None = None,
 ) -> RunResult:
-    """Store and return the result of a run, with what earlier ones made for the categories that failed."""
+    """Store and return the result of a run, with what earlier ones made for the categories that it did not finish."""
     result = RunResult(
         categories=tuple(categories),
         failed=tuple(failed),
-        earlier=_earlier(config.output, {one.category for one in failed}),
+        earlier=_earlier(config.output, finished={one.category for one in categories}),
         settings=config.model_dump(mode="json"),
         seconds=seconds or {},
     )
@@ -87,17 +87,17 @@ def write_result(
     return result
 
 
-def _earlier(output: str, failed: set[str]) -> tuple[EarlierResult, ...]:
-    """Return the newest results with detectors of categories."""
+def _earlier(output: str, *, finished: set[str]) -> tuple[EarlierResult, ...]:
+    """Return the newest results with detectors of all categories but those that are finished."""
     try:
-        last = find_result(output) if failed else None
+        last = find_result(output)
     except CorruptDatasetError as error:
-        log.warning("what earlier runs made for %s is not known: %s", ", ".join(sorted(failed)), error)
+        log.warning("what earlier runs made for other categories is not known: %s", error)
         return ()
     if last is None:
         return ()
     found = [EarlierResult(made=made, settings=last.settings) for made in last.categories if made.checkpoints]
-    return tuple(one for one in (*found, *last.earlier) if one.made.category in failed)
+    return tuple(one for one in (*found, *last.earlier) if one.made.category not in finished)
 
 
 def read_result(output: str) -> RunResult:
@@ -161,9 +161,9 @@ class ChosenCategory:
 
 
 def choose_category(result: RunResult, name: str | None, output: str) -> ChosenCategory:
-    """Return what a run made for a category, or an earlier one where that failed.
+    """Return what a run made for a category, or an earlier one where it failed or was left out.
 
-    The name may be left out when the run has one category.
+    The name may be left out when the output has one category.
 
     Raises:
         InputError: the run has no such category, or could not finish it and no earlier one trained detectors for it.
@@ -172,7 +172,8 @@ def choose_category(result: RunResult, name: str | None, output: str) -> ChosenC
     made = {one.category: ChosenCategory(one, result.settings) for one in result.categories}
     for one in result.earlier:
         category = one.made.category
-        warning = f"{category} failed in the last run to {output} ({failed[category]}): this is an earlier run's."
+        why = f"failed in the last run to {output} ({failed[category]})" if category in failed else None
+        warning = f"{category} {why or f'was not part of the last run to {output}'}: this is an earlier run's."
         made[category] = ChosenCategory(one.made, one.settings, warning)
     if name in failed and name not in made:
         raise InputError(f"--category {name}: it failed in the last run to {output} ({failed[name]}). Run it again.")

@@ -367,7 +367,7 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_category_that_fails_keeps_its_earlier_detectors(
+def test_a_category_that_fails_or_is_left_out_keeps_its_earlier_detectors(
     finished: tuple[Path, Path], photos: Path, anogen: Anogen, tmp_path: Path
 ) -> None:
     """However often it fails, and whatever the settings of these runs; what finishes takes their place."""
@@ -393,6 +393,11 @@ def test_a_category_that_fails_keeps_its_earlier_detectors(
     write_result(config, good.categories)
     assert read_result(str(output)).earlier == ()
     assert load_inspector(str(output)).warning is None
+    write_result(config, [one.model_copy(update={"category": "bolt"}) for one in good.categories])
+    with pytest.raises(InputError, match=r"several categories\. Expected one of: bolt, felt"):
+        load_inspector(str(output))
+    warning = f"felt was not part of the last run to {output}: this is an earlier run's."
+    assert load_inspector(str(output), category="felt").warning == warning
 
 
 @pytest.mark.slow
