@@ -92,12 +92,12 @@ class DefectPlanner:
                 Shown(photo, fill_specks(find_region(photo, product, category, defect, drawn=False), mask))
                 for photo, mask in support
             ]
-        sampler: MaskSampler = settings.mask_sampler.build(masks, shown)
+        grounds = Grounds(product, category, defect, load)
+        normals = (Shown(load(normal), grounds.of(normal).product) for normal in product.typical)
+        sampler: MaskSampler = settings.mask_sampler.build(masks, shown, normals)
         if shown:
             sampler = RimSampler(sampler, [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)])
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
-
-        grounds = Grounds(product, category, defect, load)
         return cls(category, defect, sampler, contrasts, settings, grounds, load, seed)
 
     def plan(

@@ -132,7 +132,7 @@ class Placement(Record):
     """Where the defect crosses the edge of the part, as the mask does: x and y in that photo and the direction off the
     part in radians from x towards y."""
     alike: bool = False
-    """Whether the place was looked for by surroundings like the support defect's, which the defect keeps to."""
+    """Whether the place was looked for by what is around or under the support defect, which the defect keeps to."""
     lit: bool = False
     """Whether it is turned so that the light falls on it from where it falls on the support defects."""
 

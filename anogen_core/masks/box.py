@@ -1,6 +1,6 @@
 """Box masks: the paper's weak label. Sizes come from the support masks unless ranges are given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, final
 
 import numpy as np
@@ -44,9 +44,11 @@ class BoxSamplerSettings(Settings):
                 raise ValueError(f"{name}: expected [smallest, largest], got {list(limits)}")
         return self
 
-    def build(self, support_masks: Sequence[Mask], shown: Sequence[Shown] = ()) -> "BoxSampler":
+    def build(
+        self, support_masks: Sequence[Mask], shown: Sequence[Shown] = (), normals: Iterable[Shown] = ()
+    ) -> "BoxSampler":
         """Return the sampler for the defect these support masks show; what lies around it decides nothing."""
-        del shown
+        del shown, normals
         return BoxSampler(self, regions(support_masks))
 
 

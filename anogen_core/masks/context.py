@@ -5,29 +5,34 @@ surroundings of the others than most places do. Surroundings are compared by the
 eight positions that quarter turns and mirroring give.
 
 On a pattern that repeats, such as the motif of a carpet, defects lie anywhere, and still each fits only where its own
-piece of the pattern comes again.
+piece of the pattern comes again. On a product that lies alike on all photos they may belong to places of it.
 """
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, final
 
 import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
+from anogen_core.masks.layout import find_layout
 from anogen_core.masks.sampler import Region, Shown, largest_regions
 from anogen_core.masks.surroundings import (
     EIGHT,
+    Cutting,
     Position,
     Seen,
     View,
+    between_pixels,
     cut_around,
     distance,
     least_around,
+    longer_side,
     mean_around,
     see,
+    share_as_like,
     view_of,
 )
 
@@ -67,28 +72,36 @@ class Places(NamedTuple):
 class Context:
     """The surroundings of every support defect."""
 
-    def __init__(self, found: Sequence[Region], shown: Sequence[Seen], positions: Sequence[Position] = EIGHT) -> None:
-        """Cut the surroundings out of the support photos.
+    def __init__(
+        self,
+        cuttings: Mapping[tuple[int, ...], Cutting],
+        size: tuple[int, int],
+        positions: Sequence[Position] = EIGHT,
+        limits: Mapping[tuple[int, ...], float] | None = None,
+    ) -> None:
+        """Take surroundings, or what flawless photos show at the places of the defects.
 
         Args:
-            found: Regions of the support masks.
-            shown: Each support photo; all of one size.
+            cuttings: For the key of each region.
+            size: (h, w) of the reduced photos.
             positions: In which surroundings count.
+            limits: How unlike places may be for each region; None where pieces of a pattern are to come again.
         """
-        self._cuttings = {region.key: cut_around(region, shown[region.photo]) for region in found}
-        self._size = shown[0].size
-        self._positions = positions
+        self._cuttings, self._size, self._positions, self._limits = cuttings, size, positions, limits
         self._views = functools.lru_cache(maxsize=_KEPT)(self._make_views)
-        self._limit: float | None = None
-        """How unlike places may be; None where pieces of a pattern are to come again."""
 
     @classmethod
     def learn(
-        cls, found: Sequence[Region], shown: Sequence[Shown], positions: Sequence[Position] = EIGHT
+        cls,
+        found: Sequence[Region],
+        shown: Sequence[Shown],
+        positions: Sequence[Position] = EIGHT,
+        normals: Iterable[Shown] = (),
     ) -> "Context | None":
         """Return the surroundings that defects of a kind go to; None where these do not matter.
 
-        Those that the kind keeps to come first, then those of each defect on a pattern.
+        Places of a product that lies alike on all photos come first, then surroundings that the kind keeps to, then
+        those of each defect on a pattern.
 
         The largest defects of the photos are compared in pairs. A share of the places of one photo looks at least as
         much like the surroundings of the other's defect as the place of its own defect does; were that a random place,
@@ -98,9 +111,13 @@ class Context:
             found: Regions of the support masks.
             shown: Photo and foreground of each.
             positions: In which surroundings count.
+            normals: Some normal photos, likewise.
         """
         seen = [see(photo) for photo, _ in shown]
-        context, largest = cls(found, seen, positions), largest_regions(found)
+        if (layout := find_layout(found, seen, normals, positions)) is not None:
+            return cls(layout.shown, seen[0].size, positions, layout.limits)
+        cuttings = {region.key: cut_around(region, seen[region.photo]) for region in found}
+        context, largest = cls(cuttings, seen[0].size, positions), largest_regions(found)
         shares, distances = [], []
         for first in largest:
             for second in largest:
@@ -112,28 +129,31 @@ class Context:
         if not pairs:
             return None
         if _tail(-float(np.log(shares).sum()) / 2, pairs) > _BY_CHANCE:
-            own = cls(found, seen, EIGHT[:1])
+            own = cls(cuttings, seen[0].size, EIGHT[:1])
             patterned = all(item.foreground.all() for item in shown) and all(own._repeats(r, seen) for r in largest)
             return own if patterned else None
-        context._limit = _LIKE * float(np.median(distances))
-        return context
+        return cls(cuttings, seen[0].size, positions, dict.fromkeys(cuttings, _LIKE * float(np.median(distances))))
 
     def places(self, region: Region, seen: Seen) -> Places:
         """Return where a photo of the same size looks as much like a defect's surroundings as theirs look alike.
 
-        On a pattern: where these come again.
+        On a pattern: where these come again. On a product that lies alike on all photos: where it shows what it does at
+        the defect's own place; nowhere if that is not known.
 
         Places around the one that looks most alike are none: there the surroundings would be shifted.
         """
+        if region.key not in self._cuttings:
+            return Places(np.empty((0, 2)), np.empty(0, bool), np.empty(0))
         distances = np.stack([distance(view, seen) for view in self._views(region.key)])
         best, chosen = distances.min(axis=0), distances.argmin(axis=0)
         least = least_around(best, max(_LEAST_APART, round(_APART * self._cuttings[region.key].longer)))
-        fits = self._again(region, best) if self._limit is None else best <= self._limit
+        fits = self._again(region, best) if self._limits is None else best <= self._limits[region.key]
         rows, columns = np.nonzero(np.isfinite(best) & fits & (best == least))
         kinds = chosen[rows, columns]
+        offs = np.array([view.off for view in self._views(region.key)])[kinds] + between_pixels(best, rows, columns)
         across, down = seen.frame[1] / seen.size[1], seen.frame[0] / seen.size[0]
         return Places(
-            np.stack([(columns + 0.5) * across - 0.5, (rows + 0.5) * down - 0.5], axis=1),
+            np.stack([(columns + offs[:, 1] + 0.5) * across - 0.5, (rows + offs[:, 0] + 0.5) * down - 0.5], axis=1),
             np.array([position.mirrored for position in self._positions])[kinds],
             np.array([-position.quarters * math.pi / 2 for position in self._positions])[kinds],
         )
@@ -173,15 +193,10 @@ class Context:
         """
         photo = seen[second.photo]
         best = np.min([distance(view, photo) for view in self._views(first.key)], axis=0)
-        scale = max(photo.size) / max(photo.frame)
-        best = least_around(best, max(2, round(_NEAR * max(second.shape.shape) * scale)))
-        height, width = photo.size
-        row, column = min(height - 1, int(second.centre[0] * height)), min(width - 1, int(second.centre[1] * width))
+        (height, width), (down, across) = photo.size, second.centre
+        point = min(height - 1, int(down * height)), min(width - 1, int(across * width))
         may = cv2.resize(foreground.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-        others, own = best[may & np.isfinite(best)], float(best[row, column])
-        if not math.isfinite(own) or not others.size:
-            return 1.0, math.inf
-        return max(float((others <= own).mean()), 1 / others.size), own
+        return share_as_like(best, point, may, max(2, round(_NEAR * longer_side(second, photo))))
 
 
 def _tail(statistic: float, pairs: int) -> float:

@@ -62,8 +62,9 @@ class ForegroundSettings(Settings):
     """Mask image of a region where no defect may lie: a bore, a printed label, a clamp."""
     like_support: StrictBool = True
     """Defects lie across the edge of the foreground where those of the support photos do, and clear of it where these
-    are; and where it looks as it does around them, if the support photos show that they keep to such places. False:
-    wherever `mask_sampler.min_overlap` of the mask is on the foreground."""
+    are; and where it looks as it does around them, if the support photos show that they keep to such places, or at
+    like places of a product that lies alike on all photos, if they show that they belong to these. False: wherever
+    `mask_sampler.min_overlap` of the mask is on the foreground."""
 
     @model_validator(mode="after")
     def _check_template(self) -> "ForegroundSettings":

@@ -1,7 +1,7 @@
 """Where a support defect goes, and how it is turned there: as its photo shows that it lies."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, final
 
 import numpy as np
@@ -84,13 +84,16 @@ class Goals:
     all lie along.
     """
 
-    def __init__(self, found: Sequence[Region], shown: Sequence[Shown], bounds: Bounds) -> None:
+    def __init__(
+        self, found: Sequence[Region], shown: Sequence[Shown], bounds: Bounds, normals: Iterable[Shown] = ()
+    ) -> None:
         """Learn how the regions lie.
 
         Args:
             found: Regions of the support masks.
             shown: Each support photo; without them regions go anywhere.
             bounds: What people allow.
+            normals: Some normal photos, looked at where some regions lie at no edge.
         """
         self._bounds = bounds
         self._axes = find_axes(found) if bounds.rotation is None else None
@@ -104,7 +107,7 @@ class Goals:
             elif (border := find_border(mask)) is not None:
                 self._borders[region.key] = border
         free = [region for region in found if region.key not in self._edges and region.key not in self._borders]
-        self.context = Context.learn(found, shown, self._positions()) if shown and free else None
+        self.context = Context.learn(found, shown, self._positions(), normals) if shown and free else None
         self._light = find_light(free, shown) if shown and bounds.rotation is None else None
 
     def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal:

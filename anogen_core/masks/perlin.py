@@ -1,6 +1,6 @@
 """Blobs of Perlin noise: masks for defects whose form is not known, stains and corrosion for example."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, final
 
 import cv2
@@ -43,9 +43,11 @@ class PerlinSamplerSettings(Settings):
     attempts: PositiveInt = 200
     """Random placements tried before a request is blocked."""
 
-    def build(self, support_masks: Sequence[Mask], shown: Sequence[Shown] = ()) -> "PerlinSampler":
+    def build(
+        self, support_masks: Sequence[Mask], shown: Sequence[Shown] = (), normals: Iterable[Shown] = ()
+    ) -> "PerlinSampler":
         """Return the sampler for the defect these support masks show; what lies around it decides nothing."""
-        del shown
+        del shown, normals
         return PerlinSampler(self, support_masks)
 
 

@@ -18,6 +18,8 @@ from anogen_core.records import Record, Sample
 
 _PHOTOS: Final = 16
 """Normal photos that decide."""
+_TYPICAL: Final = 5
+"""Normal photos that show how the product lies."""
 _CANDIDATES: Final[tuple[Literal["otsu", "otsu_beyond", "border"], ...]] = ("otsu", "otsu_beyond", "border")
 """What `auto` tries before it takes the whole frame."""
 _NEARLY_ALL: Final = 0.8
@@ -39,6 +41,8 @@ class Product(Record):
     """Of the normal photos, where their statistics tell the product from what is around it."""
     why: str | None = None
     """What `auto` chose, and for which reason."""
+    typical: tuple[Sample, ...] = ()
+    """Some normal photos: they show whether the product lies alike on all."""
 
 
 def find_product(
@@ -56,25 +60,28 @@ def find_product(
         settings: What people chose.
         load: Returns a photo in the frame.
     """
+    typical = tuple(_sample(normals, _TYPICAL))
     if settings.method == "statistics":
-        return Product(settings=settings, background=learn_background([load(n) for n in _sample(normals)]))
+        background = learn_background([load(normal) for normal in _sample(normals, _PHOTOS)])
+        return Product(settings=settings, background=background, typical=typical)
     if settings.method != "auto":
-        return Product(settings=settings)
-    photos = [load(normal) for normal in _sample(normals)]
+        return Product(settings=settings, typical=typical)
+    photos = [load(normal) for normal in _sample(normals, _PHOTOS)]
     faults: list[str] = []
     for method in _CANDIDATES:
         chosen = settings.model_copy(update={"method": method})
         fault = _size_fault(photos, chosen) or _support_fault(support, chosen)
         if fault is None:
-            return Product(settings=chosen, why="; ".join([f"{method} fits the normal and support photos", *faults]))
+            why = "; ".join([f"{method} fits the normal and support photos", *faults])
+            return Product(settings=chosen, why=why, typical=typical)
         faults.append(f"{method} {fault}")
     whole = settings.model_copy(update={"method": "full"})
-    return Product(settings=whole, why=f"the whole frame ({'; '.join(faults)})")
+    return Product(settings=whole, why=f"the whole frame ({'; '.join(faults)})", typical=typical)
 
 
-def _sample(normals: Sequence[Sample]) -> list[Sample]:
+def _sample(normals: Sequence[Sample], most: int) -> list[Sample]:
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
-    count = min(_PHOTOS, len(ordered))
+    count = min(most, len(ordered))
     return [ordered[i * len(ordered) // count] for i in range(count)]
 
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
-from anogen_core.arrays import Image
+from anogen_core.arrays import Image, Mask
 from anogen_core.masks.sampler import Region
 from anogen_core.quality.contrast import to_lab
 
@@ -44,6 +44,8 @@ class Cutting(NamedTuple):
     """(h, w), 0 at the defect."""
     middle: tuple[int, int]
     """(row, column) of the middle of the defect."""
+    off: tuple[float, float]
+    """(down, right) from the centre of that pixel to the very middle."""
     longer: float
     """Longer side of the defect in pixels."""
 
@@ -58,6 +60,8 @@ class View(NamedTuple):
     shape: tuple[int, int]
     middle: tuple[int, int]
     """(row, column) of the middle of the defect."""
+    off: tuple[float, float]
+    """(down, right) from the centre of that pixel to the very middle."""
 
 
 class Position(NamedTuple):
@@ -84,22 +88,43 @@ def see(photo: Image) -> Seen:
     return Seen(frame, size, colours, np.fft.rfft2(planes))
 
 
-def cut_around(region: Region, seen: Seen) -> Cutting:
-    """Return the surroundings of a region."""
-    (height, width), (rows, columns) = seen.size, region.shape.shape
-    down, across = height / seen.frame[0], width / seen.frame[1]
-    longer = max(rows * down, columns * across)
+def cut_around(region: Region, seen: Seen, least: int = _LEAST_AROUND) -> Cutting:
+    """Return the surroundings of a region, at least so many pixels wide."""
+    (height, width), longer = seen.size, longer_side(region, seen)
     own = cv2.resize(region.within(seen.frame).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     reach = 2 * max(_LEAST_HIDDEN, round(_HIDDEN * longer)) + 1
     hidden = cv2.dilate((own > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    around = max(_LEAST_AROUND, round(_AROUND * longer))
-    row, column = (min(side - 1, int(part * side)) for part, side in zip(region.centre, seen.size, strict=True))
-    top, left = max(0, row - round(rows * down / 2) - around), max(0, column - round(columns * across / 2) - around)
-    window = np.s_[
-        top : row + round(rows * down / 2) + around + 1, left : column + round(columns * across / 2) + around + 1
-    ]
-    weights = (hidden[window] == 0).astype(np.float32)
-    return Cutting(seen.colours[window], weights, (row - top, column - left), longer)
+    middle = region.centre[0] * height - 0.5, region.centre[1] * width - 0.5
+    return _cut(region, seen, middle, max(least, round(_AROUND * longer)), hidden == 0)
+
+
+def cut_out(region: Region, seen: Seen, middle: tuple[float, float]) -> Cutting:
+    """Return what a photo without the defect shows under a region and close to it, whose middle is there at (y, x)."""
+    around = max(_LEAST_HIDDEN, round(_HIDDEN * longer_side(region, seen)))
+    return _cut(region, seen, middle, around, np.ones(seen.size, bool))
+
+
+def longer_side(region: Region, seen: Seen) -> float:
+    """Return the longer side of a region in pixels of the reduced photo."""
+    return max(part * side / whole for part, side, whole in zip(region.shape.shape, seen.size, seen.frame, strict=True))
+
+
+def _cut(region: Region, seen: Seen, middle: tuple[float, float], around: int, counts: Mask) -> Cutting:
+    """Return what lies up to so many pixels around a region with its middle at (y, x); `counts` (h, w) of it."""
+    row, column = (min(side - 1, max(0, math.floor(at + 0.5))) for at, side in zip(middle, seen.size, strict=True))
+    down, right = (
+        round(part * side / whole / 2) + around
+        for part, side, whole in zip(region.shape.shape, seen.size, seen.frame, strict=True)
+    )
+    top, left = max(0, row - down), max(0, column - right)
+    window = np.s_[top : row + down + 1, left : column + right + 1]
+    return Cutting(
+        seen.colours[window],
+        counts[window].astype(np.float32),
+        (row - top, column - left),
+        (middle[0] - row, middle[1] - column),
+        longer_side(region, seen),
+    )
 
 
 def view_of(cutting: Cutting, position: Position, size: tuple[int, int]) -> View:
@@ -113,6 +138,9 @@ def view_of(cutting: Cutting, position: Position, size: tuple[int, int]) -> View
     weighted = colours * weights[..., None]
     planes = np.concatenate([-2 * np.moveaxis(weighted, -1, 0), weights[None]])
     row, column = np.argwhere(marker)[0].tolist()
+    off = cutting.off[0], -cutting.off[1] if position.mirrored else cutting.off[1]
+    for _ in range(position.quarters):
+        off = -off[1], off[0]
     fits = weights.shape[0] <= size[0] and weights.shape[1] <= size[1]
     return View(
         spectrum=np.conj(np.fft.rfft2(planes, s=size)) if fits else np.empty(0),
@@ -120,6 +148,7 @@ def view_of(cutting: Cutting, position: Position, size: tuple[int, int]) -> View
         area=float(weights.sum()),
         shape=(weights.shape[0], weights.shape[1]),
         middle=(row, column),
+        off=off,
     )
 
 
@@ -141,6 +170,34 @@ def distance(view: View, seen: Seen) -> np.ndarray:
 def least_around(distances: np.ndarray, reach: int) -> np.ndarray:
     """Return the least of the distances (h, w) up to this many pixels away along each axis."""
     return cv2.erode(distances, np.ones((2 * reach + 1,) * 2, np.uint8), borderValue=math.inf)
+
+
+def share_as_like(distances: np.ndarray, point: tuple[int, int], may: Mask, reach: int) -> tuple[float, float]:
+    """Return which share of the places of a photo is at least as like as one of them, and how unlike that is.
+
+    Args:
+        distances: (h, w) of all places.
+        point: (row, column) of the one, known to some pixels only.
+        may: (h, w), True at the places that are compared with it.
+        reach: The pixels.
+    """
+    best = least_around(distances, reach)
+    others, own = best[may & np.isfinite(best)], float(best[point])
+    if not math.isfinite(own) or not others.size:
+        return 1.0, math.inf
+    return max(float((others <= own).mean()), 1 / others.size), own
+
+
+def between_pixels(distances: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return by how much (n, 2), down and right, minima of distances (h, w) lie off the centres of their pixels."""
+    padded, found = np.pad(distances, 1, constant_values=math.inf), []
+    for down, right in ((1, 0), (0, 1)):
+        before, after = padded[rows + 1 - down, columns + 1 - right], padded[rows + 1 + down, columns + 1 + right]
+        curve = before + after - 2 * distances[rows, columns]
+        known = np.isfinite(curve) & (curve > 0)
+        slope = np.where(known, before, 0) - np.where(known, after, 0)
+        found.append(np.clip(slope / np.where(known, 2 * curve, 1), -0.5, 0.5))
+    return np.stack(found, axis=1)
 
 
 def mean_around(distances: np.ndarray, reach: int) -> np.ndarray:

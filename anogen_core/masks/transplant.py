@@ -3,7 +3,7 @@
 A box leaves the form of a defect to the base model; an outline gives it, and is a closer label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, final
 
 import numpy as np
@@ -59,14 +59,17 @@ class TransplantSamplerSettings(Settings):
     """Random placements of one support defect tried before another one is taken, and, with none left, a request is
     blocked."""
 
-    def build(self, support_masks: Sequence[Mask], shown: Sequence[Shown] = ()) -> "TransplantSampler":
+    def build(
+        self, support_masks: Sequence[Mask], shown: Sequence[Shown] = (), normals: Iterable[Shown] = ()
+    ) -> "TransplantSampler":
         """Return the sampler for the defect these support masks show.
 
         Args:
             support_masks: (H, W) of each support photo.
             shown: The photos and where the product is on them: edges and surroundings that defects keep to.
+            normals: Some normal photos, likewise: places that defects belong to where the product lies alike on all.
         """
-        return TransplantSampler(self, regions(support_masks), shown)
+        return TransplantSampler(self, regions(support_masks), shown, normals)
 
 
 @final
@@ -79,7 +82,11 @@ class TransplantSampler(MaskSampler):
     """
 
     def __init__(
-        self, settings: TransplantSamplerSettings, found: Sequence[Region], shown: Sequence[Shown] = ()
+        self,
+        settings: TransplantSamplerSettings,
+        found: Sequence[Region],
+        shown: Sequence[Shown] = (),
+        normals: Iterable[Shown] = (),
     ) -> None:
         """Learn how the regions lie.
 
@@ -87,13 +94,14 @@ class TransplantSampler(MaskSampler):
             settings: Bounds of the changes.
             found: Regions of the support masks.
             shown: Each support photo; without them regions go anywhere.
+            normals: Some normal photos.
         """
         if not found:
             raise MaskPlacementError("The support masks are empty; use `mask_sampler: {kind: box}` with sizes.")
         self._settings = settings
         self._of = {photo: [r for r in found if r.photo == photo] for photo in sorted({r.photo for r in found})}
         bounds = Bounds(settings.rotation, settings.flip, settings.reach, settings.min_size)
-        self._goals = Goals(found, shown, bounds)
+        self._goals = Goals(found, shown, bounds, normals)
         self.looks = self._goals.context is not None
         self._last: Scene | None = None
 

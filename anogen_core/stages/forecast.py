@@ -47,7 +47,8 @@ class DefectForecast(Room):
     at_edge: int
     """Those that would lie across the edge of the product, as support defects do."""
     alike: int
-    """Those that would lie where it looks as around support defects, which keep to such places or lie on a pattern."""
+    """Those that would lie where it looks as around support defects, which keep to such places or lie on a
+    pattern, or at places of the product that they belong to."""
     lit: int
     """Those that would be turned so that the light falls on them from where it falls on the support defects."""
 
@@ -127,7 +128,8 @@ class Forecast(Record):
                 if defect.alike:
                     lines.append(
                         f"    {defect.alike} of {defect.instances} where it looks as around the support defects, "
-                        "which keep to such places or lie on a pattern that repeats"
+                        "which keep to such places, belong to parts of a product that lies alike on all photos, or lie "
+                        "on a pattern that repeats"
                     )
                 if defect.lit:
                     lines.append(

@@ -160,15 +160,24 @@ class ShardWork:
 
     def _learn_planner(self, defect: str) -> DefectPlanner:
         support = self._supports[defect]
+        typical = tuple(normal for normal in self._product.typical if self._is_readable(normal))
         return DefectPlanner.learn(
             support.category,
             defect,
             self._support(defect),
             self.config.plan,
-            product=self._product,
+            product=self._product.model_copy(update={"typical": typical}),
             load=self._load,
             seed=self.config.seed,
         )
+
+    def _is_readable(self, normal: Sample) -> bool:
+        """Return whether a photo is still what it was when the plan was made: without it other replacements go on."""
+        try:
+            self._load(normal)
+        except UnusableFileError:
+            return False
+        return True
 
     def _load(self, sample: Sample) -> Image:
         return load_image(sample, self.frame, white_level=self.config.frame.white_level)

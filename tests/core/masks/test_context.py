@@ -9,8 +9,9 @@ import pytest
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.context import Context
+from anogen_core.masks.layout import find_layout
 from anogen_core.masks.sampler import Shown, regions, render
-from anogen_core.masks.surroundings import see
+from anogen_core.masks.surroundings import EIGHT, see
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.seeding import numpy_generator
 
@@ -291,6 +292,84 @@ def test_a_pattern_beside_a_background_binds_nothing() -> None:
     part[:20] = False
 
     assert Context.learn(regions(masks), [Shown(photo, part) for photo in made]) is None
+
+
+PARTS = {"black": [(40, 40), (70, 44), (40, 120), (150, 90)], "brown": [(110, 40), (150, 44), (90, 110)]}
+"""Middles (x, y) of the parts of two kinds on a circuit board."""
+
+
+def _circuit(seed: int, *, most: int = 4, without: Point | None = None) -> tuple[Image, Point]:
+    """Return a photo of a circuit board, moved by up to so many pixels, and by how many (right, down)."""
+    rng, layout = numpy_generator(seed), numpy_generator(7)
+    photo = np.full((*FRAME, 3), (40, 110, 60), np.uint8)
+    for start, end in zip(
+        layout.integers(5, 195, (9, 2)).tolist(), layout.integers(5, 195, (9, 2)).tolist(), strict=True
+    ):
+        cv2.line(photo, start, end, (50, 150, 80), 2)
+    for kind, colour in (("black", (30, 30, 35)), ("brown", (170, 130, 90))):
+        for x, y in PARTS[kind]:
+            cv2.rectangle(photo, (x - 9, y - 5), (x + 9, y + 5), (210, 210, 215), -1)
+            inside = (60, 130, 70) if (x, y) == without else colour
+            cv2.rectangle(photo, (x - 5, y - 5), (x + 5, y + 5), inside, -1)
+    right, down = rng.integers(-most, most + 1, 2).tolist()
+    photo = np.roll(photo, (down, right), (0, 1))
+    return np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8), (right, down)
+
+
+def _without(seed: int, part: Point, *, most: int = 4) -> tuple[Mask, Shown]:
+    """Return the label and the photo of a board without one of its parts."""
+    photo, (right, down) = _circuit(seed, most=most, without=part)
+    x, y = part[0] + right, part[1] + down
+    mask = cv2.rectangle(np.zeros(FRAME, np.uint8), (x - 9, y - 5), (x + 9, y + 5), 1, -1) > 0
+    return mask, Shown(photo, EVERYWHERE)
+
+
+def _scratched(seed: int) -> tuple[Mask, Shown]:
+    photo, _ = _circuit(seed)
+    start, off = numpy_generator(200 + seed).integers((50, 50), (150, 150), (2, 2)).tolist()
+    end = [a + (b - 100) // 2 for a, b in zip(start, off, strict=True)]
+    mask = cv2.line(np.zeros(FRAME, np.uint8), start, end, 1, 3) > 0
+    photo[mask] = (190, 140, 90)
+    return mask, Shown(photo, EVERYWHERE)
+
+
+FLAWLESS = [Shown(_circuit(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+
+
+def test_parts_go_missing_where_parts_of_their_kind_are() -> None:
+    """On a board that lies alike on all photos: those of the support photos and others, with the shift of the photo."""
+    masks, shown = zip(*(_without(seed, part) for seed, part in enumerate(PARTS["black"][:3])), strict=True)
+    sampler = TransplantSamplerSettings().build(masks, shown, FLAWLESS)
+    photo, (right, down) = _circuit(50)
+
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(30)]
+
+    middles = [np.subtract(_middle(render(placement, FRAME)), (right, down)) for placement in placed]
+    assert all(placement.alike for placement in placed)
+    assert _away([(float(x), float(y)) for x, y in middles], PARTS["black"]).max() < 2
+    nearest = {min(PARTS["black"], key=lambda part: math.dist(part, middle)) for middle in middles}
+    assert nearest == set(PARTS["black"])
+
+
+def test_scratches_of_a_board_that_lies_alike_go_anywhere() -> None:
+    """Where each lies is found again on all photos, too, but they have nothing in common."""
+    bound = []
+    for first in range(0, 36, 3):
+        masks, shown = zip(*(_scratched(seed) for seed in range(first, first + 3)), strict=True)
+        bound.append(find_layout(regions(masks), [see(photo) for photo, _ in shown], FLAWLESS, EIGHT) is not None)
+
+    assert sum(bound) <= 1
+
+
+@pytest.mark.parametrize(("most", "parts", "normals"), [(60, 3, 5), (4, 2, 5), (4, 3, 2)])
+def test_what_is_no_fixed_layout(most: int, parts: int, normals: int) -> None:
+    """Boards that lie anywhere; two support photos, or two normal ones, tell too little."""
+    masks, shown = zip(
+        *(_without(seed, part, most=most) for seed, part in enumerate(PARTS["black"][:parts])), strict=True
+    )
+    bare = [Shown(_circuit(seed, most=most)[0], EVERYWHERE) for seed in range(60, 60 + normals)]
+
+    assert find_layout(regions(masks), [see(photo) for photo, _ in shown], bare, EIGHT) is None
 
 
 @pytest.mark.parametrize("frame", [(100, 3000), (250, 3000), (3000, 256)])

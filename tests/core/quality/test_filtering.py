@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,25 @@ def test_the_same_run_makes_the_same_dataset(small_run: dict[str, object], stric
     again = _make(_config(small_run, tmp_path, quality=strict.spec.settings["run"]["quality"]))
 
     assert again.manifest.digest == strict.manifest.digest
+
+
+def test_a_normal_photo_that_goes_missing_ends_only_its_own_requests(
+    small_run: dict[str, object], photos: Path, tmp_path: Path
+) -> None:
+    """One that showed how the product lies: replacements on other photos are placed without it."""
+    own = Path(shutil.copytree(photos, tmp_path / "photos"))
+    config = _config(small_run, tmp_path / "out", quality=_STRICT, reader={"kind": "mvtec", "root": str(own)})
+    learned = embedding.learn(read_category(config, "bolt").supports, config)
+    planned, shards = generation.plan_dataset(config, "bolt", learned)
+    lost = planned.product.typical[0]
+    Path(lost.image_uri).unlink()
+
+    for shard in shards:
+        generation.make_shard(shard, planned, config)
+
+    rows = Dataset(generation.seal_dataset(planned).uri).ledger()
+    assert all((row.outcome is Outcome.FAILED) == (row.normal_sha256 == lost.sha256) for row in rows)
+    assert any(row.replaces is not None for row in rows)
 
 
 def test_no_budget_makes_no_replacement(small_run: dict[str, object], tmp_path: Path) -> None:
