@@ -93,7 +93,7 @@ class Goals:
             found: Regions of the support masks.
             shown: Each support photo; without them regions go anywhere.
             bounds: What people allow.
-            normals: Some normal photos, looked at where some regions lie at no edge.
+            normals: Some normal photos, looked at where most regions lie at no edge.
         """
         self._bounds = bounds
         self._axes = find_axes(found) if bounds.rotation is None else None
@@ -107,6 +107,8 @@ class Goals:
             elif (border := find_border(mask)) is not None:
                 self._borders[region.key] = border
         free = [region for region in found if region.key not in self._edges and region.key not in self._borders]
+        if 2 * len(free) <= len(found):
+            normals = ()  # what lies at the edge as a rule belongs to that, wherever along it
         self.context = Context.learn(found, shown, self._positions(), normals) if shown and free else None
         self._light = find_light(free, shown) if shown and bounds.rotation is None else None
 

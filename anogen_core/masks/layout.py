@@ -44,9 +44,10 @@ _CLEARLY: Final = 1.5
 """... and what is elsewhere differs at least so many times as much from them as its own place does..."""
 _VISIBLY: Final = 4.0
 """... and by this squared difference in CIELAB, which can be seen."""
-_SAME: Final = 0.035
-"""Of all places of a photo this share at most is as like one that a defect belongs to as the other ones are; the mean
-over the pairs, in logarithms. Of three random places so few are in three cases of a thousand."""
+_SAME: Final = 0.05
+"""Of all places of a photo this share at most is as like one that a defect belongs to as the other ones are: the mean
+over the pairs, which one that fits by chance hardly lowers. Of three random places so few are in one case of two
+thousand."""
 _KNOWN: Final = 0.15
 """Where a place is, is known to this share of the longer side of a defect."""
 _LEAST_KNOWN: Final = 2
@@ -146,7 +147,7 @@ def _alike(
         )
         reach = max(_LEAST_KNOWN, round(_KNOWN * longer_side(other, photo)))
         shares.append(share_as_like(best[one.key], (row, column), may, reach)[0])
-    return float(np.exp(np.mean(np.log(shares)))) <= _SAME
+    return float(np.mean(shares)) <= _SAME
 
 
 def _limit(cutting: Cutting, homes: Sequence[tuple[float, float]], bare: Sequence[Seen]) -> float:

@@ -91,17 +91,29 @@ def see(photo: Image) -> Seen:
 def cut_around(region: Region, seen: Seen, least: int = _LEAST_AROUND) -> Cutting:
     """Return the surroundings of a region, at least so many pixels wide."""
     (height, width), longer = seen.size, longer_side(region, seen)
-    own = cv2.resize(region.within(seen.frame).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    reach = 2 * max(_LEAST_HIDDEN, round(_HIDDEN * longer)) + 1
-    hidden = cv2.dilate((own > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     middle = region.centre[0] * height - 0.5, region.centre[1] * width - 0.5
-    return _cut(region, seen, middle, max(least, round(_AROUND * longer)), hidden == 0)
+    return _cut(region, seen, middle, max(least, round(_AROUND * longer)), ~_covered(region, seen))
 
 
 def cut_out(region: Region, seen: Seen, middle: tuple[float, float]) -> Cutting:
     """Return what a photo without the defect shows under a region and close to it, whose middle is there at (y, x)."""
-    around = max(_LEAST_HIDDEN, round(_HIDDEN * longer_side(region, seen)))
-    return _cut(region, seen, middle, around, np.ones(seen.size, bool))
+    (height, width), around = seen.size, _hidden(region, seen)
+    by = [at - (part * side - 0.5) for at, part, side in zip(middle, region.centre, seen.size, strict=True)]
+    shift = np.array([[1, 0, by[1]], [0, 1, by[0]]])
+    under = cv2.warpAffine(_covered(region, seen).astype(np.uint8), shift, (width, height), flags=cv2.INTER_NEAREST)
+    return _cut(region, seen, middle, around, under > 0)
+
+
+def _hidden(region: Region, seen: Seen) -> int:
+    """Return how many pixels beyond its mask a region may show."""
+    return max(_LEAST_HIDDEN, round(_HIDDEN * longer_side(region, seen)))
+
+
+def _covered(region: Region, seen: Seen) -> Mask:
+    """Return where a region may show on its reduced photo (h, w): in its mask and close to it."""
+    own = cv2.resize(region.within(seen.frame).astype(np.float32), seen.size[::-1], interpolation=cv2.INTER_AREA)
+    reach = 2 * _hidden(region, seen) + 1
+    return cv2.dilate((own > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
 
 
 def longer_side(region: Region, seen: Seen) -> float:
