@@ -137,4 +137,4 @@ def _inspect_sizes(category: str, findings: Sequence[Finding]) -> list[Problem]:
         f"is {size[0]}x{size[1]} (height x width) while {count} of {len(sized)} photos of {category} are "
         f"{usual[0]}x{usual[1]}; there are {len(sizes)} sizes."
     )
-    return [error(file, what, fix="Set `frame.size`, for example [256, 256].")]
+    return [error(file, what, fix=f"Set `frame.size`, for example [{usual[0]}, {usual[1]}].")]

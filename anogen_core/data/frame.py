@@ -55,9 +55,10 @@ def frame_size_of(samples: Sequence[Sample], settings: FrameSettings) -> tuple[i
     sizes = Counter(read_header(Path(s.image_uri), max_pixels=settings.max_pixels).size for s in samples)
     if len(sizes) > 1:
         shown = ", ".join(f"{height}x{width} ({count} photos)" for (height, width), count in sizes.most_common(4))
+        usual = list(sizes.most_common(1)[0][0])
         raise InputError(
             f"frame.size: the photos of {samples[0].category} have {len(sizes)} sizes (height x width): {shown}. "
-            "Set `frame.size`, for example [256, 256]."
+            f"Set `frame.size`, for example {usual}."
         )
     return next(iter(sizes))
 

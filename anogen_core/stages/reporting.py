@@ -14,7 +14,7 @@ from anogen_core.arm import main_arms
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_image, load_mask
 from anogen_core.data.problems import UnusableFileError
-from anogen_core.records import CheckpointRef, Decision, LedgerRow, ReviewVerdict, Sample
+from anogen_core.records import CheckpointRef, ConceptEmbedding, Decision, LedgerRow, ReviewVerdict, Sample, SupportSet
 from anogen_core.report import (
     CategoryReport,
     DefectReport,
@@ -47,7 +47,7 @@ def write_report(config: RunConfig, result: RunResult, *, warnings: Sequence[str
         config_yaml=yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
         versions=_versions(),
         base_model=config.base_model.describe().model_dump(),
-        warnings=[*warnings, *left_out_arms(config, result)],
+        warnings=[*warnings, *left_out_arms(config, result), *_changed_supports(config, result)],
         categories=[_category_report(config, r) for r in result.categories],
         failed=[(one.category, one.reason) for one in result.failed],
         timings=[
@@ -71,6 +71,34 @@ def left_out_arms(config: RunConfig, result: RunResult) -> list[str]:
     return lines
 
 
+def _changed_supports(config: RunConfig, result: RunResult) -> list[str]:
+    """Return one line for each defect whose support photos are not all there as it was learned from them."""
+    lines = []
+    for made in result.categories:
+        category = read_category(config, made.category)
+        for embedding in made.embeddings:
+            learned, left = len(embedding.support_sha256), len(_support_of(embedding, category, config).samples)
+            if left < learned and not _is_imported(embedding, config):
+                lines.append(
+                    f"{made.category}: {learned - left} of {learned} photos that {embedding.defect} was learned from "
+                    "are not as they were, or gone, and are not shown."
+                )
+    return lines
+
+
+def _is_imported(embedding: ConceptEmbedding, config: RunConfig) -> bool:
+    return f"{embedding.category}/{embedding.defect}" in config.embeddings
+
+
+def _support_of(embedding: ConceptEmbedding, category: Category, config: RunConfig) -> SupportSet:
+    """Return the photos that a defect was learned from, as far as they are there unchanged."""
+    if _is_imported(embedding, config):  # from photos of elsewhere, perhaps: masks are those of photos of this data
+        return next(s for s in category.supports if s.defect == embedding.defect)
+    there = {s.sha256: s for s in category.samples if s.defect == embedding.defect}
+    photos = tuple(there[sha256] for sha256 in embedding.support_sha256 if sha256 in there)
+    return SupportSet(category=category.name, defect=embedding.defect, samples=photos)
+
+
 def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, count: int) -> list[GeneratedExample]:
     """Return the first few made images of one defect, beside their normal photos as far as these are still there.
 
@@ -86,8 +114,11 @@ def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, cou
             break
         verdict = verdicts.get(index)
         if row.defect == defect and (verdict is None or verdict.decision is not Decision.REJECT):
+            normal = next((s for s in category.samples if s.sample_id == row.normal_id), None)
+            if normal is None or normal.sha256 != row.normal_sha256:
+                continue
             with suppress(UnusableFileError):
-                examples.append(_example(config, category, stored, row, verdict))
+                examples.append(_example(config, category, stored, row, verdict, normal))
     return examples
 
 
@@ -124,10 +155,10 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
 
 
 def _defect_report(config: RunConfig, category: Category, result: CategoryResult, defect: str) -> DefectReport:
-    support = next(s for s in category.supports if s.defect == defect)
     embedding = next(e for e in result.embeddings if e.defect == defect)
+    support = _support_of(embedding, category, config)
     metadata = _metadata(ArtifactStore(f"{config.output}/artifacts"), embedding.uri)
-    photos = load_support(support, config)
+    photos = load_support(support, config, category.frame)
     return DefectReport(
         defect=defect,
         support=[(image, mask, s.sample_id) for (image, mask), s in zip(photos, support.samples, strict=True)],
@@ -141,9 +172,13 @@ def _defect_report(config: RunConfig, category: Category, result: CategoryResult
 
 
 def _example(
-    config: RunConfig, category: Category, stored: Dataset, row: LedgerRow, verdict: ReviewVerdict | None
+    config: RunConfig,
+    category: Category,
+    stored: Dataset,
+    row: LedgerRow,
+    verdict: ReviewVerdict | None,
+    normal: Sample,
 ) -> GeneratedExample:
-    normal = next(s for s in category.samples if s.sample_id == row.normal_id)
     index = row.row if row.row is not None else -1
     mask = stored.mask(index)
     sample = StoredSample(row, stored.image(index), stored.box_mask(index), mask, confidence=mask)

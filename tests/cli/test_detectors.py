@@ -26,7 +26,9 @@ from anogen_core.metrics.predictions import METRICS, Predictions
 from anogen_core.records import Decision, ReviewVerdict
 from anogen_core.resizing import RULE
 from anogen_core.stages.calibration import best_threshold, lenient_threshold
+from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.prediction import load_inspector
+from anogen_core.stages.reporting import dataset_examples, write_report
 from anogen_core.stages.result import FailedCategory, read_result, write_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
@@ -363,6 +365,35 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
     assert shown in page
     assert "How many images are enough" in page
     assert "left out: generated:4000." in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_report_shows_photos_that_are_as_they_were(finished: tuple[Path, Path], photos: Path, tmp_path: Path) -> None:
+    """A support photo that is gone and a normal photo that was replaced are left out; the former is told."""
+    output = Path(shutil.copytree(finished[1], tmp_path / "out"))
+    root = Path(shutil.copytree(photos, tmp_path / "photos"))
+    result = read_result(str(output))
+    stored = stored_config(result.settings, output=str(output), source="run.json")
+    config = stored.model_copy(update={"reader": stored.reader.model_copy(update={"root": str(root)})})
+    (made,) = result.categories
+    (first, *_) = (s for s in read_category(config, "felt").samples if s.sha256 in made.embeddings[0].support_sha256)
+    examples = dataset_examples(config, made, first.defect, 3)
+    assert made.dataset is not None
+    row = Dataset(made.dataset.uri).request(examples[0].request_id)
+    normal = root / Path(row.normal_uri).relative_to(photos)
+    Path(first.image_uri).unlink()
+    Image.fromarray(255 - np.asarray(Image.open(normal))).save(normal)
+    again = config.model_copy(update={"reader": config.reader.model_copy(update={"root": f"{root}/"})})
+
+    report = Path(write_report(again, result)).read_text()
+
+    assert (
+        f"1 of {len(made.embeddings[0].support_sha256)} photos that {first.defect} was learned from are not" in report
+    )
+    assert f"Support photo {first.sample_id} " not in report
+    left = {example.request_id for example in dataset_examples(again, made, first.defect, 3)}
+    assert examples[0].request_id not in left
 
 
 @pytest.mark.slow
