@@ -27,6 +27,10 @@ class FullStoreError(StorageError):
     """There is no space left; trying again does not help before somebody makes some."""
 
 
+class RefusedStoreError(StorageError):
+    """The store does not let us in, or does not let us write; trying again does not help before somebody permits it."""
+
+
 class CorruptDatasetError(StorageError):
     """Stored bytes differ from what their commit record or manifest promises."""
 

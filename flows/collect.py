@@ -17,7 +17,14 @@ from prefect.futures import PrefectFuture, PrefectWrappedFuture
 from prefect.states import Cancelled
 from pydantic import TypeAdapter
 
-from anogen_core.errors import AnogenError, FullStoreError, InputError, InterruptedRunError, TrainingError
+from anogen_core.errors import (
+    AnogenError,
+    FullStoreError,
+    InputError,
+    InterruptedRunError,
+    RefusedStoreError,
+    TrainingError,
+)
 from tasks import page, progress
 
 T = TypeVar("T")
@@ -163,11 +170,11 @@ def stopping_at_sigterm() -> Iterator[None]:
 
 
 def _reasons(failures: Sequence[BaseException]) -> str:
-    """Return the first different reasons; a full disk is one, whatever could not be written to it."""
+    """Return the first different reasons; a full or closed store is one, whatever could not be written to it."""
     told: dict[object, str] = {}
     for failure in failures:
         text = describe(failure)
-        told.setdefault(FullStoreError if isinstance(failure, FullStoreError) else text, text)
+        told.setdefault(type(failure) if isinstance(failure, FullStoreError | RefusedStoreError) else text, text)
     return "; ".join([*told.values()][:3])
 
 

@@ -9,16 +9,30 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.context import TaskRunContext
 from prefect.tasks import Task, exponential_backoff
 
-from anogen_core.errors import CorruptDatasetError, FullStoreError, InputError, InterruptedRunError, TrainingError
+from anogen_core.errors import (
+    CorruptDatasetError,
+    FullStoreError,
+    InputError,
+    InterruptedRunError,
+    RefusedStoreError,
+    TrainingError,
+)
 from anogen_core.settings import fingerprint
 
-_PERMANENT = (InputError, TrainingError, CorruptDatasetError, FullStoreError, InterruptedRunError)
+_PERMANENT = (
+    InputError,
+    TrainingError,
+    CorruptDatasetError,
+    FullStoreError,
+    RefusedStoreError,
+    InterruptedRunError,
+)
 # Prefect's client has already tried for a minute to reach its server.
 _UNREACHABLE = (ConcurrencySlotAcquisitionError, httpx.HTTPError)
 
 
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether trying again can help; it cannot with wrong input, diverged training, a full disk or a stop."""
+    """Return whether trying again can help; not with wrong input, bad training, a full or closed store, a stop."""
     try:
         state.result()
     except (*_PERMANENT, *_UNREACHABLE):

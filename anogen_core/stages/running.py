@@ -14,7 +14,6 @@ from anogen_core.errors import MissingObjectError, StorageError
 from anogen_core.records import Record
 from anogen_core.storage import open_store
 from anogen_core.storage.commit import parse
-from anogen_core.storage.store import Store
 
 MARKS: Final = "running"
 """The folder of the marks in an output."""
@@ -37,16 +36,23 @@ class RunMark(Record):
 
 @contextmanager
 def announced(output: str, name: str) -> Iterator[None]:
-    """Keep a mark in an output while the block runs; a store that does not take it stops nothing."""
+    """Keep a mark in an output while the block runs. It is the first object that a run writes.
+
+    Raises:
+        StorageError: the mark cannot be written, so nothing could be. Later it is renewed where that is possible.
+    """
     store, key = open_store(output), f"{MARKS}/{uuid.uuid4().hex}.json"
     mark = RunMark(run=name, began=datetime.now(UTC)).model_dump_json().encode()
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(_BEAT):
-            _put(store, key, mark)
+            try:
+                store.put(key, mark)
+            except StorageError as error:
+                log.warning("the mark of this run was not renewed, so `anogen prune` may not notice it: %s", error)
 
-    _put(store, key, mark)
+    store.put(key, mark)
     beating = threading.Thread(target=renew, name="mark of the run", daemon=True)
     beating.start()
     try:
@@ -70,10 +76,3 @@ def runs_going_on(output: str, *, now: datetime) -> list[RunMark]:
             with suppress(MissingObjectError):  # it has ended meanwhile
                 found.append(parse(RunMark, store.read(entry.key), where=f"{output}/{entry.key}"))
     return found
-
-
-def _put(store: Store, key: str, mark: bytes) -> None:
-    try:
-        store.put(key, mark)
-    except StorageError as error:
-        log.warning("the mark of this run was not written, so `anogen prune` may not notice the run: %s", error)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
-from anogen_core.errors import CorruptDatasetError, FullStoreError, MissingObjectError, StorageError
+from anogen_core.errors import CorruptDatasetError, FullStoreError, MissingObjectError, RefusedStoreError, StorageError
 from anogen_core.storage.store import Entry, Store
 
 log = logging.getLogger(__name__)
@@ -176,7 +176,9 @@ def explained(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise MissingObjectError(f"{path}: is not there. It was moved or deleted.") from error
     except PermissionError as error:
-        raise StorageError(f"{path}: no permission. Choose another directory or change its permissions.") from error
+        raise RefusedStoreError(
+            f"{path}: no permission. Choose another directory or change its permissions."
+        ) from error
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         raise StorageError(f"{path}: a file and a directory have the same name. Move one of them.") from error
     except OSError as error:
@@ -184,11 +186,10 @@ def explained(path: Path) -> Iterator[None]:
             raise FullStoreError(
                 f"{path}: {_FULL[error.errno]}. Free some space and run again; finished shards are kept."
             ) from error
+        if error.errno == errno.EROFS:
+            raise RefusedStoreError(f"{path}: the file system is read-only. Choose another directory.") from error
         raise StorageError(f"{path}: {_REASONS.get(error.errno or 0, error.strerror or str(error))}") from error
 
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-_REASONS = {
-    errno.EROFS: "the file system is read-only. Choose another directory.",
-    errno.ENAMETOOLONG: "the path is too long. Choose a shorter directory or name.",
-}
+_REASONS = {errno.ENAMETOOLONG: "the path is too long. Choose a shorter directory or name."}

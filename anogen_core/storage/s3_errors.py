@@ -14,7 +14,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from anogen_core.errors import StorageError
+from anogen_core.errors import FullStoreError, RefusedStoreError, StorageError
 
 TAKEN: Final = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 """Codes of a create-only write that found an object, perhaps its own."""
@@ -24,9 +24,11 @@ _PASSING = frozenset(
     | {"ConditionalRequestConflict", "OperationAborted", "RequestLimitExceeded", "IncompleteBody"}
 )
 _NOT_IMPLEMENTED = 501
+_INSUFFICIENT_STORAGE = 507
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _CREDENTIALS = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for a server of your own, AWS_ENDPOINT_URL."
+_FULL = frozenset({"507", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"})
 _REFUSED = frozenset({"AccessDenied", "403", "Forbidden", "AllAccessDisabled", "AccountProblem"})
 _BAD_CREDENTIALS = frozenset(
     {
@@ -53,7 +55,9 @@ def is_missing(error: Exception) -> bool:
 def may_pass(error: Exception) -> bool:
     """Return whether the same request may succeed later."""
     if isinstance(error, ClientError):
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        status = _status_of(error)
+        if _is_full(error):
+            return False
         busy = status == _TOO_MANY_REQUESTS or (status >= _SERVER_ERROR and status != _NOT_IMPLEMENTED)
         return busy or code_of(error) in _PASSING
     if isinstance(error, SSLError):
@@ -64,6 +68,11 @@ def may_pass(error: Exception) -> bool:
 def explain(error: Exception, *, where: str, bucket: str) -> StorageError:
     """Return one clear sentence, and what to do, for an S3 error that will not pass."""
     code = code_of(error)
+    if _is_full(error):
+        return FullStoreError(
+            f"{where}: the store is full, or its quota is used up ({code}). Free some space and run again; finished "
+            "shards are kept."
+        )
     if code == "NoSuchBucket":
         reason = f"there is no bucket {bucket!r}. Create it, or correct the URI or AWS_ENDPOINT_URL."
     elif code in _REFUSED:
@@ -77,7 +86,18 @@ def explain(error: Exception, *, where: str, bucket: str) -> StorageError:
     elif code in {"NotImplemented", "501"}:
         reason = "the server cannot do what is needed (create-only writes). Use another S3 server."
     elif isinstance(error, BotoCoreError) and may_pass(error):
-        reason = f"the server does not answer ({error}). Check AWS_ENDPOINT_URL and the network."
+        return StorageError(f"{where}: the server does not answer ({error}). Check AWS_ENDPOINT_URL and the network.")
     else:
-        reason = f"the request failed: {error} Finished shards are kept; correct the cause and run again."
-    return StorageError(f"{where}: {reason}")
+        return StorageError(
+            f"{where}: the request failed: {error} Finished shards are kept; correct the cause and run again."
+        )
+    return RefusedStoreError(f"{where}: {reason}")
+
+
+def _status_of(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _is_full(error: Exception) -> bool:
+    full = code_of(error) in _FULL
+    return full or (isinstance(error, ClientError) and _status_of(error) == _INSUFFICIENT_STORAGE)

@@ -56,7 +56,9 @@ class Store(ABC):
         """Write or replace an object; a reader sees the old object or the new one, never a part.
 
         Raises:
-            StorageError: the store is full, refused or did not answer.
+            FullStoreError: there is no space left, or the quota is used up.
+            RefusedStoreError: nobody may write there, or not with these credentials.
+            StorageError: the store did not answer, or failed otherwise.
         """
 
     @abstractmethod

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anogen_core.config import RunConfig, parse_config, stored_config
-from anogen_core.errors import AnogenError, InputError
+from anogen_core.errors import AnogenError, InputError, StorageError
 from anogen_core.records import DatasetRef, Decision, ReviewVerdict
 from anogen_core.stages import detection, embedding, generation, likeness
 from anogen_core.stages.catalogue import choose_supports, read_category
@@ -210,6 +210,14 @@ def test_nothing_is_deleted_while_a_run_goes_on(configure_here: Configure) -> No
     prune(find_removable(str(output), now=LATER))
     assert not mark.exists()
     assert len(list((output / "datasets").iterdir())) == 1
+
+
+def test_a_run_that_cannot_write_ends_before_it_begins(tmp_path: Path) -> None:
+    """Its mark is the first object that it writes; what is refused then would be refused after hours of learning."""
+    (tmp_path / MARKS).write_text("a file is in the way")
+
+    with pytest.raises(StorageError, match="same name"), announced(str(tmp_path), "nightly"):
+        pytest.fail("it began")
 
 
 def test_a_deletion_that_was_cut_off_is_completed(configure_here: Configure) -> None:

@@ -11,7 +11,14 @@ from prefect.logging import disable_run_logger
 from prefect.states import Failed
 
 from anogen_core.config import parse_config
-from anogen_core.errors import AnogenError, FullStoreError, InputError, StorageError, TrainingError
+from anogen_core.errors import (
+    AnogenError,
+    FullStoreError,
+    InputError,
+    RefusedStoreError,
+    StorageError,
+    TrainingError,
+)
 from anogen_core.stages.code import versions_at_work
 from tasks.detection import train_detector
 from tasks.generation import generate_shard
@@ -25,12 +32,13 @@ from tasks.policy import by_content, is_transient
         (StorageError("no answer"), True),
         (OSError("broken pipe"), True),
         (FullStoreError("disk full"), False),
+        (RefusedStoreError("access denied"), False),
         (InputError("typo"), False),
         (TrainingError("NaN"), False),
     ],
 )
 def test_only_what_may_pass_is_tried_again(error: AnogenError | OSError, again: bool) -> None:  # noqa: FBT001
-    """The network may come back; wrong input, a diverged training and a full disk do not get better."""
+    """The network may come back; wrong input, a diverged training, a full disk and refused keys do not get better."""
     assert is_transient(None, None, Failed(data=error)) is again  # type: ignore[arg-type]
 
 

@@ -14,13 +14,20 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from anogen_core.errors import CorruptDatasetError, InputError, MissingObjectError, StorageError
+from anogen_core.errors import (
+    CorruptDatasetError,
+    FullStoreError,
+    InputError,
+    MissingObjectError,
+    RefusedStoreError,
+    StorageError,
+)
 from anogen_core.storage import open_store, s3
 from anogen_core.storage.local import LocalStore
 from anogen_core.storage.parts import Parts
 from anogen_core.storage.retry import Retry
 from anogen_core.storage.s3 import S3Store
-from anogen_core.storage.s3_errors import explain
+from anogen_core.storage.s3_errors import explain, may_pass
 
 IMPATIENT = Retry(deadline=0.3, first_wait=0.01, client_attempts=1)
 
@@ -161,11 +168,16 @@ def test_a_file_uri_is_a_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "message"),
-    [(errno.ENOSPC, "disk is full"), (errno.EACCES, "no permission"), (errno.EROFS, "read-only")],
+    ("number", "kind", "message"),
+    [
+        (errno.ENOSPC, FullStoreError, "disk is full"),
+        (errno.EACCES, RefusedStoreError, "no permission"),
+        (errno.EROFS, RefusedStoreError, "read-only"),
+        (errno.EIO, StorageError, os.strerror(errno.EIO)),
+    ],
 )
 def test_a_failed_local_write_is_explained_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[StorageError], message: str
 ) -> None:
     """The error is one sentence about the cause; neither the object nor a part of it is there."""
 
@@ -175,8 +187,9 @@ def test_a_failed_local_write_is_explained_and_leaves_nothing(
     (tmp_path / "place").mkdir()
     monkeypatch.setattr(os, "fsync", refuse)
 
-    with pytest.raises(StorageError, match=message):
+    with pytest.raises(StorageError, match=message) as raised:
         LocalStore(str(tmp_path / "place")).put("key", b"1")
+    assert raised.type is kind
     assert not list((tmp_path / "place").iterdir())
 
 
@@ -337,17 +350,26 @@ def test_absent_credentials_are_explained(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "message"),
+    ("code", "status", "kind", "message"),
     [
-        ("AccessDenied", 403, "no permission"),
-        ("SignatureDoesNotMatch", 403, "does not accept the credentials"),
-        ("NotImplemented", 501, "create-only"),
-        ("RequestTimeTooSkewed", 403, "Set both by NTP"),
+        ("AccessDenied", 403, RefusedStoreError, "no permission"),
+        ("SignatureDoesNotMatch", 403, RefusedStoreError, "does not accept the credentials"),
+        ("ExpiredToken", 400, RefusedStoreError, "does not accept the credentials"),
+        ("NotImplemented", 501, RefusedStoreError, "create-only"),
+        ("RequestTimeTooSkewed", 403, RefusedStoreError, "Set both by NTP"),
+        ("XMinioStorageFull", 507, FullStoreError, "store is full"),
+        ("QuotaExceeded", 403, FullStoreError, "quota is used up"),
+        ("MalformedXML", 400, StorageError, "the request failed"),
     ],
 )
-def test_a_refusal_is_explained(code: str, status: int, message: str) -> None:
-    """Each kind of refusal has its own sentence."""
-    assert message in str(explain(_client_error(code, status), where="s3://b/k", bucket="b"))
+def test_a_refusal_is_explained(code: str, status: int, kind: type[StorageError], message: str) -> None:
+    """Each kind of refusal has its own sentence, and is told at once."""
+    error = _client_error(code, status)
+    explained = explain(error, where="s3://b/k", bucket="b")
+
+    assert message in str(explained)
+    assert type(explained) is kind
+    assert not may_pass(error)
 
 
 def _client_error(code: str, status: int) -> ClientError:
