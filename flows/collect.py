@@ -25,6 +25,7 @@ from anogen_core.errors import (
     RefusedStoreError,
     TrainingError,
 )
+from anogen_core.stopping import stop_if_asked
 from tasks import page, progress
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ def collect(
             release = getattr(getattr(future, "wrapped_future", None), "release", None)
             if release is not None:
                 release()
-            progress.stop_if_asked()
+            stop_if_asked()
             bar.move(100 * count / len(futures))
     if failures:
         share, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)

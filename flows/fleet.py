@@ -29,6 +29,7 @@ from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
 from flows.runners import NewRunner, task_runners
 from flows.story import as_cancelled, show_run
+from tasks import progress
 from tasks.page import Bar
 
 P = ParamSpec("P")
@@ -72,7 +73,14 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         InterruptedRunError: a person asked the run to stop.
     """
     with announced(config.output, config.name):
-        return _run(config, warnings)
+        try:
+            return _run(config, warnings)
+        except Exception:
+            raise
+        except BaseException:
+            # A signal that met no task: what still waits for the store, to take the mark away, gives up too.
+            progress.stop()
+            raise
 
 
 def _run(config: RunConfig, warnings: list[str] | None) -> dict[str, Any]:

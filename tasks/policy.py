@@ -18,6 +18,7 @@ from anogen_core.errors import (
     TrainingError,
 )
 from anogen_core.settings import fingerprint
+from anogen_core.stopping import stop_if_asked
 
 _PERMANENT = (
     InputError,
@@ -34,6 +35,7 @@ _UNREACHABLE = (ConcurrencySlotAcquisitionError, httpx.HTTPError)
 def is_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Return whether trying again can help; not with wrong input, bad training, a full or closed store, a stop."""
     try:
+        stop_if_asked()
         state.result()
     except (*_PERMANENT, *_UNREACHABLE):
         return False

@@ -5,10 +5,10 @@ Every unit of work reports each of its steps here, so this is also where it stop
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Thread
 from typing import Protocol
 
-from anogen_core.errors import InterruptedRunError
+from anogen_core.stopping import ask_to_stop, stop_if_asked
 
 
 class Listener(Protocol):
@@ -22,7 +22,6 @@ class Listener(Protocol):
 
 
 _listeners: list[Listener] = []
-_stopping = Event()
 _followers: list[Callable[[], None]] = []
 
 
@@ -34,7 +33,7 @@ def listen(listener: Listener) -> Callable[[], None]:
 
 def stop() -> None:
     """End all work of this process, and of others that stop with it, at its next step; what is stored is kept."""
-    _stopping.set()
+    ask_to_stop()
     for follower in _followers:
         # Called from signal handlers, which must not wait.
         Thread(target=follower, daemon=True).start()
@@ -48,16 +47,6 @@ def stopping_with(follower: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _followers.remove(follower)
-
-
-def stop_if_asked() -> None:
-    """End here when `stop` was called.
-
-    Raises:
-        InterruptedRunError: `stop` was called.
-    """
-    if _stopping.is_set():
-        raise InterruptedRunError("Interrupted. Finished work is kept; run the same command again to go on.")
 
 
 def update(stage: str, unit: str, done: int, total: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import AwareDatetime
 
-from anogen_core.errors import MissingObjectError, StorageError
+from anogen_core.errors import InterruptedRunError, MissingObjectError, StorageError
 from anogen_core.records import Record
 from anogen_core.storage import open_store
 from anogen_core.storage.commit import parse
@@ -49,6 +49,8 @@ def announced(output: str, name: str) -> Iterator[None]:
         while not ended.wait(_BEAT):
             try:
                 store.put(key, mark)
+            except InterruptedRunError:
+                return
             except StorageError as error:
                 log.warning("the mark of this run was not renewed, so `anogen prune` may not notice it: %s", error)
 
@@ -60,7 +62,7 @@ def announced(output: str, name: str) -> Iterator[None]:
     finally:
         ended.set()
         beating.join()
-        with suppress(StorageError):
+        with suppress(StorageError, InterruptedRunError):
             store.delete(key)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from anogen_core.stopping import pause
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -32,6 +34,9 @@ class Retry:
             operation: Something that may be done twice.
             passes: Whether an error may go away by itself.
             what: Names the operation in the log.
+
+        Raises:
+            InterruptedRunError: the process was asked to stop, and the operation did not succeed at once.
         """
         started, attempt = time.monotonic(), 0
         while True:
@@ -42,6 +47,6 @@ class Retry:
                 if not passes(error) or left <= 0:
                     raise
                 log.warning("%s: %s; trying again for %.0f s", what, error, left)
-            pause = random.SystemRandom().uniform(0, min(self.longest_wait, self.first_wait * 2**attempt))
-            time.sleep(min(pause, max(left, 0)))
+            wait = random.SystemRandom().uniform(0, min(self.longest_wait, self.first_wait * 2**attempt))
+            pause(min(wait, left))
             attempt += 1

@@ -1,6 +1,8 @@
 """The place of the output fails: an object store that goes away and comes back, objects cut short, a full disk."""
 
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +41,23 @@ def test_an_object_store_that_goes_away_and_comes_back(
         assert endpoint.affected > 0
 
     assert sealed(output) == undisturbed.digests
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("fault", ["refuse", "503"])
+def test_a_stop_is_heeded_while_the_object_store_is_away(
+    fleet: Fleet, begin: Begin, s3_bucket: str, tmp_path: Path, fault: Fault, number: signal.Signals, code: int
+) -> None:
+    """SIGTERM and Ctrl-C end a run that waits for its store, long before its patience is at its end."""
+    run_file = begin(f"{s3_bucket}/{tmp_path.name}")
+    with FaultyEndpoint(os.environ["AWS_ENDPOINT_URL"], fault, 900) as endpoint:
+        fleet.run(run_file, AWS_ENDPOINT_URL=endpoint.url)
+        fleet.until(lambda: endpoint.began, "the first write of a shard")
+        time.sleep(3)
+        fleet.signal("run", number)
+
+        assert fleet.ended(seconds=60) == code, fleet.said()
+        assert "Traceback" not in fleet.said()
 
 
 def test_objects_cut_short_between_two_attempts(

@@ -3,6 +3,7 @@
 import inspect
 import re
 import socket
+from threading import Event
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from prefect import Task
 from prefect.logging import disable_run_logger
 from prefect.states import Failed
 
+from anogen_core import stopping
 from anogen_core.config import parse_config
 from anogen_core.errors import (
     AnogenError,
@@ -40,6 +42,17 @@ from tasks.policy import by_content, is_transient
 def test_only_what_may_pass_is_tried_again(error: AnogenError | OSError, again: bool) -> None:  # noqa: FBT001
     """The network may come back; wrong input, a diverged training, a full disk and refused keys do not get better."""
     assert is_transient(None, None, Failed(data=error)) is again  # type: ignore[arg-type]
+
+
+def test_nothing_is_tried_again_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed because a store was away is left to the next run."""
+    failed = Failed(data=StorageError("no answer"))
+    monkeypatch.setattr(stopping, "_ASKED", Event())
+    assert is_transient(None, None, failed)  # type: ignore[arg-type]
+
+    stopping.ask_to_stop()
+
+    assert not is_transient(None, None, failed)  # type: ignore[arg-type]
 
 
 def test_cache_key_names_content_and_store() -> None:

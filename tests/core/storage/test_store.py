@@ -5,6 +5,8 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +16,12 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
+from anogen_core import stopping
 from anogen_core.errors import (
     CorruptDatasetError,
     FullStoreError,
     InputError,
+    InterruptedRunError,
     MissingObjectError,
     RefusedStoreError,
     StorageError,
@@ -281,6 +285,24 @@ def test_a_busy_server_is_asked_again(s3_location: str, monkeypatch: pytest.Monk
     store.put("key", b"1")
 
     assert store.read("key") == b"1"
+
+
+def test_a_stop_ends_all_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a store that does not answer ends at once when the process is asked to stop."""
+    monkeypatch.setattr(stopping, "_ASKED", threading.Event())
+    asked = threading.Timer(0.3, stopping.ask_to_stop)
+    asked.start()
+
+    def fail() -> None:
+        raise TimeoutError
+
+    started = time.monotonic()
+    with pytest.raises(InterruptedRunError, match="Finished work is kept"):
+        Retry(deadline=60, first_wait=60, longest_wait=60).run(fail, passes=lambda _: True, what="a store")
+    asked.join()
+
+    assert time.monotonic() - started < 5
+    assert Retry().run(lambda: "an answer", passes=lambda _: True, what="a store") == "an answer"
 
 
 @pytest.mark.s3
