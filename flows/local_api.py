@@ -82,6 +82,7 @@ class LocalApi:
         """Return when the server answers.
 
         Raises:
+            FullStoreError: there is no space for its database.
             AnogenError: it ended or did not answer in time; names its log file.
         """
         deadline = time.monotonic() + _START_TIMEOUT
@@ -92,17 +93,14 @@ class LocalApi:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         self.stop()
-        raise AnogenError(
+        raise self._full() or AnogenError(
             f"The local Prefect server did not start; its log is {self._log}. Try again. If that fails too"
             f" and no other run is going on with this output, delete {self._log.parent} first."
         )
 
     def explain(self, error: Exception) -> AnogenError:
         """Return in one sentence why the server failed: mostly because its disk, which is the output's, is full."""
-        home = self._log.parent
-        if shutil.disk_usage(home).free < _ROOM:
-            return FullStoreError(f"{home}: the disk is full. Free some space and run again; finished work is kept.")
-        return AnogenError(
+        return self._full() or AnogenError(
             f"The run's own Prefect server failed ({error}); its log is {self._log}. Finished work is kept; run again."
         )
 
@@ -114,6 +112,12 @@ class LocalApi:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _full(self) -> FullStoreError | None:
+        home = self._log.parent
+        if shutil.disk_usage(home).free >= _ROOM:
+            return None
+        return FullStoreError(f"{home}: the disk is full. Free some space and run again; finished work is kept.")
 
 
 def _end_with(parent: int) -> None:

@@ -52,11 +52,11 @@ def execute(
     os.environ.update(quiet_environment(home))
     try:
         home.mkdir(parents=True, exist_ok=True)
+        api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     except OSError as error:
         raise InputError(
             f"output: {home.parent.parent} cannot be written to ({error.strerror}). Name a directory that can be made."
         ) from error
-    api = None if "PREFECT_API_URL" in os.environ else LocalApi(home)
     try:
         with ProgressDisplay() as display:
             return _run(config, api, display, compares=compares), None

@@ -295,6 +295,18 @@ def test_wrong_bucket_is_told_before_compute(
     assert "Traceback" not in said.stderr
 
 
+def test_an_output_that_became_read_only_is_told(small_run: dict[str, object], anogen: Anogen, tmp_path: Path) -> None:
+    """Files of an earlier run that cannot be written to are one message about the output."""
+    run_file = write_run_file(tmp_path / "run.yaml", small_run, tmp_path / "out")
+    (tmp_path / "out" / ".anogen" / "prefect" / "server.log").mkdir(parents=True)
+
+    said = anogen("run", run_file)
+
+    assert said.returncode == 2
+    assert said.stderr.startswith(f"anogen: output: {tmp_path / 'out'} cannot be written to (")
+    assert "fault of AnoGen" not in said.stderr
+
+
 @pytest.mark.parametrize("runner", [{"kind": "threads"}, {"kind": "dask", "workers": 1}], ids=["threads", "dask"])
 def test_interrupted_run_stops_soon_and_says_so(
     runner: dict[str, object], small_run: dict[str, object], tmp_path: Path
