@@ -1,5 +1,6 @@
 """The threshold of a trained detector: it needs no real defect, and says how often it is wrong."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,7 @@ from anogen_core.config import RunConfig
 from anogen_core.data.files import PIXEL_CEILING, read_header
 from anogen_core.data.frame import load_image
 from anogen_core.detectors.trained import TrainedDetector
-from anogen_core.errors import InputError
+from anogen_core.errors import FullStoreError, InputError, RefusedStoreError
 from anogen_core.metrics.predictions import Predictions
 from anogen_core.records import CheckpointRef, Decision, Record
 from anogen_core.resizing import mixed_mark
@@ -23,6 +24,8 @@ from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 
 CALIBRATION_VERSION = 2
 """Raised by hand when a change here changes thresholds."""
+
+log = logging.getLogger(__name__)
 
 _CALIBRATION_IMAGES = 256
 _BATCH = 16
@@ -59,7 +62,9 @@ def calibrate(
     *,
     false_alarms: float | None,
 ) -> Calibration:
-    """Return the threshold of a run's detector and its errors; what was found once with these options is stored.
+    """Return the threshold of a run's detector and its errors.
+
+    What was found once with these options is stored, where the output may be written to.
 
     Raises:
         InputError: there is no image or normal photo to calibrate on, or the photos are not here.
@@ -113,7 +118,10 @@ def calibrate(
                 "num_real": (len(good), len(bad)),
             }
         )
-    artifacts.put(key, {}, {"kind": "calibration", "calibration": calibration.model_dump(mode="json")})
+    try:
+        artifacts.put(key, {}, {"kind": "calibration", "calibration": calibration.model_dump(mode="json")})
+    except (RefusedStoreError, FullStoreError) as error:
+        log.info("the threshold is computed each time, because it cannot be stored: %s", error)
     return calibration
 
 

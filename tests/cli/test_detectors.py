@@ -1,6 +1,8 @@
 """What a finished run's detectors are for: `anogen predict`, `anogen onnx`, `anogen evaluate`."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -177,6 +179,26 @@ def test_a_finished_run_predicts_new_photos(
 
     strict = anogen("predict", output, photo, "--json", "--false-alarms", "0")
     assert json.loads(strict.stdout)["calibration"]["normal_false_alarms"] == 0
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+@pytest.mark.slow
+def test_a_detector_is_used_from_an_output_that_may_only_be_read(
+    finished: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Its threshold is computed each time, and is the one that is stored where that may be."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    output, asked = finished[1], 0.3 + number / 1000
+    before = [path for path in output.rglob("*") if path.is_file()]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        closed = load_inspector(str(output), false_alarms=asked).calibration
+    assert [path for path in output.rglob("*") if path.is_file()] == before
+
+    assert load_inspector(str(output), false_alarms=asked).calibration == closed
 
 
 @pytest.mark.slow
