@@ -14,6 +14,7 @@ from anogen_core.errors import InterruptedRunError, MissingObjectError, StorageE
 from anogen_core.records import Record
 from anogen_core.storage import open_store
 from anogen_core.storage.commit import parse
+from anogen_core.storage.store import Entry
 
 MARKS: Final = "running"
 """The folder of the marks in an output."""
@@ -37,6 +38,8 @@ class RunMark(Record):
 @contextmanager
 def announced(output: str, name: str) -> Iterator[None]:
     """Keep a mark in an output while the block runs. It is the first object that a run writes.
+
+    A run that ends well takes marks of dead runs away too.
 
     Raises:
         StorageError: the mark cannot be written, so nothing could be. Later it is renewed where that is possible.
@@ -64,6 +67,10 @@ def announced(output: str, name: str) -> Iterator[None]:
         beating.join()
         with suppress(StorageError, InterruptedRunError):
             store.delete(key)
+    with suppress(StorageError, InterruptedRunError):
+        for entry in list(store.entries(MARKS)):
+            if _is_of_a_dead_run(entry, now=datetime.now(UTC)):
+                store.delete(entry.key)
 
 
 def runs_going_on(output: str, *, now: datetime) -> list[RunMark]:
@@ -74,7 +81,11 @@ def runs_going_on(output: str, *, now: datetime) -> list[RunMark]:
     """
     store, found = open_store(output), []
     for entry in store.entries(MARKS):
-        if now - entry.modified < SILENCE:
+        if not _is_of_a_dead_run(entry, now=now):
             with suppress(MissingObjectError):  # it has ended meanwhile
                 found.append(parse(RunMark, store.read(entry.key), where=f"{output}/{entry.key}"))
     return found
+
+
+def _is_of_a_dead_run(entry: Entry, *, now: datetime) -> bool:
+    return now - entry.modified >= SILENCE

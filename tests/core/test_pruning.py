@@ -212,6 +212,23 @@ def test_nothing_is_deleted_while_a_run_goes_on(configure_here: Configure) -> No
     assert len(list((output / "datasets").iterdir())) == 1
 
 
+def test_a_run_that_ends_well_takes_marks_of_dead_runs_away(tmp_path: Path) -> None:
+    """One that was killed leaves a mark; after an hour the next run removes it, and none that may still go on."""
+    folder = tmp_path / MARKS
+    with announced(str(tmp_path), "nightly"):
+        (mark,) = folder.iterdir()
+        dead, going_on = folder / "dead.json", folder / "going-on.json"
+        for copy, age in ((dead, 3700), (going_on, 3500)):
+            copy.write_bytes(mark.read_bytes())
+            os.utime(copy, (time.time() - age,) * 2)
+    assert list(folder.iterdir()) == [going_on]
+
+    os.utime(going_on, (time.time() - 3700,) * 2)
+    with pytest.raises(ZeroDivisionError), announced(str(tmp_path), "nightly"):
+        raise ZeroDivisionError
+    assert list(folder.iterdir()) == [going_on]
+
+
 def test_a_run_that_cannot_write_ends_before_it_begins(tmp_path: Path) -> None:
     """Its mark is the first object that it writes; what is refused then would be refused after hours of learning."""
     (tmp_path / MARKS).write_text("a file is in the way")
