@@ -17,6 +17,8 @@ from anogen_core.masks.sampler import Region, largest_regions
 
 _CROSSES: Final = 0.05
 """Share of a defect's rim that lies beside the product, and on it, from which the defect is at the edge."""
+_PIECES: Final = 0.4
+"""Size of the second piece of either share, relative to the largest, from which the rim crosses several edges."""
 _AROUND: Final = 6
 """Pixels beyond a defect over which the direction of an edge is measured."""
 _CLEAR: Final = 0.2
@@ -60,6 +62,9 @@ class Axes(NamedTuple):
 def find_edge(mask: Mask, foreground: Mask) -> Edge | None:
     """Return where a defect crosses the edge of the product; None where it does not, or crosses several edges.
 
+    Marks all across a shaft, or around a groove, leave two pieces of the part on their rim, with background between
+    them; where a defect crosses one edge, one piece is much the largest of the part or of the background.
+
     What the defect did to the foreground inside its mask does not count.
 
     Args:
@@ -69,6 +74,8 @@ def find_edge(mask: Mask, foreground: Mask) -> Edge | None:
     (top, left), ring, near = find_ring(mask, foreground)
     if not ring.any() or not _CROSSES <= float(near[ring].mean()) <= 1 - _CROSSES:
         return None
+    if all(_second_piece(side) >= _PIECES for side in (ring & near, ring & ~near)):
+        return None
     beside = cv2.dilate((ring & ~near).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     rows, columns = np.nonzero(ring & near & beside)
     if not rows.size:
@@ -77,6 +84,13 @@ def find_edge(mask: Mask, foreground: Mask) -> Edge | None:
     width = math.hypot(float(np.ptp(columns)), float(np.ptp(rows)))
     outward = outward_at(foreground, point, width, hidden=mask)
     return None if outward is None else Edge(point, outward, width)
+
+
+def _second_piece(pixels: Mask) -> float:
+    """Return how large the second largest connected piece is, relative to the largest."""
+    stats = cv2.connectedComponentsWithStats(pixels.astype(np.uint8))[2]
+    *_, second, first = [0, *sorted(stats[1:, cv2.CC_STAT_AREA].tolist())]
+    return float(second / first)
 
 
 def find_border(mask: Mask) -> Edge | None:

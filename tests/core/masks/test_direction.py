@@ -68,6 +68,23 @@ def test_an_edge_is_found_with_its_direction() -> None:
     assert find_edge(DENT, np.ones(FRAME, bool)) is None
 
 
+def test_what_lies_all_across_a_part_or_over_a_groove_is_at_no_edge() -> None:
+    """Also where one side hangs over a little more than the other; a wavy edge that is touched twice is one edge."""
+    across = _filled((105, 30), (130, 30), (130, 162), (107, 162))
+    spot = cv2.circle(np.zeros(FRAME, np.uint8), (120, 100), 20, 1, -1) > 0
+    groove = _filled((126, 40), (133, 40), (133, 159), (126, 159))
+    waves = (
+        PART
+        & ~_filled((104, 40), (110, 40), (110, 46), (104, 46))
+        & ~_filled((120, 40), (128, 40), (128, 46), (120, 46))
+    )
+    along = _filled((100, 44), (132, 44), (132, 60), (100, 60))
+
+    assert find_edge(across, PART) is None
+    assert find_edge(spot, PART & ~groove) is None
+    assert find_edge(along, waves) is not None
+
+
 def test_the_border_of_the_photo_is_no_edge() -> None:
     """A part that the photo cuts off has no edge there."""
     contour = find_contour(_filled((0, 0), (239, 0), (239, 99), (0, 99)))
