@@ -15,6 +15,7 @@ from anogen_core.masks.threshold import (
     beyond_fault,
     close,
     fill_holes,
+    fill_unlike,
     frame_edge,
     split_in_two,
     surrounded_fault,
@@ -50,7 +51,8 @@ class ForegroundSettings(Settings):
     is; `{category}` stands for the name."""
     closing: NonNegativeInt = 15
     """Holes up to this many pixels across in the foreground are filled. So are gaps at its outline, those of `otsu` and
-    `otsu_beyond` up to a third of it: what lies between the teeth of a gear is background."""
+    `otsu_beyond` up to a third of it: what lies between the teeth of a gear is background. These two fill larger holes
+    where they do not look like the background outside."""
     min_separation: Annotated[float, Field(ge=0, le=1)] = 0.72
     """`auto`: otsu finds a background when the threshold explains this share of the grey variance (Otsu's eta; for
     small parts that of as many pixels of either side), or 0.85 times as much of the variance of its own colour where
@@ -147,7 +149,8 @@ def find_foreground(
         return template if template.ndim == 2 else _solid(_differs(image, template), settings.closing)
     _, high = split_in_two(image)
     most = bool(frame_edge(high).mean() > 0.5)
-    return fill_holes(high if most == (settings.method == "otsu_beyond") else ~high, settings.closing)
+    product = high if most == (settings.method == "otsu_beyond") else ~high
+    return fill_holes(fill_unlike(product, image), settings.closing)
 
 
 def background_fault(image: Image, product: Mask, settings: ForegroundSettings) -> Fault | None:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.quality.contrast import to_lab
 
 _ROUNDS: Final = 3
 """Times that the two classes say along which colour the threshold is sought anew."""
@@ -26,6 +27,11 @@ _SHARPLY: Final = 0.85
 edge: highlights and shades widen its own colours."""
 _BEYOND: Final = 0.9
 """Separation of a part that goes on beyond the frame: nothing around it says that it is one."""
+
+_UNLIKE: Final = 12.0
+"""Colour difference (CIE 1976) from the background outside from which what a part encloses is no background..."""
+_USUAL: Final = 0.99
+"""... if it is larger than that of this share of the background itself."""
 
 
 class Fault(NamedTuple):
@@ -130,6 +136,26 @@ def fill_holes(product: Mask, size: int) -> Mask:
     background = np.zeros(count, bool)
     background[labels[~close(fine, size)]] = True
     return ~background[labels]
+
+
+def fill_unlike(product: Mask, image: Image) -> Mask:
+    """Return a part (H, W) with what it encloses that does not look like the background outside.
+
+    A threshold takes the red half of a capsule for the dark table; a bore shows the table itself.
+
+    Args:
+        product: (H, W), one side of a threshold.
+        image: (H, W, 3) photo.
+    """
+    _, labels = cv2.connectedComponents((~product).astype(np.uint8), connectivity=4)
+    outside = ~product & np.isin(labels, frame_edge(labels))
+    if not outside.any():
+        return product
+    lab = cv2.GaussianBlur(to_lab(image), (0, 0), 1.0)
+    far = np.linalg.norm(lab - np.median(lab[outside], axis=0), axis=2)
+    unlike = ~product & ~outside & (far > max(_UNLIKE, float(np.quantile(far[outside], _USUAL))))
+    # What is thinner is the blurred outline of a hole.
+    return product | (cv2.morphologyEx(unlike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0)
 
 
 def close(product: Mask, size: int) -> Mask:

@@ -221,6 +221,19 @@ def test_small_holes_are_filled_and_large_ones_stay() -> None:
     assert filled[crack].mean() > 0.9
 
 
+def test_what_a_part_encloses_belongs_to_it_unless_it_looks_like_the_ground() -> None:
+    """The red half of a capsule is as dark as the table that the threshold tells from the foil; a bore shows it."""
+    part, red, bore = _disc(64, 64, 56), _disc(64, 44, 15), _disc(64, 88, 15)
+
+    for seed in range(4):
+        photo = _photo(seed, (55, 58, 60), (part, (165, 165, 168)), (red, (120, 20, 18)), (bore, (50, 53, 55)))
+        found = find_foreground(photo, ForegroundSettings(method="otsu"))
+        assert not split_in_two(photo)[1][red].any()
+        assert found[red].mean() > 0.9
+        assert found[bore].mean() < 0.05
+        assert _iou(found, part & ~bore) > 0.97
+
+
 def test_light_that_falls_off_is_no_part() -> None:
     """A bright spot in the middle of a surface has no outline, though the frame's edge is dark all around."""
     far = np.hypot(*(np.indices((128, 128)) - 64.0))
