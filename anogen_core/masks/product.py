@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
+import cv2
 import numpy as np
+from pydantic import Field
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.foreground import (
@@ -30,6 +32,8 @@ _TOUCHES: Final = 0.05
 _MOSTLY: Final = 0.3
 """Share of a defect's rim on the product from which it belongs to it; about a half at a straight edge, and less where a
 tooth broke off."""
+_ONE_PIECE: Final = 0.8
+"""Share of what is found that its largest piece holds where it is one part: pads of a board are many."""
 
 
 class Product(Record):
@@ -41,8 +45,14 @@ class Product(Record):
     """Of the normal photos, where their statistics tell the product from what is around it."""
     why: str | None = None
     """What `auto` chose, and for which reason."""
+    misses: dict[str, str] = Field(default_factory=dict)
+    """Defects that do not lie on the product that `auto` chose, and how that shows: they may lie all over the frame."""
     typical: tuple[Sample, ...] = ()
     """Some normal photos: they show whether the product lies alike on all."""
+
+    def settings_of(self, defect: str) -> ForegroundSettings:
+        """Return how the product is found where places of a defect are sought."""
+        return self.settings.model_copy(update={"method": "full"}) if defect in self.misses else self.settings
 
 
 def find_product(
@@ -68,13 +78,21 @@ def find_product(
         return Product(settings=settings, typical=typical)
     photos = [load(normal) for normal in _sample(normals, _PHOTOS)]
     faults: list[str] = []
+    mostly: Product | None = None
     for method in _CANDIDATES:
         chosen = settings.model_copy(update={"method": method})
-        fault = _size_fault(photos, chosen) or _support_fault(support, chosen)
-        if fault is None:
+        fault = _size_fault(photos, chosen)
+        misses = {} if fault else _misses(support, chosen)
+        if fault is None and not misses:
             why = "; ".join([f"{method} fits the normal and support photos", *faults])
             return Product(settings=chosen, why=why, typical=typical)
-        faults.append(f"{method} {fault}")
+        if mostly is None and fault is None and 2 * len(misses) < len(support) and _in_one_piece(photos, chosen):
+            fitting = ", ".join(sorted(support.keys() - misses))
+            why = f"{method} fits the normal photos and the support photos of {fitting}"
+            mostly = Product(settings=chosen, why=why, misses=misses, typical=typical)
+        faults.append(f"{method} {fault or next(iter(misses.values()))}")
+    if mostly is not None:
+        return mostly
     whole = settings.model_copy(update={"method": "full"})
     return Product(settings=whole, why=f"the whole frame ({'; '.join(faults)})", typical=typical)
 
@@ -111,14 +129,25 @@ def _size_fault(photos: Sequence[Image], settings: ForegroundSettings) -> str | 
     )
 
 
-def _support_fault(support: Mapping[str, Sequence[tuple[Image, Mask]]], settings: ForegroundSettings) -> str | None:
-    """Return which defects do not lie on the product that a method finds.
+def _in_one_piece(photos: Sequence[Image], settings: ForegroundSettings) -> bool:
+    """Return whether a method finds one part on nearly all normal photos, not many."""
+    shares = []
+    for photo in photos:
+        stats = cv2.connectedComponentsWithStats(find_foreground(photo, settings).astype(np.uint8))[2]
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        shares.append(float(areas.max(initial=0) / max(1, areas.sum())))
+    return sum(share >= _ONE_PIECE for share in shares) >= _NEARLY_ALL * len(photos)
+
+
+def _misses(support: Mapping[str, Sequence[tuple[Image, Mask]]], settings: ForegroundSettings) -> dict[str, str]:
+    """Return the defects that do not lie on the product that a method finds, and how that shows.
 
     What counts is the rim of a defect: a dark hole or a bright spot looks like background inside.
     """
+    found = {}
     for defect, labelled in sorted(support.items()):
         rims = [rim_on_product(mask, find_foreground(photo, settings)) for photo, mask in labelled if mask.any()]
         on, touching = (sum(rim >= least for rim in rims) for least in (_MOSTLY, _TOUCHES))
         if rims and (touching < _NEARLY_ALL * len(rims) or 2 * on <= len(rims)):
-            return f"misses {len(rims) - on} of {len(rims)} support photos of {defect}"
-    return None
+            found[defect] = f"misses {len(rims) - on} of {len(rims)} support photos of {defect}"
+    return found

@@ -64,10 +64,11 @@ def find_region(image: Image, product: Product, category: str, defect: str, *, d
         InputError: an image of `foreground.template`, `foreground.legal` or `foreground.illegal` is missing, not
             usable or empty.
     """
-    files, frame = dict(_files(product.settings, category, defect)), image.shape[:2]
+    settings, frame = product.settings_of(defect), image.shape[:2]
+    files = dict(_files(settings, category, defect))
     template = files.pop("template", None)
     scene = None if template is None else _read_template(template, _digest("template", template), frame)
-    region = find_foreground(image, product.settings, background=product.background, template=scene)
+    region = find_foreground(image, settings, background=product.background, template=scene)
     for name, path in files.items() if drawn else ():
         image_of = _read(name, path, _digest(name, path), frame)
         region = region & (image_of if name == "legal" else ~image_of)

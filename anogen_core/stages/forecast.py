@@ -46,6 +46,8 @@ class DefectForecast(Room):
     """Defects that would be shown, more than images where images show several."""
     at_edge: int
     """Those that would lie across the edge of the product, as support defects do."""
+    misses: str | None
+    """Why it may lie all over the frame, though `foreground.method: auto` finds a product for other defects."""
     alike: int
     """Those that would lie where it looks as around support defects, which keep to such places or lie on a
     pattern, or at places of the product that they belong to."""
@@ -121,6 +123,11 @@ class Forecast(Record):
                 if defect.uneven:
                     counts = ", ".join(f"{n} from {s}" for s, n in zip(defect.support, defect.made_from, strict=True))
                     lines.append(f"    unevenly made: {counts}")
+                if defect.misses is not None:
+                    lines.append(
+                        f"    may lie all over the frame: what was found {defect.misses}; `foreground.legal` can say "
+                        "where it may, with `{defect}` in its path"
+                    )
                 if defect.at_edge:
                     lines.append(
                         f"    {defect.at_edge} of {defect.instances} at the edge of the product, turned with it"
@@ -215,13 +222,15 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         kept=len(reused),
         kept_instances=sum(len(row.instances or ()) for row in reused),
         defects=[
-            _defect(s, [r for r in requests if r.defect == s.defect], state=state)
+            _defect(s, [r for r in requests if r.defect == s.defect], state=state, misses=product.misses.get(s.defect))
             for s, state in zip(category.supports, states, strict=True)
         ],
     )
 
 
-def _defect(support: SupportSet, requests: list[GenerationRequest], *, state: EmbeddingState) -> DefectForecast:
+def _defect(
+    support: SupportSet, requests: list[GenerationRequest], *, state: EmbeddingState, misses: str | None
+) -> DefectForecast:
     places = [instance.placement for request in requests for instance in request.instances]
     return DefectForecast(
         defect=support.defect,
@@ -230,6 +239,7 @@ def _defect(support: SupportSet, requests: list[GenerationRequest], *, state: Em
         embedding=state,
         instances=len(places),
         at_edge=sum(place.edge is not None for place in places),
+        misses=misses,
         alike=sum(place.alike for place in places),
         lit=sum(place.lit for place in places),
         **room_of(requests).model_dump(),

@@ -42,7 +42,6 @@ def recipes(
         "seed": config.seed,
         "category": category.name,
         "plan": config.plan.model_dump(mode="json", exclude={"images_per_defect"}),
-        "foreground": product.settings.method,
         "generation": config.generation.model_dump(mode="json", exclude={"batch_size", "images_per_defect"}),
         "quality": config.quality.model_dump(mode="json"),
         "frame": [height, width, config.frame.model_dump(mode="json")],
@@ -58,6 +57,7 @@ def recipes(
             "defect": embedding.defect,
             "embedding": embedding.digest,
             "doubted": doubt(embedding.evidence) is not None,
+            "foreground": product.settings_of(embedding.defect).method,
             "regions": region_digests(config.foreground, category.name, embedding.defect),
             "support": [[s.sample_id, s.sha256, config.support.outline_boxes or s.has_mask] for s in support.samples],
             # An embedding that the run file names does not change with the labels that decide places and masks.

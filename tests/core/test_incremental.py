@@ -21,6 +21,7 @@ from anogen_core.config import RunConfig, parse_config
 from anogen_core.errors import InputError
 from anogen_core.evaluation import Trial
 from anogen_core.generation import generate
+from anogen_core.masks.product import Product
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Decision, ReviewVerdict
 from anogen_core.shards import Shard
 from anogen_core.stages import arms, detection, embedding, generation, recipe, runtime, shard_work
@@ -209,6 +210,20 @@ def test_another_guidance_scale_generates_anew_and_learns_nothing(configure: Con
     assert changed.embeddings == first.embeddings
     assert changed.generated.total() == 10
     assert set(changed.trained) == {"generated"}
+
+
+def test_a_defect_that_the_product_does_not_fit_has_another_recipe_alone(configure: Configure, first: Done) -> None:
+    """Where it may lie changes, and for the others nothing does."""
+    config, embeddings = configure(), list(first.embeddings.values())
+    category = read_category(config, "bolt")
+    found = Product(settings=config.foreground.model_copy(update={"method": "otsu"}))
+    loose = found.model_copy(update={"misses": {"spot": "misses 3 of 3 support photos of spot"}})
+
+    before, after = (recipe.recipes(config, category, product, embeddings) for product in (found, loose))
+
+    assert before.keys() == after.keys() == {"cut", "spot"}
+    assert before["cut"] == after["cut"]
+    assert before["spot"] != after["spot"]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
         embedding="to be learned",
         instances=9,
         at_edge=0,
+        misses=None,
         alike=0,
         lit=0,
         planned=9,
@@ -73,6 +74,10 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
 
     bound = told(plain.model_copy(update={"at_edge": 2, "alike": 3, "lit": 4}))
     assert all(line in bound for line in ("2 of 9 at the edge", "3 of 9 where it looks", "4 of 9 turned so that"))
+
+    loose = told(plain.model_copy(update={"misses": "misses 3 of 3 support photos of d"}))
+    assert "may lie all over the frame: what was found misses 3 of 3 support photos of d; `foreground.legal`" in loose
+    assert "may lie all over" not in told(plain)
     assert " of 9 " not in told(plain)
     assert "unevenly" not in told(plain)
     assert "unevenly made: 1 from c/1, 8 from c/2" in told(plain.model_copy(update={"made_from": [1, 8]}))

@@ -6,6 +6,7 @@ import pytest
 
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground
 from anogen_core.masks.product import Product, find_product
+from anogen_core.masks.regions import find_region
 from anogen_core.masks.threshold import fill_holes, frame_edge, separation, split_in_two, surrounded_fault
 from anogen_core.records import Sample
 from anogen_core.seeding import numpy_generator
@@ -133,6 +134,36 @@ def test_pads_are_not_the_product_where_defects_lie_beside_them() -> None:
     assert _find(_board, {"burn": pads}).settings.method == "otsu"
     assert product.settings.method == "full"
     assert "otsu misses 3 of 3 support photos of missing" in str(product.why)
+
+
+def test_one_defect_beside_the_part_does_not_take_it_from_the_others() -> None:
+    """A lid that came off may lie all over the frame; holes and chips stay on the part. Of two defects none decides."""
+    on = {
+        "chip": _supports(_bright_part, _disc(25, 64, 6), (20, 20, 20)),
+        "hole": _supports(_bright_part, _disc(64, 64, 9), (20, 20, 20)),
+    }
+    lid = [(photo, _disc(14, 112, 13)) for photo, _ in _supports(_bright_part, _disc(14, 112, 7), (170, 170, 170))]
+
+    product = _find(_bright_part, {**on, "lid": lid})
+    photo = _bright_part(3)
+
+    assert product.settings.method == "otsu"
+    assert product.misses == {"lid": "misses 3 of 3 support photos of lid"}
+    assert product.why == "otsu fits the normal photos and the support photos of chip, hole"
+    assert find_region(photo, product, "c", "lid").all()
+    assert _iou(find_region(photo, product, "c", "hole"), find_foreground(photo, product.settings)) == 1
+    assert _find(_bright_part, {"hole": on["hole"], "lid": lid}).settings.method == "full"
+
+
+def test_many_pieces_are_not_the_product_where_one_defect_lies_beside_them() -> None:
+    """Most defects lie on the pads, but pads are parts of a board, and it goes on between them."""
+    pads = _supports(_board, _disc(30, 30, 3), (40, 40, 40))
+    bare = _supports(_board, _disc(48, 64, 6), (20, 90, 50))
+
+    product = _find(_board, {"burn": pads, "spot": pads, "missing": bare})
+
+    assert product.settings.method == "full"
+    assert not product.misses
 
 
 def test_a_part_on_changing_grounds_is_found_by_its_colour() -> None:
