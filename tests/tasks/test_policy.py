@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from prefect import Task
+from prefect.client.schemas.objects import State
 from prefect.logging import disable_run_logger
 from prefect.states import Failed
 
@@ -46,7 +47,7 @@ def test_only_what_may_pass_is_tried_again(error: AnogenError | OSError, again: 
 
 def test_nothing_is_tried_again_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed because a store was away is left to the next run."""
-    failed = Failed(data=StorageError("no answer"))
+    failed: State[StorageError] = Failed(data=StorageError("no answer"))
     monkeypatch.setattr(stopping, "_ASKED", Event())
     assert is_transient(None, None, failed)  # type: ignore[arg-type]
 
