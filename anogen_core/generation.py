@@ -17,13 +17,13 @@ from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings, sample_blended
 from anogen_core.errors import InputError
 from anogen_core.masks.refinement import RefinementSettings
-from anogen_core.quality.contrast import ContrastSettings, contrast, gain
+from anogen_core.quality.contrast import ContrastSettings, contrast, gain, restore
 from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 from anogen_core.transplant import Transplant
 
-GENERATION_VERSION = 16
+GENERATION_VERSION = 17
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
@@ -94,9 +94,10 @@ class Job:
     def elsewise(self) -> bool:
         """Return whether it starts from a support defect that changes the colours here otherwise than on its photo.
 
-        It is across an edge of the part, or lies among things there that are not here.
+        It is across an edge of the part, lies among things there that are not here, or takes the place of what is here.
         """
-        return self.shown is not None and (self.shown.unlike or self.shown.background is not None)
+        shown = self.shown
+        return shown is not None and (shown.unlike or shown.replaces or shown.background is not None)
 
     @property
     def detailed(self) -> Image:
@@ -198,7 +199,9 @@ def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationS
     side, canvas_side = job.crop.width, len(square)
     native, before = (cut(photo, job.crop).astype(np.float32) for photo in (job.detailed, job.normal))
     if job.shown is not None:
-        start, without = zoom(native, canvas_side), zoom(before, canvas_side)
+        # What takes the place of a part stands out of what is around it, and not of the part.
+        beside = cut(restore(job.detailed, job.mask), job.crop).astype(np.float32) if job.shown.replaces else before
+        start, without = zoom(native, canvas_side), zoom(beside, canvas_side)
         covered = zoom(cut(job.mask, job.crop).astype(np.float32), canvas_side)
         # A thin line of a large photo covers no pixel of the canvas by half.
         inside = covered > (0.5 if covered.max() > 0.5 else covered.max() / 2)

@@ -164,7 +164,12 @@ class DefectPlanner:
         )
 
     def _contrast(self, request_id: str, placement: Placement, number: int) -> float | None:
-        """Return how strongly a defect stands out: small defects are often faint ones, so it follows their source."""
+        """Return how strongly a defect stands out: small defects are often faint ones, so it follows their source.
+
+        What takes the place of a part stands out from that as the part does: more or less of it would let that through.
+        """
+        if placement.layout == "at":
+            return None
         supports = list(self.contrasts) if placement.source is None else [self.contrasts[placement.source]]
         return draw_contrast(supports, self.settings.contrast, self._rng("contrast", request_id, number))
 

@@ -133,6 +133,9 @@ class Placement(Record):
     part in radians from x towards y."""
     alike: bool = False
     """Whether the place was looked for by what is around or under the support defect, which the defect keeps to."""
+    layout: Literal["at", "off"] | None = None
+    """For a defect that belongs to places of a product that lies alike on all photos: whether it is at one of them,
+    where it takes the place of what is there, or not; None for others."""
     lit: bool = False
     """Whether it is turned so that the light falls on it from where it falls on the support defects."""
 
@@ -191,6 +194,8 @@ class MadeInstance(Record):
     """Of the outline, from the support photo (see `Placement`); None for a box."""
     edge: list[float] | None = None
     """Where it crosses the edge of the part, on the support photo (see `Placement`)."""
+    layout: str | None = None
+    """Whether it is at a place of the product that it belongs to (see `Placement`)."""
 
 
 class LedgerRow(Record):

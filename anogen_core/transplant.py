@@ -55,6 +55,8 @@ class Transplant(NamedTuple):
     """Whether the support defect lies among things that are not here: how it stands out there tells less of here."""
     background: Float32[np.ndarray, "H W"] | None = None
     """How likely each pixel shows what is behind the part, 0 to 1; None for a defect that crosses no edge of it."""
+    replaces: bool = False
+    """Whether the defect takes the place of what is there."""
 
 
 def transplant(
@@ -64,6 +66,8 @@ def transplant(
     defect: Mask,
     warp: Sequence[float],
     edge: Sequence[float] | None = None,
+    *,
+    replaces: bool = False,
 ) -> Transplant:
     """Return a normal photo with the defect of a support photo inside `mask`, as bright as the surface around it.
 
@@ -75,6 +79,7 @@ def transplant(
         warp: Row-major 2x3 affine map from pixels (x, y) of the support photo to pixels of the normal one.
         edge: Where the defect crosses the edge of the part (see `Placement`): what is behind the part stays that of the
             normal photo.
+        replaces: Whether the defect takes the place of what is there, which shows through it nowhere.
     """
     shown = normal.copy()
     wide = max(_RING if edge is None else _EDGE_RING, round(thickness(mask[window_around(mask, 0)])))
@@ -91,8 +96,8 @@ def transplant(
     light, unlike = _gain(part, moved, inside, ~bad & counts, light=_light(normal, photo))
     own = moved * np.exp(light)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
-    # Detail of the photo's own surface would show its whole edge through a bite.
-    detail = relative_detail(own, inside & bad, beside) if sides is None else []
+    # Detail of the photo's own surface would show its whole edge through a bite, and a part where it is missing.
+    detail = relative_detail(own, inside & bad, beside) if sides is None and not replaces else []
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
     if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(surface)):
         surface = tuple(0.0 for _ in surface)
@@ -108,7 +113,7 @@ def transplant(
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface, strength, unlike, background)
+    return Transplant(shown, surface, strength, unlike, background, replaces)
 
 
 def _on_background(

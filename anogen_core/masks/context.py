@@ -78,6 +78,8 @@ class Context:
         size: tuple[int, int],
         positions: Sequence[Position] = EIGHT,
         limits: Mapping[tuple[int, ...], float] | None = None,
+        *,
+        bound: bool = False,
     ) -> None:
         """Take surroundings, or what flawless photos show at the places of the defects.
 
@@ -86,7 +88,9 @@ class Context:
             size: (h, w) of the reduced photos.
             positions: In which surroundings count.
             limits: How unlike places may be for each region; None where pieces of a pattern are to come again.
+            bound: Whether defects belong to places of a product that lies alike on all photos.
         """
+        self.bound = bound
         self._cuttings, self._size, self._positions, self._limits = cuttings, size, positions, limits
         self._views = functools.lru_cache(maxsize=_KEPT)(self._make_views)
 
@@ -115,7 +119,7 @@ class Context:
         """
         seen = [see(photo) for photo, _ in shown]
         if (layout := find_layout(found, seen, normals, positions)) is not None:
-            return cls(layout.shown, seen[0].size, positions, layout.limits)
+            return cls(layout.shown, seen[0].size, positions, layout.limits, bound=True)
         cuttings = {region.key: cut_around(region, seen[region.photo]) for region in found}
         context, largest = cls(cuttings, seen[0].size, positions), largest_regions(found)
         shares, distances = [], []

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, final
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 
@@ -70,6 +70,8 @@ class Goal(NamedTuple):
     """Whether the border of the photo cuts the region off."""
     alike: bool = False
     """Whether it looks there as around the region."""
+    layout: Literal["at", "off"] | None = None
+    """Whether it is at a place of the product that it belongs to; None for regions that belong to none."""
     lit: bool = False
     """Whether light falls on it from where it fell on the region."""
 
@@ -121,7 +123,10 @@ class Goals:
             goal = self._at_border(change, border, scene, rng)
         elif (places := scene.places(change.region)) is not None:
             goal = self._alike(change, places, scene.frame, rng)
-        return goal or self._anywhere(change, rng)
+        goal = goal or self._anywhere(change, rng)
+        if self.context is None or not self.context.bound or key in self._edges or key in self._borders:
+            return goal
+        return goal._replace(layout="at" if goal.alike else "off")
 
     def reaches(self, placement: Placement, frame: tuple[int, int]) -> bool:
         """Return whether what crosses the edge lies within `reach` of where it was on its own photo."""
@@ -225,8 +230,9 @@ class Goals:
         if not may.any():
             return None
         chosen = int(rng.choice(np.flatnonzero(may)))
-        # Much larger, or turned a little, it would no longer fit what it lies among.
-        scale = large_enough(change.region, change.scale**_SCALED, self._bounds.min_size)
+        # Much larger, or turned a little, it would no longer fit what it lies among; what it replaces has one size.
+        power = 0.0 if self.context is not None and self.context.bound else _SCALED
+        scale = large_enough(change.region, change.scale**power, self._bounds.min_size)
         changed = change._replace(mirrored=bool(places.mirrored[chosen]), scale=scale)
         return Goal(changed, float(places.turns[chosen]), middle, places.centres[chosen], alike=True)
 

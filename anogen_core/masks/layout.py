@@ -95,13 +95,14 @@ def find_layout(
         homes[region.key] = own
     first, second, *_ = bare
     shown = {region.key: cut_out(region, first, homes[region.key][0]) for region in largest}
-    if not _alike(largest, shown, homes, second, foregrounds[1], positions):
+    limits = {key: _limit(cutting, homes[key], bare) for key, cutting in shown.items()}
+    if not _alike(largest, Layout(shown, limits), homes, second, foregrounds[1], positions):
         return None
     for region in found:
         if region.key not in homes and (own := _own_places(region, seen[region.photo], bare)) is not None:
             homes[region.key] = own
             shown[region.key] = cut_out(region, first, own[0])
-    limits = {key: _limit(cutting, homes[key], bare) for key, cutting in shown.items()}
+            limits[region.key] = _limit(shown[region.key], own, bare)
     return Layout(shown, limits)
 
 
@@ -128,17 +129,21 @@ def _own_places(region: Region, seen: Seen, bare: Sequence[Seen]) -> list[tuple[
 
 def _alike(
     largest: Sequence[Region],
-    shown: Mapping[tuple[int, ...], Cutting],
+    layout: Layout,
     homes: Mapping[tuple[int, ...], Sequence[tuple[float, float]]],
     photo: Seen,
     foreground: Mask,
     positions: Sequence[Position],
 ) -> bool:
-    """Return whether the places of all regions are of one kind, as the second of the normal photos shows it."""
+    """Return whether the places of all regions are of one kind, as the second of the normal photos shows it.
+
+    Few places that show just what one does are of its kind, so they are not among those that the others' must be more
+    like than: a tray of six pockets has six.
+    """
     may = cv2.resize(foreground.astype(np.uint8), photo.size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     best = {
         key: np.min([distance(view_of(cutting, position, photo.size), photo) for position in positions], axis=0)
-        for key, cutting in shown.items()
+        for key, cutting in layout.shown.items()
     }
     shares = []
     for one, other in itertools.permutations(largest, 2):
@@ -146,8 +151,16 @@ def _alike(
             min(side - 1, max(0, round(at))) for at, side in zip(homes[other.key][1], photo.size, strict=True)
         )
         reach = max(_LEAST_KNOWN, round(_KNOWN * longer_side(other, photo)))
-        shares.append(share_as_like(best[one.key], (row, column), may, reach)[0])
+        again = best[one.key] <= layout.limits[one.key]
+        few = float(again[may & np.isfinite(best[one.key])].mean()) <= _SAME
+        counted = may & ~_near(again, reach) if few else may
+        shares.append(share_as_like(best[one.key], (row, column), counted, reach)[0])
     return float(np.mean(shares)) <= _SAME
+
+
+def _near(places: Mask, reach: int) -> Mask:
+    """Return what is up to this many pixels away from some places (h, w) along each axis."""
+    return cv2.dilate(places.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
 def _limit(cutting: Cutting, homes: Sequence[tuple[float, float]], bare: Sequence[Seen]) -> float:

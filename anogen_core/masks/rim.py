@@ -113,7 +113,7 @@ class RimSampler(MaskSampler):
                 break
             source = placement.source
             wanted = 0.0 if source is None else self._rims[source]
-            if wanted < _LEAST:
+            if wanted < _LEAST or placement.layout == "at":
                 return placement
             off, placement = self._compared(placement, foreground, product)
             if off <= _TOLERANCE:

@@ -37,6 +37,14 @@ class Scene:
         return self.foreground.shape[0], self.foreground.shape[1]
 
     @functools.cached_property
+    def unbarred(self) -> Mask:
+        """Where what belongs to a place of the product may lie (H, W), wherever the product is found to be.
+
+        Only what people drew bars it.
+        """
+        return self.foreground if self._given is None else self.foreground | ~self._given
+
+    @functools.cached_property
     def product(self) -> Mask:
         """Where the product is (H, W), without specks."""
         given = self.foreground if self._given is None else self._given
@@ -59,7 +67,8 @@ class Scene:
         if region.key not in self._places:
             found = self._context.places(region, self._seen)
             columns, rows = np.rint(found.centres).astype(int).T
-            may = self.foreground[rows.clip(0, self.frame[0] - 1), columns.clip(0, self.frame[1] - 1)]
+            allowed = self.unbarred if self._context.bound else self.foreground
+            may = allowed[rows.clip(0, self.frame[0] - 1), columns.clip(0, self.frame[1] - 1)]
             self._places[region.key] = Places(found.centres[may], found.mirrored[may], found.turns[may])
         return self._places[region.key]
 

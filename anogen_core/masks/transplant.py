@@ -33,7 +33,7 @@ class TransplantSamplerSettings(Settings):
     kind: Literal["transplant"] = "transplant"
     jitter: Annotated[float, Field(ge=1, le=4)] = 1.25
     """Width and height are each scaled by a factor between 1 / jitter and jitter; by its fourth root (1.06 for 1.25)
-    where a defect goes to surroundings like its own."""
+    where a defect goes to surroundings like its own, and not at all where it takes the place of what is there."""
     rotation: Annotated[float, Field(ge=0, le=180)] | None = None
     """Outlines are turned by up to this many degrees either way; 180 where a defect may lie in any direction. Default:
     as far as the support defects differ, where at least three are bright at the same side, which the light decides
@@ -128,7 +128,8 @@ class TransplantSampler(MaskSampler):
                 if drawn is None:
                     continue
                 placement, least = drawn
-                share = float(foreground[render(placement, (height, width))].mean())
+                allowed = scene.unbarred if placement.layout == "at" else foreground
+                share = float(allowed[render(placement, (height, width))].mean())
                 if share >= least:
                     return placement
                 best = max(best or 0.0, share)
@@ -188,6 +189,7 @@ class TransplantSampler(MaskSampler):
             warp=tuple(warp[:2].ravel().round(4).tolist()),
             edge=None if goal.edge is None else (*goal.edge.point, goal.edge.outward),
             alike=goal.alike,
+            layout=goal.layout,
             lit=goal.lit,
         )
         least = settings.min_overlap

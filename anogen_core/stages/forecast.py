@@ -50,7 +50,11 @@ class DefectForecast(Room):
     """Why it may lie all over the frame, though `foreground.method: auto` finds a product for other defects."""
     alike: int
     """Those that would lie where it looks as around support defects, which keep to such places or lie on a
-    pattern, or at places of the product that they belong to."""
+    pattern."""
+    bound: int
+    """Those that belong to places of the product, which lies alike on all photos, and would be at one of them..."""
+    strayed: int
+    """... and those that would be elsewhere, as no such place was free."""
     lit: int
     """Those that would be turned so that the light falls on them from where it falls on the support defects."""
 
@@ -135,8 +139,13 @@ class Forecast(Record):
                 if defect.alike:
                     lines.append(
                         f"    {defect.alike} of {defect.instances} where it looks as around the support defects, "
-                        "which keep to such places, belong to parts of a product that lies alike on all photos, or lie "
-                        "on a pattern that repeats"
+                        "which keep to such places or lie on a pattern that repeats"
+                    )
+                if defect.bound or defect.strayed:
+                    lines.append(
+                        f"    {defect.bound} of {defect.instances} at places that they belong to, of a product that "
+                        "lies alike on all photos"
+                        + (f"; {defect.strayed} elsewhere, as none was free there" if defect.strayed else "")
                     )
                 if defect.lit:
                     lines.append(
@@ -240,7 +249,9 @@ def _defect(
         instances=len(places),
         at_edge=sum(place.edge is not None for place in places),
         misses=misses,
-        alike=sum(place.alike for place in places),
+        alike=sum(place.alike and place.layout is None for place in places),
+        bound=sum(place.layout == "at" for place in places),
+        strayed=sum(place.layout == "off" for place in places),
         lit=sum(place.lit for place in places),
         **room_of(requests).model_dump(),
     )

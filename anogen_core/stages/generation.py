@@ -261,6 +261,7 @@ def _row(ending: Ending, made: _Made | None, dataset: PlannedDataset) -> LedgerR
                 source=None if place.source is None else support.samples[place.source].sample_id,
                 warp=list(place.warp) if place.warp else None,
                 edge=list(place.edge) if place.edge else None,
+                layout=place.layout,
             )
             for job, place in zip(jobs, places, strict=True)
         ]

@@ -29,6 +29,8 @@ class Source:
     """Where it crosses the edge of the part (see `Placement`)."""
     outlined: bool
     """Whether its mask is an outline, a person's or one found inside their box; it is the whole box otherwise."""
+    replaces: bool = False
+    """Whether it takes the place of what is there."""
 
 
 def load_job(
@@ -55,7 +57,7 @@ def load_job(
     """
     start, shown = normal if config.start == "normal" else None, None
     if config.start == "support" and source is not None:
-        shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge)
+        shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge, replaces=source.replaces)
         start = shown.image
         if source.edge is not None:
             # Part and background differ by far more than a defect does: amplified, a bite would take on their colours.

@@ -131,7 +131,8 @@ def _support(
 def _source(instance: MadeInstance, support: dict[str, tuple[Image, Mask]]) -> Source | None:
     if instance.source not in support or instance.warp is None:
         return None
-    return Source(*support[instance.source], instance.warp, instance.edge, outlined=False)
+    replaces = instance.layout == "at"
+    return Source(*support[instance.source], instance.warp, instance.edge, outlined=False, replaces=replaces)
 
 
 def _defects(row: LedgerRow, placed: Mask) -> Iterator[tuple[MadeInstance, Mask]]:

@@ -186,4 +186,10 @@ class ShardWork:
         if placement.source is None or placement.warp is None:
             return None
         outlined = self.config.support.outline_boxes or support.samples[placement.source].has_mask
-        return Source(*photos[placement.source], placement.warp, placement.edge, outlined=outlined)
+        return Source(
+            *photos[placement.source],
+            placement.warp,
+            placement.edge,
+            outlined=outlined,
+            replaces=placement.layout == "at",
+        )

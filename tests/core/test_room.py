@@ -51,6 +51,8 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
         at_edge=0,
         misses=None,
         alike=0,
+        bound=0,
+        strayed=0,
         lit=0,
         planned=9,
         blocked=0,
@@ -79,6 +81,10 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
     assert "may lie all over the frame: what was found misses 3 of 3 support photos of d; `foreground.legal`" in loose
     assert "may lie all over" not in told(plain)
     assert " of 9 " not in told(plain)
+    layout = told(plain.model_copy(update={"bound": 5, "strayed": 4}))
+    assert "5 of 9 at places that they belong to" in layout
+    assert "; 4 elsewhere" in layout
+    assert "elsewhere" not in told(plain.model_copy(update={"bound": 9}))
     assert "unevenly" not in told(plain)
     assert "unevenly made: 1 from c/1, 8 from c/2" in told(plain.model_copy(update={"made_from": [1, 8]}))
     assert "unevenly" not in told(plain.model_copy(update={"made_from": [0, 1]}))

@@ -299,6 +299,53 @@ def test_a_chip_of_the_edge_is_made_again_from_the_ledger(small_run: dict[str, A
         assert regenerate(dataset.uri, row.request_id).identical
 
 
+def _board(index: int, *, without: int | None = None) -> tuple[Image, list[Mask]]:
+    """Return a photo of a board with four printed parts, one of which may be missing, and where they are."""
+    rng, layout = numpy_generator(index), numpy_generator(99)
+    photo, parts = np.full((128, 128, 3), (60, 110, 40), np.uint8), []
+    for start, end in zip(
+        layout.integers(4, 124, (6, 2)).tolist(), layout.integers(4, 124, (6, 2)).tolist(), strict=True
+    ):
+        cv2.line(photo, start, end, (80, 150, 50), 2)
+    for number, (x, y) in enumerate([(24, 30), (80, 24), (40, 90), (98, 84)]):
+        parts.append(cv2.rectangle(np.zeros((128, 128), np.uint8), (x, y), (x + 17, y + 11), 1, -1) > 0)
+        cv2.rectangle(photo, (x, y), (x + 17, y + 11), (60, 110, 40), -1)
+        if number != without:
+            cv2.rectangle(photo, (x, y), (x + 17, y + 11), (35, 30, 30), -1)
+            cv2.putText(photo, "10", (x + 2, y + 9), cv2.FONT_HERSHEY_SIMPLEX, 0.3, (220, 220, 220), 1)
+    return np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8), parts
+
+
+def test_a_missing_part_lets_nothing_of_the_part_through(small_run: dict[str, Any], tmp_path: Path) -> None:
+    """It takes the place of a part: bare board from edge to edge, kept by the gates, and made again from the ledger."""
+    root = tmp_path / "photos" / "board"
+    for index in range(11):
+        missing = None if index < 8 else index - 8
+        photo, parts = _board(index, without=missing)
+        folder = root / ("train/good" if missing is None else "test/missing")
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{index:03d}.png"), photo)
+        if missing is not None:
+            labels = root / "ground_truth" / "missing"
+            labels.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(labels / f"{index:03d}_mask.png"), 255 * parts[missing].astype(np.uint8))
+    run = {**small_run, "reader": {"kind": "mvtec", "root": str(tmp_path / "photos")}, "frame": {}}
+    values = run | {"output": str(tmp_path / "out"), "support": {"shots": 3}}
+    values["generation"] = {**run["generation"], "images_per_defect": 6, "start": "support"}
+    config = parse_config(values | {"mask_sampler": {"kind": "transplant"}, "foreground": {}}, source="test")
+
+    dataset = Dataset(make_dataset(config, "board").uri)
+
+    rows = dataset.made()
+    assert len(rows) == 6
+    for index, row in enumerate(rows):
+        assert row.instances is not None
+        assert [(i.layout, i.contrast) for i in row.instances] == [("at", None)]
+        image, inside = dataset.image(index), cv2.erode(dataset.mask(index), np.ones((7, 7), np.uint8)) > 0
+        assert image[inside].std(axis=0).max() < 12
+        assert regenerate(dataset.uri, row.request_id).identical
+
+
 @pytest.mark.parametrize("edge", [(64.0, 40.0, -np.pi / 2), None])
 def test_what_crosses_an_edge_is_not_amplified(
     edge: tuple[float, float, float] | None, small_run: dict[str, Any]

@@ -10,9 +10,11 @@ import pytest
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.context import Context
 from anogen_core.masks.layout import find_layout
+from anogen_core.masks.rim import RimSampler
 from anogen_core.masks.sampler import Shown, regions, render
 from anogen_core.masks.surroundings import EIGHT, see
 from anogen_core.masks.transplant import TransplantSamplerSettings
+from anogen_core.records import Placement
 from anogen_core.seeding import numpy_generator
 
 FRAME = (200, 200)
@@ -345,10 +347,65 @@ def test_parts_go_missing_where_parts_of_their_kind_are() -> None:
     placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(30)]
 
     middles = [np.subtract(_middle(render(placement, FRAME)), (right, down)) for placement in placed]
-    assert all(placement.alike for placement in placed)
+    assert all(placement.alike and placement.layout == "at" for placement in placed)
+    assert sampler.sample(EVERYWHERE, numpy_generator(0)).layout == "off"
     assert _away([(float(x), float(y)) for x, y in middles], PARTS["black"]).max() < 2
     nearest = {min(PARTS["black"], key=lambda part: math.dist(part, middle)) for middle in middles}
     assert nearest == set(PARTS["black"])
+
+
+def test_what_belongs_to_places_is_there_wherever_the_product_is_found() -> None:
+    """A foreground that misses the parts bars none of them; what people drew does."""
+    masks, shown = zip(*(_without(seed, part) for seed, part in enumerate(PARTS["black"][:3])), strict=True)
+    sampler = TransplantSamplerSettings().build(masks, shown, FLAWLESS)
+    photo, _ = _circuit(50)
+    product = photo.max(axis=2) > 90
+    rims = RimSampler(sampler, [(mask, np.ones(FRAME, bool)) for mask in masks])
+
+    def draw(foreground: Mask) -> list[Placement]:
+        return [rims.sample(foreground, numpy_generator(seed), product, photo) for seed in range(12)]
+
+    drawn = np.ones(FRAME, bool)
+    drawn[:, :105] = False
+    anywhere, barred = draw(product), draw(product & drawn)
+
+    assert all(placement.layout == "at" for placement in anywhere + barred)
+    assert len({placement.box.x // 20 for placement in anywhere}) > 1
+    assert all(drawn[render(placement, FRAME)].mean() >= 0.9 for placement in barred)
+
+
+def _tray(seed: int, *, without: int | None = None) -> tuple[Image, list[Mask]]:
+    """Return a photo of a tray, a little moved, with a capsule in each of six pockets but one, and the pockets."""
+    rng = numpy_generator(seed)
+    photo = np.full((*FRAME, 3), (150, 155, 160), np.uint8)
+    cv2.putText(photo, "LOT 27", (20, 185), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (30, 40, 120), 2)
+    pockets, shift = [], rng.integers(-3, 4, 2).tolist()
+    for number in range(6):
+        middle = (55 + 90 * (number % 2), 35 + 50 * (number // 2))
+        pockets.append(cv2.ellipse(np.zeros(FRAME, np.uint8), middle, (36, 17), 0, 0, 360, 1, -1) > 0)
+        cv2.ellipse(photo, middle, (36, 17), 0, 0, 360, (110, 112, 115), -1)
+        if number != without:
+            x, y = np.add(middle, rng.integers(-3, 4, 2)).tolist()
+            cv2.ellipse(photo, (x, y), (28, 11), 0, 90, 270, (180, 40, 35), -1)
+            cv2.ellipse(photo, (x, y), (28, 11), 0, -90, 90, (220, 205, 170), -1)
+    moved = [np.roll(pocket, shift, (0, 1)) for pocket in pockets]
+    photo = np.roll(photo, shift, (0, 1)) + rng.normal(0, 3, photo.shape)
+    return np.clip(photo, 0, 255).astype(np.uint8), moved
+
+
+def test_places_of_one_kind_may_be_many() -> None:
+    """Six pockets of a tray are the more of it the larger they are, and capsules lie in each a little otherwise."""
+    made = [(number, *_tray(seed, without=number)) for seed, number in enumerate((0, 3, 4))]
+    masks = [pockets[number] for number, _, pockets in made]
+    flawless = [Shown(_tray(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+    sampler = TransplantSamplerSettings().build(masks, [Shown(photo, EVERYWHERE) for _, photo, _ in made], flawless)
+    photo, pockets = _tray(50)
+
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(12)]
+
+    assert all(placement.layout == "at" for placement in placed)
+    for placement in placed:
+        assert min(math.dist(_middle(render(placement, FRAME)), _middle(pocket)) for pocket in pockets) < 10
 
 
 def test_scratches_of_a_board_that_lies_alike_go_anywhere() -> None:
