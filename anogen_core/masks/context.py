@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
-from anogen_core.masks.layout import find_layout
+from anogen_core.masks.layout import APART, LEAST_APART, find_layout
 from anogen_core.masks.sampler import Region, Shown, largest_regions
 from anogen_core.masks.surroundings import (
     EIGHT,
@@ -42,11 +42,6 @@ _NEAR: Final = 0.15
 """Where a defect lies is known to this share of its longer side."""
 _LIKE: Final = 1.2
 """Places may be this many times as unlike the surroundings as those of the support photos are each other."""
-_APART: Final = 1.0
-"""Of places that are nearer to each other than this many times a defect's longer side the most alike one counts: a
-little beside it a tooth is none any more..."""
-_LEAST_APART: Final = 2
-"""... and than this many pixels."""
 _BY_CHANCE: Final = 0.02
 """Probability below which defects do not lie in like surroundings by chance."""
 _AGAIN: Final = 0.2
@@ -150,7 +145,7 @@ class Context:
             return Places(np.empty((0, 2)), np.empty(0, bool), np.empty(0))
         distances = np.stack([distance(view, seen) for view in self._views(region.key)])
         best, chosen = distances.min(axis=0), distances.argmin(axis=0)
-        least = least_around(best, max(_LEAST_APART, round(_APART * self._cuttings[region.key].longer)))
+        least = least_around(best, max(LEAST_APART, round(APART * self._cuttings[region.key].longer)))
         fits = self._again(region, best) if self._limits is None else best <= self._limits[region.key]
         rows, columns = np.nonzero(np.isfinite(best) & fits & (best == least))
         kinds = chosen[rows, columns]
@@ -164,7 +159,7 @@ class Context:
 
     def _again(self, region: Region, distances: np.ndarray) -> Mask:
         """Return where a piece of a pattern comes again (h, w): there it fits, and a little beside that it does not."""
-        around = mean_around(distances, max(_LEAST_APART, round(_APART * self._cuttings[region.key].longer)))
+        around = mean_around(distances, max(LEAST_APART, round(APART * self._cuttings[region.key].longer)))
         return np.asarray((distances <= _AGAIN * around) & (around >= _PATTERN))
 
     def _repeats(self, region: Region, seen: Sequence[Seen]) -> bool:
@@ -172,7 +167,7 @@ class Context:
 
         On its own photo, somewhere else: what is there once only is a mark, such as a print, and no pattern.
         """
-        reach = max(_LEAST_APART, round(_ELSEWHERE * self._cuttings[region.key].longer))
+        reach = max(LEAST_APART, round(_ELSEWHERE * self._cuttings[region.key].longer))
         for number, photo in enumerate(seen):
             distances = distance(self._views(region.key)[0], photo)
             others = distances.copy()

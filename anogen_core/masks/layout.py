@@ -56,6 +56,16 @@ _AS_LIKE: Final = 2.0
 """Places may be so many times as unlike what a normal photo shows at a defect's own as that is on others..."""
 _LITTLE: Final = 0.05
 """... or as little unlike it as this share of what the median place is: parts of one kind stand on other ground."""
+_GAP: Final = 0.05
+"""What is of a kind is parted from what is not by the widest gap of how unlike places are, of this share of what the
+median place is at least."""
+_OF_A_KIND: Final = 0.2
+"""Nothing is of a kind that is unlike by this share of that."""
+APART: Final = 1.0
+"""Of places that are nearer to each other than this many times a defect's longer side the most alike one counts: a
+little beside it a tooth is none any more..."""
+LEAST_APART: Final = 2
+"""... and than this many pixels."""
 
 
 class Layout(NamedTuple):
@@ -103,7 +113,7 @@ def find_layout(
             homes[region.key] = own
             shown[region.key] = cut_out(region, first, own[0])
             limits[region.key] = _limit(shown[region.key], own, bare)
-    return Layout(shown, limits)
+    return Layout(shown, {key: _kind_limit(shown[key], bare, positions) or limit for key, limit in limits.items()})
 
 
 def _own_places(region: Region, seen: Seen, bare: Sequence[Seen]) -> list[tuple[float, float]] | None:
@@ -172,3 +182,25 @@ def _limit(cutting: Cutting, homes: Sequence[tuple[float, float]], bare: Sequenc
         own.append(float(least_around(distances, 1)[row, column]))
         median.append(float(np.median(distances[np.isfinite(distances)])))
     return max(_AS_LIKE * float(np.median(own)), _LITTLE * float(np.median(median)))
+
+
+def _kind_limit(cutting: Cutting, bare: Sequence[Seen], positions: Sequence[Position]) -> float | None:
+    """Return how unlike places of the same kind are at most; None where no gap parts them from others.
+
+    All pins of a chip are of a kind, and differ by the tracks beside them more than one differs from photo to photo.
+    """
+    limits = []
+    for photo in bare[1 : 1 + _LEAST]:
+        best = np.min([distance(view_of(cutting, position, photo.size), photo) for position in positions], axis=0)
+        finite = np.isfinite(best)
+        median = float(np.median(best[finite]))
+        peaks = finite & (best == least_around(best, max(LEAST_APART, round(APART * cutting.longer))))
+        values = np.sort(best[peaks & (best < median)])
+        kind = int((values < _OF_A_KIND * median).sum())
+        if not kind:
+            continue
+        gaps = np.diff([*values, median])[:kind]
+        widest = int(gaps.argmax())
+        if gaps[widest] >= _GAP * median:
+            limits.append(float(values[widest] + gaps[widest] / 2))
+    return float(np.median(limits)) if limits else None

@@ -44,7 +44,8 @@ class TransplantSamplerSettings(Settings):
     """Mirror outlines at random."""
     bend: Annotated[float, Field(ge=0, le=0.3)] = 0.06
     """Points of the outline move by about this fraction of its longer side, neighbours alike, and by no more than a
-    quarter of its thickness: the defect and its label, which are moved unbent, stay inside."""
+    quarter of its thickness: the defect and its label, which are moved unbent, stay inside. Not where a
+    defect takes the place of what is there, slivers of which would stay."""
     margin: NonNegativeInt = 1
     """Pixels by which the outline is widened: room for the soft edge of the defect."""
     min_size: PositiveInt = 8
@@ -162,7 +163,9 @@ class TransplantSampler(MaskSampler):
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         change = Change(region, mirrored, large_enough(region, scale, settings.min_size))
         goal = self._goals.draw(change, scene, rng)
-        outline = deform(goal.change, goal.turn, bend=settings.bend, margin=settings.margin, rng=rng)
+        # Bent, an outline would leave slivers of what the defect replaces.
+        bend = 0.0 if goal.layout == "at" else settings.bend
+        outline = deform(goal.change, goal.turn, bend=bend, margin=settings.margin, rng=rng)
         mask, (rows, columns) = outline.mask, outline.mask.shape
         if max(rows, columns) > min(frame):
             # No square of the frame would hold it.

@@ -408,6 +408,44 @@ def test_places_of_one_kind_may_be_many() -> None:
         assert min(math.dist(_middle(render(placement, FRAME)), _middle(pocket)) for pocket in pockets) < 10
 
 
+SOCKETS = [(40, 40), (100, 44), (160, 40), (44, 110), (100, 150), (158, 120)]
+"""Middles (x, y) of six sockets, each on a ground of its own."""
+
+
+def _socketed(seed: int, *, without: int | None = None) -> tuple[Image, list[Point]]:
+    rng, grounds = numpy_generator(seed), numpy_generator(5)
+    photo = np.full((*FRAME, 3), (40, 110, 60), np.uint8)
+    for start, end in grounds.integers(5, 195, (8, 2, 2)).tolist():
+        cv2.line(photo, start, end, (60, 160, 90), 2)
+    for number, (x, y) in enumerate(SOCKETS):
+        cv2.rectangle(photo, (x - 14, y - 10), (x + 14, y + 10), grounds.integers(95, 130, 3).tolist(), -1)
+        cv2.rectangle(
+            photo, (x - 10, y - 6), (x + 10, y + 6), (60, 60, 60) if number == without else (240, 235, 230), -1
+        )
+    right, down = rng.integers(-4, 5, 2).tolist()
+    photo = np.roll(photo, (down, right), (0, 1)) + rng.normal(0, 2, photo.shape)
+    return np.clip(photo, 0, 255).astype(np.uint8), [(x + right, y + down) for x, y in SOCKETS]
+
+
+def test_what_is_of_a_kind_lies_on_grounds_of_its_own() -> None:
+    """Sockets differ more than one does from photo to photo: the gap to what is no socket tells that all are places."""
+    made = [(number, *_socketed(seed, without=number)) for seed, number in enumerate((0, 3, 4))]
+    masks = [
+        cv2.ellipse(np.zeros(FRAME, np.uint8), sockets[number], (11, 7), 0, 0, 360, 1, -1) > 0
+        for number, _, sockets in made
+    ]
+    flawless = [Shown(_socketed(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+    context = Context.learn(regions(masks), [Shown(photo, EVERYWHERE) for _, photo, _ in made], normals=flawless)
+    photo, sockets = _socketed(50)
+
+    assert context is not None
+    assert context.bound
+    for region in regions(masks):
+        centres = context.places(region, see(photo)).centres.tolist()
+        assert len(centres) == len(sockets)
+        assert _away([(x, y) for x, y in centres], sockets).max() < 3
+
+
 def test_scratches_of_a_board_that_lies_alike_go_anywhere() -> None:
     """Where each lies is found again on all photos, too, but they have nothing in common."""
     bound = []
