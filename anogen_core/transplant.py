@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
+from anogen_core.matting import find_matte, shows_through
 from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
 from anogen_core.surface import goes_on, relative_detail, sides_of
@@ -101,6 +102,8 @@ def transplant(
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
     if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(surface)):
         surface = tuple(0.0 for _ in surface)
+    if sides is None:
+        own = own + _through(part, photo, defect, matrix, light, beside)
     flattened = bands.scale(part.astype(np.float32), [min(band.core, 1.0) for band in detail])
     content = bands.keep(own, flattened, surface)
     background = None
@@ -114,6 +117,29 @@ def transplant(
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
     return Transplant(shown, surface, strength, unlike, background, replaces)
+
+
+def _through(
+    part: Image, photo: Image, defect: Mask, matrix: np.ndarray, light: np.ndarray, beside: Mask
+) -> np.ndarray:
+    """Return what is to be added (h, w, 3) to a moved support photo where its defect hides nothing of the surface.
+
+    Args:
+        part: (h, w, 3) the new photo.
+        photo: (H, W, 3) the support photo.
+        defect: (H, W), True where it is defective.
+        matrix: (2, 3) map between the two.
+        light: (3,) logarithms of the factors that make the one as bright as the other.
+        beside: (h, w), True where neither shows the defect.
+    """
+    size = part.shape[1], part.shape[0]
+    surface, opacity = (
+        cv2.warpAffine(of, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        for of in find_matte(photo, defect)
+    )
+    below = _move(defect, matrix, size) > 0
+    change = shows_through(part, surface * np.exp(light).astype(np.float32), below, beside)
+    return np.asarray((1 - opacity)[..., None] * change)
 
 
 def _on_background(

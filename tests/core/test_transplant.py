@@ -25,6 +25,7 @@ from anogen_core.generation import GenerationSettings, Job, generate
 from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
+from anogen_core.matting import find_matte, shows_through
 from anogen_core.quality.contrast import contrast
 from anogen_core.records import Box
 from anogen_core.seeding import numpy_generator
@@ -514,6 +515,119 @@ def test_a_thin_defect_is_to_stand_out_as_its_support_does() -> None:
 
     assert strength == pytest.approx(contrast(_surface(120), photo, line), rel=0.05)
     assert contrast(normal, shown, line) < 0.9 * strength
+
+
+def _fork(photo: Image) -> tuple[Image, Mask, Mask]:
+    """Return a photo with a forked crack, its label, which covers what is between the branches, and that alone."""
+    label = cv2.fillPoly(np.zeros((96, 128), np.uint8), [np.array([[30, 48], [90, 38], [90, 58]])], 1)
+    label = cv2.dilate(label, np.ones((7, 7), np.uint8)) > 0
+    lines = np.zeros((96, 128), np.uint8)
+    for end in ((90, 38), (90, 58)):
+        cv2.line(lines, (30, 48), end, 1, 2)
+    cracked = photo.copy()
+    cracked[lines > 0] = 40
+    return cracked, label, label & ~(cv2.dilate(lines, np.ones((5, 5), np.uint8)) > 0)
+
+
+def test_between_the_branches_of_a_crack_the_new_surface_shows() -> None:
+    """A crack in clear glass brings no glass along to a brown liquid, and is as dark there."""
+    photo, label, between = _fork(_surface(200))
+    normal = (_surface(200, seed=1) * np.array([1.0, 0.7, 0.35])).astype(np.uint8)
+
+    shown = transplant(normal, label, photo, label, STILL).image
+
+    near = between & (cv2.distanceTransform(label.astype(np.uint8), cv2.DIST_L2, 5) <= 4)
+    change = shown.astype(float) - normal
+    assert near.sum() > 50
+    assert np.abs(change[near].mean(axis=0)).max() < 4
+    assert shown[photo[..., 0] == 40].mean() < 60
+    assert np.array_equal(shown[~label], normal[~label])
+
+
+def test_a_stripe_below_a_scratch_stays_where_it_was() -> None:
+    """The bright stripe of a shaft below the label of a scratch is no part of the scratch on a plain place."""
+    photo, normal = _surface(110), _surface(110, seed=1)
+    photo[40:56] = np.clip(photo[40:56].astype(int) + 90, 0, 255)
+    label = cv2.line(np.zeros((96, 128), np.uint8), (60, 24), (66, 72), 1, 9) > 0
+    scratch = cv2.line(np.zeros((96, 128), np.uint8), (60, 24), (66, 72), 1, 2) > 0
+    photo[scratch] = 20
+    beside = label & (cv2.dilate(scratch.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
+
+    shown = transplant(normal, label, photo, label, STILL).image
+
+    assert shown[beside].astype(float).mean() == pytest.approx(110, abs=6)
+    assert shown[scratch].mean() < 60
+
+
+def test_what_is_missing_hides_the_part_that_is_there_on_other_photos() -> None:
+    """Bare board with two pads stays that; nothing of the part that the new photo shows below the label is left."""
+    photo, normal = _surface(60), _surface(60, seed=1)
+    for at in (32, 52):
+        cv2.rectangle(photo, (at, 24), (at + 6, 56), (150, 150, 150), -1)
+    cv2.rectangle(normal, (31, 21), (59, 59), (15, 15, 15), -1)
+    cv2.putText(normal, "103", (33, 45), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (230, 230, 230), 1)
+
+    shown = transplant(normal, PAD, photo, PAD, STILL).image
+
+    middle = cv2.erode(PAD.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert np.abs(shown[middle].astype(int) - photo[middle]).max() <= 8
+
+
+def test_a_defect_that_ends_at_a_bar_has_no_notch_there() -> None:
+    """Beside a bar as dark as it a dark finger cannot be told from it; it is dark to its end elsewhere all the same."""
+    photo, normal = _surface(120), (_surface(120, seed=1) * np.array([1.0, 0.7, 0.35])).astype(np.uint8)
+    finger = cv2.rectangle(np.zeros((96, 128), np.uint8), (40, 42), (79, 51), 1, -1) > 0
+    photo[finger] = photo[:, 80:90] = 40
+    normal[:, 80:90] = (40, 28, 14)
+
+    shown = transplant(normal, finger, photo, finger, STILL).image
+
+    assert shown[45:49, 44:78].max() < 60
+
+
+def test_where_the_surface_differs_below_a_label_alone_its_guess_is_wrong() -> None:
+    """A new photo that shows what the old one shows beside the defect has the same surface below it, too."""
+    photo = _surface(120)
+    beside = (cv2.dilate(PAD.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0) & ~PAD
+    guess = photo.astype(np.float32)
+    guess[PAD] = 40
+
+    assert not shows_through(photo, guess, PAD, beside).any()
+    assert shows_through(photo, guess - 80 * ~PAD[..., None], PAD, beside)[40, 45].mean() == pytest.approx(80, abs=5)
+
+
+def test_deep_below_a_wide_label_all_is_the_defects_own() -> None:
+    """Half of a stain looks as the surface does; what is guessed from far away makes no hole in it."""
+    photo = _surface(120)
+    label = cv2.circle(np.zeros((96, 128), np.uint8), (64, 48), 16, 1, -1) > 0
+    photo[label & (np.indices(label.shape)[1] > 64)] = 30
+
+    opacity = find_matte(photo, label).opacity
+
+    assert opacity[48, 56:74].min() == 1
+    assert opacity[48, 48:51].max() < 0.4
+
+
+def test_the_middle_of_a_bubble_is_not_taken_for_the_surface() -> None:
+    """Inside its dark rim a defect that looks as the surface does is opaque; the margin of its label is not."""
+    photo = _surface(120)
+    label = cv2.circle(np.zeros((96, 128), np.uint8), (64, 48), 7, 1, -1) > 0
+    cv2.circle(photo, (64, 48), 4, (30, 30, 30), 2)
+
+    opacity = find_matte(photo, label).opacity
+
+    assert opacity[46:51, 62:67].min() > 0.9
+    assert opacity[label & ~(cv2.circle(np.zeros((96, 128), np.uint8), (64, 48), 6, 1, -1) > 0)].mean() < 0.3
+
+
+def test_where_bare_places_are_no_better_guessed_all_is_the_defects_own() -> None:
+    """On a rough print nothing tells a defect from it: a label without holes is better than a wrong guess."""
+    rough = numpy_generator(0).integers(0, 255, (12, 16, 1)).astype(np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    photo = np.repeat(rough, 3, axis=2)
+    photo[PAD] = 128
+
+    assert find_matte(photo, PAD).opacity.min() == 1
+    assert find_matte(photo, np.zeros_like(PAD)).opacity.min() == 1
 
 
 def test_an_edge_beside_the_mask_gives_the_defect_no_colour() -> None:
