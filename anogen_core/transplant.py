@@ -102,7 +102,7 @@ def transplant(
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
     if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(surface)):
         surface = tuple(0.0 for _ in surface)
-    if sides is None:
+    if sides is None and not replaces:
         own = own + _through(part, photo, defect, matrix, light, beside)
     flattened = bands.scale(part.astype(np.float32), [min(band.core, 1.0) for band in detail])
     content = bands.keep(own, flattened, surface)

@@ -67,6 +67,31 @@ class DefectForecast(Room):
         share = sum(self.made_from) / max(1, len(self.made_from))
         return share >= _FEW and min(self.made_from) < share / 2
 
+    def describe(self) -> list[str]:
+        """Return the plan of the defect as lines of text."""
+        learned = f"{_LEARNED[self.embedding]} {', '.join(self.support)}"
+        lines = [f"  {self.defect}: {self.planned} planned, {self.blocked} blocked; {learned}"]
+        if self.uneven:
+            counts = ", ".join(f"{n} from {s}" for s, n in zip(self.support, self.made_from, strict=True))
+            lines.append(f"    unevenly made: {counts}")
+        if self.misses is not None:
+            lines.append(
+                f"    may lie all over the frame: what was found {self.misses}; `foreground.legal` can say where it "
+                "may, with `{defect}` in its path"
+            )
+        alike = (
+            "where it looks as around the support defects, which keep to such places or lie on a pattern that repeats"
+        )
+        places = (
+            (self.at_edge, "at the edge of the product, turned with it"),
+            (self.alike, alike),
+            (self.bound, "at places that they belong to, of a product that lies alike on all photos"),
+            (self.strayed, "elsewhere, as none of the places that they belong to was free"),
+            (self.lit, "turned so that their bright side is that of the support defects, which the light decides"),
+        )
+        lines += [f"    {count} of {self.instances} {where}" for count, where in places if count]
+        return [*lines, *(f"    {count} x, for example: {reason}" for reason, count in self.reasons.items())]
+
 
 class CategoryForecast(Record):
     """The plan of one category."""
@@ -120,39 +145,7 @@ class Forecast(Record):
             if category.foreground is not None:
                 lines.append(f"  foreground: {category.foreground}")
             for defect in category.defects:
-                lines.append(
-                    f"  {defect.defect}: {defect.planned} planned, {defect.blocked} blocked; "
-                    f"{_LEARNED[defect.embedding]} {', '.join(defect.support)}"
-                )
-                if defect.uneven:
-                    counts = ", ".join(f"{n} from {s}" for s, n in zip(defect.support, defect.made_from, strict=True))
-                    lines.append(f"    unevenly made: {counts}")
-                if defect.misses is not None:
-                    lines.append(
-                        f"    may lie all over the frame: what was found {defect.misses}; `foreground.legal` can say "
-                        "where it may, with `{defect}` in its path"
-                    )
-                if defect.at_edge:
-                    lines.append(
-                        f"    {defect.at_edge} of {defect.instances} at the edge of the product, turned with it"
-                    )
-                if defect.alike:
-                    lines.append(
-                        f"    {defect.alike} of {defect.instances} where it looks as around the support defects, "
-                        "which keep to such places or lie on a pattern that repeats"
-                    )
-                if defect.bound or defect.strayed:
-                    lines.append(
-                        f"    {defect.bound} of {defect.instances} at places that they belong to, of a product that "
-                        "lies alike on all photos"
-                        + (f"; {defect.strayed} elsewhere, as none was free there" if defect.strayed else "")
-                    )
-                if defect.lit:
-                    lines.append(
-                        f"    {defect.lit} of {defect.instances} turned so that their bright side is that of the "
-                        "support defects, which the light decides"
-                    )
-                lines += [f"    {count} x, for example: {reason}" for reason, count in defect.reasons.items()]
+                lines += defect.describe()
         if all(category.complete for category in self.categories):
             return "\n".join([*lines, "nothing to learn or to generate (detectors not included)"]) + "\n"
         lines.append(

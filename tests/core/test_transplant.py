@@ -519,8 +519,8 @@ def test_a_thin_defect_is_to_stand_out_as_its_support_does() -> None:
 
 def _fork(photo: Image) -> tuple[Image, Mask, Mask]:
     """Return a photo with a forked crack, its label, which covers what is between the branches, and that alone."""
-    label = cv2.fillPoly(np.zeros((96, 128), np.uint8), [np.array([[30, 48], [90, 38], [90, 58]])], 1)
-    label = cv2.dilate(label, np.ones((7, 7), np.uint8)) > 0
+    between = cv2.fillPoly(np.zeros((96, 128), np.uint8), [np.array([[30, 48], [90, 38], [90, 58]])], 1)
+    label = cv2.dilate(between, np.ones((7, 7), np.uint8)) > 0
     lines = np.zeros((96, 128), np.uint8)
     for end in ((90, 38), (90, 58)):
         cv2.line(lines, (30, 48), end, 1, 2)

@@ -389,8 +389,8 @@ def _tray(seed: int, *, without: int | None = None) -> tuple[Image, list[Mask]]:
             cv2.ellipse(photo, (x, y), (28, 11), 0, 90, 270, (180, 40, 35), -1)
             cv2.ellipse(photo, (x, y), (28, 11), 0, -90, 90, (220, 205, 170), -1)
     moved = [np.roll(pocket, shift, (0, 1)) for pocket in pockets]
-    photo = np.roll(photo, shift, (0, 1)) + rng.normal(0, 3, photo.shape)
-    return np.clip(photo, 0, 255).astype(np.uint8), moved
+    noisy = np.roll(photo, shift, (0, 1)) + rng.normal(0, 3, photo.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), moved
 
 
 def test_places_of_one_kind_may_be_many() -> None:
@@ -423,8 +423,8 @@ def _socketed(seed: int, *, without: int | None = None) -> tuple[Image, list[Poi
             photo, (x - 10, y - 6), (x + 10, y + 6), (60, 60, 60) if number == without else (240, 235, 230), -1
         )
     right, down = rng.integers(-4, 5, 2).tolist()
-    photo = np.roll(photo, (down, right), (0, 1)) + rng.normal(0, 2, photo.shape)
-    return np.clip(photo, 0, 255).astype(np.uint8), [(x + right, y + down) for x, y in SOCKETS]
+    noisy = np.roll(photo, (down, right), (0, 1)) + rng.normal(0, 2, photo.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), [(x + right, y + down) for x, y in SOCKETS]
 
 
 def test_what_is_of_a_kind_lies_on_grounds_of_its_own() -> None:
