@@ -83,7 +83,7 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
     assert " of 9 " not in told(plain)
     layout = told(plain.model_copy(update={"bound": 5, "strayed": 4}))
     assert "5 of 9 at places that they belong to" in layout
-    assert "; 4 elsewhere" in layout
+    assert "4 of 9 elsewhere, as none of the places" in layout
     assert "elsewhere" not in told(plain.model_copy(update={"bound": 9}))
     assert "unevenly" not in told(plain)
     assert "unevenly made: 1 from c/1, 8 from c/2" in told(plain.model_copy(update={"made_from": [1, 8]}))
