@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from scipy import ndimage
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.diffusion.crop import window_around
+from anogen_core.diffusion.crop import bounding_box, window_around
 from anogen_core.quality.contrast import around, moved_beside, restore
 
 _CLEAREST = 90
@@ -29,6 +29,8 @@ _ALIKE = 1.3, 1.7
 guess is that of its surface, or of another thing than lies there."""
 _REACH = 4.0, 8.0
 """Pixels from the border of a label within which the guess is one of the surface, and from which of anything."""
+_BEYOND = 64
+"""Pixels beyond a label and one beside it that decide how the surface is guessed there."""
 _MARGIN = 2
 """Pixels around a label: what they reach through it is no hole of the defect."""
 _LEVELS = np.linspace(0.1, 1, 10)
@@ -42,6 +44,16 @@ class Matte(NamedTuple):
     """(H, W, 3): as it may have looked without the defect."""
     opacity: Float32[np.ndarray, "H W"]
     """How much of the surface is hidden, 0 to 1."""
+
+
+def decisive_window(defect: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns of a support photo that a matte depends on, so that large photos cost no more.
+
+    Args:
+        defect: (H, W), True where its label is; at least one pixel.
+    """
+    box = bounding_box(defect)
+    return window_around(defect, max(box.height, box.width) + _BEYOND)
 
 
 def find_matte(photo: Image, defect: Mask) -> Matte:

@@ -15,7 +15,7 @@ from jaxtyping import Float32
 from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
-from anogen_core.matting import find_matte, shows_through
+from anogen_core.matting import decisive_window, find_matte, shows_through
 from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
 from anogen_core.surface import goes_on, relative_detail, sides_of
@@ -132,10 +132,14 @@ def _through(
         light: (3,) logarithms of the factors that make the one as bright as the other.
         beside: (h, w), True where neither shows the defect.
     """
-    size = part.shape[1], part.shape[0]
+    if not defect.any():
+        return np.zeros_like(part, np.float32)
+    size, near = (part.shape[1], part.shape[0]), decisive_window(defect)
+    here = np.array([near[1].start, near[0].start])
+    from_here = np.column_stack([matrix[:, :2], matrix[:, :2] @ here + matrix[:, 2]])
     surface, opacity = (
-        cv2.warpAffine(of, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        for of in find_matte(photo, defect)
+        cv2.warpAffine(of, from_here, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        for of in find_matte(photo[near], defect[near])
     )
     below = _move(defect, matrix, size) > 0
     change = shows_through(part, surface * np.exp(light).astype(np.float32), below, beside)
