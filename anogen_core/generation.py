@@ -25,6 +25,8 @@ from anogen_core.transplant import Transplant
 
 GENERATION_VERSION = 17
 """Raised by hand when a change here changes the pixels or the mask of a request."""
+_SETTLED: Final = 0.25
+"""Share of `variation` for a defect that takes the place of what is there: a place without its part looks alike."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
 _HANDS: Final = 4
@@ -205,7 +207,8 @@ def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationS
         covered = zoom(cut(job.mask, job.crop).astype(np.float32), canvas_side)
         # A thin line of a large photo covers no pixel of the canvas by half.
         inside = covered > (0.5 if covered.max() > 0.5 else covered.max() / 2)
-        square = bands.limit(square, start, without, inside, settings.variation)
+        most = settings.variation * (_SETTLED if job.shown.replaces else 1)
+        square = bands.limit(square, start, without, inside, most)
     generated = zoom(square, side)
     if settings.keep_detail and side != canvas_side:
         generated = generated + native - zoom(zoom(native, canvas_side), side)
