@@ -27,10 +27,14 @@ _TOLD = 2.0, 3.0
 _ALIKE = 1.3, 1.7
 """Where a new photo differs so many times as much from the guess below a defect as from the old photo beside it, the
 guess is that of its surface, or of another thing than lies there."""
+_SEEN = 2.0, 4.0
+"""Surfaces that differ by as much as a guess misses on the new photo are alike, and by twice as much are not."""
 _REACH = 4.0, 8.0
 """Pixels from the border of a label within which the guess is one of the surface, and from which of anything."""
 _BEYOND = 64
 """Pixels beyond a label and one beside it that decide how the surface is guessed there."""
+_GAP = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+"""What lies between two visible parts of a defect as close as this is defect: the flanks of ridges in a gouge."""
 _MARGIN = 2
 """Pixels around a label: what they reach through it is no hole of the defect."""
 _LEVELS = np.linspace(0.1, 1, 10)
@@ -73,7 +77,8 @@ def find_matte(photo: Image, defect: Mask) -> Matte:
     depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     hidden = np.maximum(_ramp(off, (0.0, max(_OPAQUE * clearest, 1.0))), _ramp(depth, _REACH))
     opacity -= told
-    opacity[window] += told * _fill_holes(np.where(inside, hidden, 0))
+    visible = cv2.morphologyEx(np.where(inside, hidden, 0).astype(np.float32), cv2.MORPH_CLOSE, _GAP)
+    opacity[window] += told * _fill_holes(np.where(inside, visible, 0))
     return Matte(surface, opacity)
 
 
@@ -94,10 +99,14 @@ def shows_through(
     change = photo - surface
     if not below.any() or not beside.any():
         return change
-    guessed = restore(photo, below) - surface
+    restored = restore(photo, below)
+    guessed = restored - surface
     size = np.linalg.norm(change, axis=2)
     alike = 1 - _ramp(float(size[below].mean()) / max(float(size[beside].mean()), 1.0), _ALIKE)
-    return alike * np.where((np.linalg.norm(guessed, axis=2) < size)[..., None], guessed, change)
+    missed = float(np.sqrt((_distance(photo, restored)[below] ** 2).mean()))
+    seen = _ramp(_distance(photo, surface) / max(missed, 1.0), _SEEN)
+    least = np.where((np.linalg.norm(guessed, axis=2) < size)[..., None], guessed, change)
+    return alike * seen[..., None] * least
 
 
 def _distance(photo: Image, surface: Image) -> np.ndarray:
