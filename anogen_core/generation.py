@@ -54,7 +54,8 @@ class GenerationSettings(Settings):
     variation: Annotated[float, Field(ge=0, le=4)] = 0.4
     """How much the model may change a support defect that it starts from, as a share of what stands out of that, in
     fine and coarse detail, brightness and colour (less than half of it) each: on materials that it knows it stays
-    below, on others it would write blotches. 0 pastes the support defect."""
+    below, on others it would write blotches. 0 pastes the support defect. A quarter of it where a defect takes the
+    place of what is there: a place without its part looks alike each time."""
     feather: Annotated[float, Field(ge=0, le=1)] = 0.15
     """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge. One that starts from
     a support defect has the rim of that."""

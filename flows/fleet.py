@@ -75,11 +75,10 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
     with announced(config.output, config.name):
         try:
             return _run(config, warnings)
-        except Exception:
-            raise
-        except BaseException:
-            # A signal that met no task: what still waits for the store, to take the mark away, gives up too.
-            progress.stop()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                # A signal that met no task: what still waits for the store, to take the mark away, gives up too.
+                progress.stop()
             raise
 
 

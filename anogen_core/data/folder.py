@@ -186,14 +186,12 @@ def _of_several_defects(
     folders: list[_Folder], *, masks: dict[Path, tuple[str, Path]], labels: Mapping[Path, list[Label]]
 ) -> list[Path]:
     """Return the photos whose one label names several defects, where neither a folder nor a mask says which counts."""
-    return [
-        photo
-        for folder in folders
-        for photo in folder.photos
-        if not folder.defect
-        and photo not in masks
-        and [len(own.defects) > 1 for own in labels.get(photo, ())] == [True]
-    ]
+    found = []
+    for photo in (photo for folder in folders if not folder.defect for photo in folder.photos if photo not in masks):
+        own = labels.get(photo, [])
+        if len(own) == 1 and len(own[0].defects) > 1:
+            found.append(photo)
+    return found
 
 
 def _label(

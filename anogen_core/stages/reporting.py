@@ -28,7 +28,7 @@ from anogen_core.report import (
 from anogen_core.stages import detection
 from anogen_core.stages.arms import source_amounts
 from anogen_core.stages.catalogue import Category, read_category
-from anogen_core.stages.embedding import load_support
+from anogen_core.stages.embedding import artifact_name, embedding_key, load_support
 from anogen_core.stages.result import CategoryResult, RunResult
 from anogen_core.storage import Dataset, open_store
 from anogen_core.storage.artifacts import ArtifactStore
@@ -77,26 +77,24 @@ def _changed_supports(config: RunConfig, result: RunResult) -> list[str]:
     for made in result.categories:
         category = read_category(config, made.category)
         for embedding in made.embeddings:
-            learned, left = len(embedding.support_sha256), len(_support_of(embedding, category, config).samples)
-            if left < learned and not _is_imported(embedding, config):
+            _, gone = _support_of(embedding, category, config)
+            if gone:
                 lines.append(
-                    f"{made.category}: {learned - left} of {learned} photos that {embedding.defect} was learned from "
-                    "are not as they were, or gone, and are not shown."
+                    f"{made.category}: {gone} of {len(embedding.support_sha256)} photos that {embedding.defect} was "
+                    "learned from are not as they were, or gone, and are not shown."
                 )
     return lines
 
 
-def _is_imported(embedding: ConceptEmbedding, config: RunConfig) -> bool:
-    return f"{embedding.category}/{embedding.defect}" in config.embeddings
-
-
-def _support_of(embedding: ConceptEmbedding, category: Category, config: RunConfig) -> SupportSet:
-    """Return the photos that a defect was learned from, as far as they are there unchanged."""
-    if _is_imported(embedding, config):  # from photos of elsewhere, perhaps: masks are those of photos of this data
-        return next(s for s in category.supports if s.defect == embedding.defect)
+def _support_of(embedding: ConceptEmbedding, category: Category, config: RunConfig) -> tuple[SupportSet, int]:
+    """Return the photos that a defect was learned from, as far as they are there unchanged, and how many are not."""
+    chosen = next((s for s in category.supports if s.defect == embedding.defect), None)
+    if chosen is not None and embedding_key(chosen, config) == artifact_name(embedding):
+        return chosen, 0
     there = {s.sha256: s for s in category.samples if s.defect == embedding.defect}
     photos = tuple(there[sha256] for sha256 in embedding.support_sha256 if sha256 in there)
-    return SupportSet(category=category.name, defect=embedding.defect, samples=photos)
+    support = SupportSet(category=category.name, defect=embedding.defect, samples=photos)
+    return support, len(embedding.support_sha256) - len(photos)
 
 
 def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, count: int) -> list[GeneratedExample]:
@@ -156,7 +154,7 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
 
 def _defect_report(config: RunConfig, category: Category, result: CategoryResult, defect: str) -> DefectReport:
     embedding = next(e for e in result.embeddings if e.defect == defect)
-    support = _support_of(embedding, category, config)
+    support, _ = _support_of(embedding, category, config)
     metadata = _metadata(ArtifactStore(f"{config.output}/artifacts"), embedding.uri)
     photos = load_support(support, config, category.frame)
     return DefectReport(
