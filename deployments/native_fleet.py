@@ -205,7 +205,7 @@ def _status() -> list[dict[str, Any]]:
 
 def _plain(run_file: Path, settings: dict[str, str]) -> dict[str, str]:
     """Return dataset names and digests of a run in threads with the workers' number of arithmetic threads."""
-    threads = {k: v for k, v in settings.items() if k.endswith("_NUM_THREADS") or k == "OMP_WAIT_POLICY"}
+    threads = {k: v for k, v in settings.items() if k.endswith("_NUM_THREADS")}
     said = _anogen("run", str(run_file), PREFECT_API_URL="", PREFECT_API_AUTH_STRING="", **threads)
     places = [line.removeprefix("dataset: ") for line in said.splitlines() if line.startswith("dataset: ")]
     return {Path(place).name: json.loads((Path(place) / "manifest.json").read_text())["digest"] for place in places}

@@ -39,8 +39,6 @@ def quiet_environment(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
         "DASK_LOGGING__DISTRIBUTED": "error",
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
-        # Threads that wait for work must not keep a shared core busy.
-        "OMP_WAIT_POLICY": "PASSIVE",
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }

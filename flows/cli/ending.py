@@ -10,9 +10,15 @@ import traceback
 
 from flows.cli.app import app
 
+_SPINS = 1000
+"""How often a thread of GNU OpenMP looks for work before it sleeps (docs/scale.md); its own default is 300,000."""
+
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code, never a traceback."""
+    # Read when PyTorch is imported. Threads that spin keep the cores from other processes, which spin in turn.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
     code = _run()
     # What Python does at its end, except that libraries are not taken apart: threads of Arrow that are still starting
     # then abort the process after its work is done, now and then, on a busy machine.

@@ -354,3 +354,28 @@ def test_terminated_run_stops_soon_and_can_be_resumed(small_run: dict[str, objec
     assert process.returncode != 0
     assert "Traceback" not in said[1]
     assert list((tmp_path / "out" / "artifacts" / "scratch").iterdir())
+
+
+def test_threads_that_wait_leave_the_cores_to_other_processes(tmp_path: Path) -> None:
+    """The setting is in the environment before PyTorch, and with it GNU OpenMP, is loaded."""
+    said = _openmp_settings(tmp_path, {})
+    if "GOMP_SPINCOUNT" not in said:
+        pytest.skip("this PyTorch computes without GNU OpenMP")
+    assert "GOMP_SPINCOUNT = '1000'" in said
+    assert "GOMP_SPINCOUNT = '7'" in _openmp_settings(tmp_path, {"GOMP_SPINCOUNT": "7"})
+    assert "GOMP_SPINCOUNT = '0'" in _openmp_settings(tmp_path, {"OMP_WAIT_POLICY": "passive"})
+
+
+def _openmp_settings(tmp_path: Path, settings: dict[str, str]) -> str:
+    """Return the settings that GNU OpenMP prints as it is loaded for a command that reads a run file."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_WAIT", "GOMP_"))}
+    said = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main()", "run", str(tmp_path / "none.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env=environment | settings | {"OMP_DISPLAY_ENV": "verbose"},
+    )
+    assert said.returncode == 2, said.stderr
+    return said.stderr
