@@ -33,8 +33,6 @@ class Header(NamedTuple):
 
     height: int
     width: int
-    file_format: str
-    """PNG, JPEG, BMP or TIFF, by content and not by name."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -109,7 +107,7 @@ def _examine(path: Path, *, max_pixels: int, warnings: list[Problem] | None = No
     _require_bytes(path)
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            header = Header(image.height, image.width, str(image.format))
+            header = Header(image.height, image.width)
             _require_usable(path, image.mode, header, max_pixels=max_pixels)
             if warnings is not None:
                 warnings += _unused(path, image)

@@ -77,17 +77,19 @@ def find_light(found: Sequence[Region], shown: Sequence[Shown]) -> Light | None:
         found: Regions that lie on the product.
         shown: Each support photo.
     """
-    reliefs = {}
-    for region in largest_regions(found):
-        photo, foreground = shown[region.photo]
-        reliefs[region.photo] = _relief(photo, region.within((photo.shape[0], photo.shape[1])), foreground)
-    if len(reliefs) < PHOTOS:
+    largest = largest_regions(found)
+    if len(largest) < PHOTOS:
         return None
-    for look in (_ramp_of, _highlight_of):
-        ways = {n: way for n, relief in reliefs.items() if relief is not None and (way := look(relief)) is not None}
-        direction = agree(list(ways.values()), 2 * math.pi, _TOLERANCE) if len(ways) == len(reliefs) else None
+    for find in (find_ramp, find_highlight):
+        ways = {}
+        for region in largest:
+            photo, foreground = shown[region.photo]
+            way = find(photo, region.within((photo.shape[0], photo.shape[1])), foreground)
+            if way is not None:
+                ways[region.photo] = way
+        direction = agree(list(ways.values()), 2 * math.pi, _TOLERANCE) if len(ways) == len(largest) else None
         if direction is not None:
-            return Light(direction, ways, spots=look is _highlight_of)
+            return Light(direction, ways, spots=find is find_highlight)
     return None
 
 
@@ -100,13 +102,23 @@ def find_ramp(photo: Image, mask: Mask, foreground: Mask) -> float | None:
         foreground: (H, W), True where the product is.
     """
     relief = _relief(photo, mask, foreground)
-    return None if relief is None else _ramp_of(relief)
+    if relief is None:
+        return None
+    own, ramp = relief.lightness, _ramp(relief.places, relief.lightness)
+    varies, left = (float(np.square(values - values.mean()).sum()) for values in (own, own - relief.places @ ramp))
+    return None if left > (1 - _SHADED) * varies or varies == 0 else math.atan2(ramp[1], ramp[0])
 
 
 def find_highlight(photo: Image, mask: Mask, foreground: Mask) -> float | None:
     """Return the direction from the middle of a defect to its highlight; None where it has none. See `find_ramp`."""
     relief = _relief(photo, mask, foreground)
-    return None if relief is None else _highlight_of(relief)
+    if relief is None:
+        return None
+    bright = relief.lightness >= np.quantile(relief.lightness, 1 - _BRIGHTEST)
+    if relief.lightness[bright].mean() <= _STANDS_OUT * relief.noise:
+        return None
+    right, down, _ = relief.places[bright].mean(axis=0) - relief.places.mean(axis=0)
+    return math.atan2(down, right) if math.hypot(right, down) >= _OFF * math.sqrt(len(bright) / math.pi) else None
 
 
 def _relief(photo: Image, mask: Mask, foreground: Mask) -> _Relief | None:
@@ -125,20 +137,6 @@ def _relief(photo: Image, mask: Mask, foreground: Mask) -> _Relief | None:
     plane = _ramp(beside, lightness[around & surface])
     noise = float((lightness[around & surface] - beside @ plane).std())
     return _Relief(places, lightness[inside] - places @ plane, noise)
-
-
-def _ramp_of(relief: _Relief) -> float | None:
-    own, ramp = relief.lightness, _ramp(relief.places, relief.lightness)
-    varies, left = (float(np.square(values - values.mean()).sum()) for values in (own, own - relief.places @ ramp))
-    return None if left > (1 - _SHADED) * varies or varies == 0 else math.atan2(ramp[1], ramp[0])
-
-
-def _highlight_of(relief: _Relief) -> float | None:
-    bright = relief.lightness >= np.quantile(relief.lightness, 1 - _BRIGHTEST)
-    if relief.lightness[bright].mean() <= _STANDS_OUT * relief.noise:
-        return None
-    right, down, _ = relief.places[bright].mean(axis=0) - relief.places.mean(axis=0)
-    return math.atan2(down, right) if math.hypot(right, down) >= _OFF * math.sqrt(len(bright) / math.pi) else None
 
 
 def _places(counts: Mask) -> np.ndarray:

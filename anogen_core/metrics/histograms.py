@@ -47,12 +47,6 @@ def to_levels(probability: NDArray[Any]) -> NDArray[np.uint16]:
     return np.rint((log_odds.clip(-_LIMIT, _LIMIT) / (2 * _LIMIT) + 0.5) * (LEVELS - 1)).astype(np.uint16)
 
 
-def to_probabilities(levels: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return the probability in the middle of each level."""
-    log_odds = (levels.astype(np.float64) / (LEVELS - 1) - 0.5) * (2 * _LIMIT)
-    return (1 / (1 + np.exp(-log_odds))).astype(np.float32)
-
-
 def count_pixels(levels: UInt16[np.ndarray, "H W"], mask: NDArray[Any]) -> Float64[np.ndarray, "4 L"]:
     """Return the histogram of one anomaly map; rows are named by `Row`.
 

@@ -82,12 +82,11 @@ class Predictions:
         """Return every metric of METRICS by name; None where only one class is present."""
         return self.measure()[0]
 
-    def metrics_per_defect(self) -> dict[str, dict[str, float | None]]:
-        """Return every metric of DEFECT_METRICS of each defect against all good photos."""
-        return self.measure()[1]
-
     def measure(self) -> tuple[dict[str, float | None], dict[str, dict[str, float | None]]]:
-        """Return `metrics` and `metrics_per_defect`, counting the pixels of each photo once."""
+        """Return `metrics`, and every metric of DEFECT_METRICS of each defect against all good photos.
+
+        The pixels of each photo are counted once.
+        """
         pixels = {name: np.zeros((len(Row), LEVELS)) for name in (GOOD, *self.defect_names)}
         for row, name in enumerate(self.defect.tolist()):
             pixels[name] += count_pixels(self.map_of(row), self.mask_of(row))

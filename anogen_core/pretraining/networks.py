@@ -159,13 +159,6 @@ def _build_text_encoder(settings: NetworkSettings, tokenizer: CLIPTokenizer) -> 
     return encoder
 
 
-def tokenize(tokenizer: CLIPTokenizer, prompts: list[str]) -> Int[Tensor, "B T"]:
-    """Return the token ids of prompts, padded and cut to the length that the text encoder reads."""
-    return tokenizer(
-        prompts, padding="max_length", truncation=True, max_length=PROMPT_LENGTH, return_tensors="pt"
-    ).input_ids
-
-
 @torch.no_grad()
 def encode(autoencoder: AutoencoderTiny, images: Float[Tensor, "B 3 H W"]) -> Latents:
     """Return the scaled latents of images in [-1, 1]: about unit variance, one cell per 4x4 pixels."""

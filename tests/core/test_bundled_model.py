@@ -13,13 +13,9 @@ from torch.nn import functional
 import anogen_core
 from anogen_core import pretraining
 from anogen_core.pretraining.autoencoder import round_trip_psnr
-from anogen_core.pretraining.networks import (
-    encode,
-    show,
-    tokenize,
-)
+from anogen_core.pretraining.networks import encode, show
 from anogen_core.pretraining.pretrain import PretrainingSettings
-from anogen_core.pretraining.vocabulary import build_tokenizer, known_words
+from anogen_core.pretraining.vocabulary import PROMPT_LENGTH, build_tokenizer, known_words
 from anogen_core.procedural.scene import DEFECTS, MATERIALS, render_scene
 from anogen_core.seeding import derive_seed, numpy_generator, torch_generator
 
@@ -74,7 +70,10 @@ class Task:
 
     def predict(self, pipeline: StableDiffusionInstructPix2PixPipeline, prompts: list[str]) -> torch.Tensor:
         with torch.no_grad():
-            text = pipeline.text_encoder(tokenize(pipeline.tokenizer, prompts))[0]
+            ids = pipeline.tokenizer(
+                prompts, padding="max_length", truncation=True, max_length=PROMPT_LENGTH, return_tensors="pt"
+            ).input_ids
+            text = pipeline.text_encoder(ids)[0]
             return pipeline.unet(torch.cat([self.noisy, self.around], dim=1), self.timestep, text).sample
 
 

@@ -68,7 +68,7 @@ def test_stored_predictions_give_every_number_again() -> None:
     again = Predictions.from_bytes(said.to_bytes())
 
     assert again.metrics() == said.metrics()
-    assert again.metrics_per_defect().keys() == {"crack", "dent"}
+    assert again.measure()[1].keys() == {"crack", "dent"}
     assert again.to_bytes() == said.to_bytes()
     assert said.metrics()["pixel_ap"] == pytest.approx(
         average_precision_score(np.stack([said.mask_of(i) for i in range(24)]).ravel(), said.level.ravel()), abs=1e-9

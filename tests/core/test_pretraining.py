@@ -27,16 +27,11 @@ from anogen_core.pretraining.denoiser import DenoiserTrainer, DenoiserTraining
 from anogen_core.pretraining.files import read_settings
 from anogen_core.pretraining.looks import LOOKS, describe_looks
 from anogen_core.pretraining.loop import learning_rate_factor, run_training
-from anogen_core.pretraining.networks import (
-    NetworkSettings,
-    build_autoencoder,
-    build_denoiser,
-    tokenize,
-)
+from anogen_core.pretraining.networks import NetworkSettings, build_autoencoder, build_denoiser
 from anogen_core.pretraining.painting import choose_places
 from anogen_core.pretraining.pretrain import Place, PretrainingSettings, pretrain
 from anogen_core.pretraining.train import train
-from anogen_core.pretraining.vocabulary import build_tokenizer, known_words
+from anogen_core.pretraining.vocabulary import PROMPT_LENGTH, build_tokenizer, known_words
 from anogen_core.pretraining.warm_start import load_weights
 from anogen_core.procedural.scene import DEFECTS
 from anogen_core.seeding import torch_generator
@@ -424,7 +419,8 @@ def captions_of(crops: CropBatch, *, exemplar: bool = False) -> list[str]:
     # Each caption is what the tokenizer makes of its text, begun, ended and padded alike.
     texts = [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
     if not exemplar:
-        assert torch.equal(rows, tokenize(tokenizer, texts))
+        expected = tokenizer(texts, padding="max_length", truncation=True, max_length=PROMPT_LENGTH)
+        assert rows.tolist() == expected.input_ids
     assert ((rows == STAND_IN).sum(1) == (1 if exemplar else 0)).all()
     return texts
 
