@@ -71,7 +71,7 @@ def _evaluate(config: RunConfig) -> None:
     compared = detection.compare([said], config)
     print(f"evaluated {compared.num_images} photos: {seconds / compared.num_images:.2f} s each")
     print(f"compared in {time.perf_counter() - started - seconds:.1f} s")
-    stored = ArtifactStore(f"{config.output}/artifacts").read(str(said.predictions), "predictions.npz")
+    stored = ArtifactStore.of_run(config.output).read(str(said.predictions), "predictions.npz")
     print(f"{len(stored) / 1e6:.1f} MB stored; peak memory {_peak():.1f} GB, {before:.1f} GB before")
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     by_category: dict[str, dict[Trial, Predictions]] = {}
     choices: Counter[tuple[str, str]] = Counter()
     for output in parser.parse_args().outputs:
-        artifacts = ArtifactStore(f"{output}/artifacts")
+        artifacts = ArtifactStore.of_run(output)
         for made in read_result(str(output)).categories:
             for said in made.evaluations:
                 trial = Trial(arm=said.arm, seed=choices[made.category, said.arm] * SEEDS + said.seed)

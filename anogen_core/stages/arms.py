@@ -10,10 +10,9 @@ from anogen_core.arm import COUNTED, FROM_DATASET, Part, learns_from_images, par
 from anogen_core.arrays import Image, Mask, array_digest
 from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image
 from anogen_core.detectors.training_set import TrainingSet, resize_mask, resize_photo
 from anogen_core.errors import InputError
-from anogen_core.records import DatasetRef, Decision, Sample
+from anogen_core.records import DatasetRef, Decision
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
 from anogen_core.stages.pasting import paste_supports
@@ -108,7 +107,7 @@ def training_set(config: RunConfig, category: Category, arm: str, dataset: Datas
         InputError: the arm needs a dataset and there is none, it holds too few images, or all were rejected in review.
     """
     side = config.detector.image_size
-    normals = np.stack([resize_photo(_load(sample, config, category), side) for sample in category.normals])
+    normals = np.stack([resize_photo(category.load(sample), side) for sample in category.normals])
     parts = [p for p in parse_arm(arm) if p.source != "perlin"]
     if not parts:
         return TrainingSet(normals=normals)
@@ -120,10 +119,6 @@ def training_set(config: RunConfig, category: Category, arm: str, dataset: Datas
         origins=np.array([origin for own in found for origin in own.origins]),
         weak=np.array([weak for own in found for weak in own.weak]),
     )
-
-
-def _load(sample: Sample, config: RunConfig, category: Category) -> Image:
-    return load_image(sample, category.frame, white_level=config.frame.white_level)
 
 
 def _is_possible(arm: str, held: Mapping[str, int]) -> bool:

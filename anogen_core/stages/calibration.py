@@ -69,7 +69,7 @@ def calibrate(
     Raises:
         InputError: there is no image or normal photo to calibrate on, or the photos are not here.
     """
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     evaluation = next((e for e in made.evaluations if e.arm == checkpoint.arm and e.predictions), None)
     real = evaluation.predictions if evaluation is not None else None
     rejected = {row for row, verdict in dataset.verdicts().items() if verdict.decision is Decision.REJECT}

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from anogen_core.arrays import Image
 from anogen_core.config import RunConfig
 from anogen_core.data.files import read_header
-from anogen_core.data.frame import FrameSettings, frame_size_of
+from anogen_core.data.frame import FrameSettings, frame_size_of, load_image
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.support import choose_support, held_out
 from anogen_core.errors import InputError
@@ -27,6 +28,14 @@ class Category(Record):
     frame_settings: FrameSettings
     samples: tuple[Sample, ...]
     supports: tuple[SupportSet, ...]
+
+    def load(self, sample: Sample) -> Image:
+        """Return one of its photos in the frame, (H, W, 3).
+
+        Raises:
+            UnusableFileError: it cannot be read, or is another than when the data was read.
+        """
+        return load_image(sample, self.frame, white_level=self.frame_settings.white_level)
 
     @property
     def normals(self) -> list[Sample]:
@@ -79,7 +88,7 @@ def read_category(config: RunConfig, name: str) -> Category:
 
 def choose_supports(config: RunConfig, name: str) -> list[SupportSet]:
     """Return the support sets of one category and keep each as an artefact: the photos' ids and content hashes."""
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     supports = list(read_category(config, name).supports)
     for support in supports:
         metadata = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from anogen_core.arm import learns_from_images
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image, load_mask
+from anogen_core.data.frame import load_mask
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training import train_detector
 from anogen_core.digests import digest_file, digest_files
@@ -82,7 +82,7 @@ def _by_content(settings: dict[str, Any]) -> dict[str, Any]:
 def is_trained(config: RunConfig, name: str, trial: Trial, dataset: DatasetRef | None) -> bool:
     """Return whether the store holds the detector of one trial."""
     key = checkpoint_key(config, read_category(config, name), trial, dataset)
-    return ArtifactStore(f"{config.output}/artifacts").get(key) is not None
+    return ArtifactStore.of_run(config.output).get(key) is not None
 
 
 def train(
@@ -95,7 +95,7 @@ def train(
 ) -> CheckpointRef:
     """Return the detector of one trial; trains it unless the store holds it already."""
     category = read_category(config, name)
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     key = checkpoint_key(config, category, trial, dataset)
     artifact = artifacts.get(key)
     if artifact is None:
@@ -126,7 +126,7 @@ def train(
 def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Evaluation:
     """Return the metrics of a detector on test photos that are not in, or related to, a support set."""
     category = read_category(config, checkpoint.category)
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     kept, excluded = category.evaluated
     labelled = sorted((_labelled(sample) for sample in kept), key=str)
     # Detectors of two arms may be equal in every weight: each has an evaluation of its own.
@@ -140,7 +140,7 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
         stored = artifact.metadata["evaluation"]
         filled_in = {"num_boxed": num_boxed, "pixel_ap_macro": macro_ap(stored.get("per_defect", {}))}
         return Evaluation.model_validate({**stored, **filled_in})
-    predictions = _predict_all(load_detector(checkpoint, config), kept, config, category)
+    predictions = _predict_all(load_detector(checkpoint, config), kept, category)
     metrics, per_defect = predictions.measure()
     evaluation = Evaluation(
         category=category.name,
@@ -168,7 +168,7 @@ def _labelled(sample: Sample) -> list[Any]:
 
 def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:
     """Return the arms of one category side by side, computed from the stored predictions."""
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     by_trial = {Trial.model_validate({"arm": e.arm, "seed": e.seed}): str(e.predictions) for e in evaluations}
     of_trials = [[t.arm, t.seed, key] for t, key in by_trial.items()]
     key = artifact_key("comparison", COMPARISON_VERSION, of_trials, config.evaluation.replicates, config.seed)
@@ -192,7 +192,7 @@ def example_predictions(checkpoint: CheckpointRef, config: RunConfig) -> list[tu
     chosen = choose_examples(category.evaluated[0], config.evaluation.examples)
     if not chosen:
         return []
-    scores, maps = load_detector(checkpoint, config).predict(_photos(chosen, config, category))
+    scores, maps = load_detector(checkpoint, config).predict(np.stack([category.load(s) for s in chosen]))
     return list(zip(chosen, scores.tolist(), maps, strict=True))
 
 
@@ -216,23 +216,18 @@ def _curve(trained: TrainedDetector) -> list[list[float]]:
 
 def load_detector(checkpoint: CheckpointRef, config: RunConfig) -> TrainedDetector:
     """Return a trained detector on the run's device."""
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     return TrainedDetector.from_bytes(
         artifacts.read(checkpoint.uri.rsplit("/", 1)[-1], _WEIGHTS), device=pick_device(config)
     )
 
 
-def _photos(samples: Sequence[Sample], config: RunConfig, category: Category) -> np.ndarray:
-    return np.stack([load_image(s, category.frame, white_level=config.frame.white_level) for s in samples])
-
-
-def _predict_all(
-    detector: TrainedDetector, samples: Sequence[Sample], config: RunConfig, category: Category
-) -> Predictions:
+def _predict_all(detector: TrainedDetector, samples: Sequence[Sample], category: Category) -> Predictions:
     """Return what the detector says about the photos; one batch of them is in memory at a time."""
     scores, levels = [], []
     for start in range(0, len(samples), _BATCH):
-        batch_scores, maps = detector.predict_coarse(_photos(samples[start : start + _BATCH], config, category))
+        photos = np.stack([category.load(s) for s in samples[start : start + _BATCH]])
+        batch_scores, maps = detector.predict_coarse(photos)
         scores.append(batch_scores)
         levels.append(to_levels(maps))
     return Predictions(

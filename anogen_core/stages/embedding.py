@@ -72,7 +72,7 @@ def results_key(supports: Sequence[SupportSet], config: RunConfig) -> str:
 
 def is_learned(support: SupportSet, config: RunConfig) -> bool:
     """Return whether the store holds the embedding of one defect, and its evidence where that is wanted."""
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     learned = artifacts.get(embedding_key(support, config))
     if learned is None or not _is_weighed(support, config):
         return learned is not None
@@ -113,7 +113,7 @@ def learn(
             base model.
         TrainingError: the loss of a defect is not a number, or several defects failed.
     """
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     found: dict[str, Artifact] = {}
     missing: dict[str, tuple[SupportSet, str]] = {}
     failures: list[AnogenError] = []

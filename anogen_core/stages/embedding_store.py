@@ -105,7 +105,7 @@ def named_embedding(config: RunConfig, category: str, defect: str) -> EmbeddingM
     key = config.embeddings.get(name)
     if key is None:
         return None
-    artifact = ArtifactStore(f"{config.output}/artifacts").get(key)
+    artifact = ArtifactStore.of_run(config.output).get(key)
     if artifact is None:
         raise InputError(
             f"embeddings[{name}]: {config.output}/artifacts holds no sound {key}. "

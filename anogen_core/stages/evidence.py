@@ -70,7 +70,7 @@ def _losses(
     name: str, vectors: torch.Tensor | None, count: int, photos: Sequence[tuple[Image, Mask]], config: RunConfig
 ) -> list[float]:
     """Return the masked loss of an embedding, or those of random ones of `count` vectors each."""
-    artifacts, key = ArtifactStore(f"{config.output}/artifacts"), evidence_key(name, photos, config)
+    artifacts, key = ArtifactStore.of_run(config.output), evidence_key(name, photos, config)
     if artifacts.get(key) is None:
         model = base_model(config)
         views = encode_views(photos, model, zooms=(1.0,), crop=config.generation.crop)

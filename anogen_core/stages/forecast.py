@@ -8,7 +8,6 @@ from typing import Final, Literal
 import torch
 
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image
 from anogen_core.records import GenerationRequest, Record, SupportSet
 from anogen_core.stages import embedding
 from anogen_core.stages.catalogue import Category, read_catalogue
@@ -176,7 +175,7 @@ def forecast(config: RunConfig, *, on_planned: Callable[[int, int], None] | None
         return Forecast(categories=categories, inversion_seconds=0, generation_seconds=0, storage_mb=0)
     defects_made = sum(sum(d.instances for d in told.defects) - told.kept_instances for _, told in missing)
     images = [sum(d.planned - d.blocked for d in told.defects) for _, told in missing]
-    handled = [_handle(config, category) for category, _ in missing]
+    handled = [_handle(category) for category, _ in missing]
     forward = _seconds_per_forward(config)
     steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
     stated = config.generation.sampler.guidance_scale
@@ -250,10 +249,10 @@ def _defect(
     )
 
 
-def _handle(config: RunConfig, category: Category) -> tuple[float, int]:
+def _handle(category: Category) -> tuple[float, int]:
     """Return the seconds that reading and encoding a photo of a category takes, and its bytes as stored."""
     started = time.perf_counter()
-    photo = load_image(category.normals[0], category.frame, white_level=config.frame.white_level)
+    photo = category.load(category.normals[0])
     size = len(encode_chunk(photo, IMAGE_LEVEL))
     return time.perf_counter() - started, size
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import bounding_box
 from anogen_core.masks.product import Product, find_product
 from anogen_core.masks.refinement import RefinedMask, refine_mask
@@ -23,7 +22,6 @@ from anogen_core.records import (
     MadeInstance,
     Outcome,
     Record,
-    Sample,
     ShardReceipt,
     SupportSet,
 )
@@ -64,7 +62,7 @@ class _Made:
 def product_of(config: RunConfig, category: Category) -> Product:
     """Return how the product is found on the photos of a category."""
     support = {s.defect: load_support(s, config) for s in category.supports}
-    return find_product(category.normals, support, config.foreground, load=_loader(config, category))
+    return find_product(category.normals, support, config.foreground, load=category.load)
 
 
 def plan_category(
@@ -76,14 +74,10 @@ def plan_category(
         {s.defect: load_support(s, config) for s in category.supports},
         config.plan,
         product=product,
-        load=_loader(config, category),
+        load=category.load,
         seed=config.seed,
         on_request=on_request,
     )
-
-
-def _loader(config: RunConfig, category: Category) -> Callable[[Sample], Image]:
-    return lambda sample: load_image(sample, category.frame, white_level=config.frame.white_level)
 
 
 def plan_dataset(

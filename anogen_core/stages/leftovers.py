@@ -103,7 +103,7 @@ class Leftovers:
         results = [*self.last.categories, *(one.made for one in self.last.earlier)]
         used = {c.uri.rsplit("/", 1)[-1] for r in results for c in r.checkpoints}
         used |= {e.predictions for r in results for e in r.evaluations if e.predictions is not None}
-        store = ArtifactStore(f"{self.output}/artifacts")
+        store = ArtifactStore.of_run(self.output)
         for place, own in self._folders.items():
             folder, _, key = place.partition("/")
             modified = max(entry.modified for entry in own)

@@ -66,7 +66,7 @@ def export_embedding(output: str, entry: LibraryEntry, directory: Path) -> Path:
     Raises:
         InputError: the directory cannot be written.
     """
-    artifacts = ArtifactStore(f"{output}/artifacts")
+    artifacts = ArtifactStore.of_run(output)
     vectors = read_vectors(artifacts, entry.key)
     token = f"<{entry.about.category}-{entry.about.defect}>"
     tensors = learned_embeds(token, vectors)
@@ -115,7 +115,7 @@ def import_embedding(
         )
     about = _describe(file, exported, name, wanted, len(vectors), licence)
     preview = file.parent / PREVIEW
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     key = artifact_key("embedding", "import", vectors.tolist(), about.model_dump(mode="json", exclude=_NOT_CONTENT))
     found = artifacts.get(key)
     if found is None:

@@ -60,7 +60,7 @@ def list_embeddings(output: str) -> list[LibraryEntry]:
     """
     if next(iter(open_store(output).list()), None) is None:
         raise InputError(f"{output}: holds nothing; expected a run's output. `anogen run RUN.yaml` makes one.")
-    artifacts = ArtifactStore(f"{output}/artifacts")
+    artifacts = ArtifactStore.of_run(output)
     defects: dict[tuple[str, str], list[tuple[Artifact, EmbeddingMetadata]]] = defaultdict(list)
     for artifact in filter(None, map(artifacts.get, artifacts.keys("embedding"))):
         about = EmbeddingMetadata.model_validate(artifact.metadata)

@@ -13,7 +13,7 @@ import torch
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image, load_mask
+from anogen_core.data.frame import load_mask
 from anogen_core.diffusion.crop import bounding_box, middle_of
 from anogen_core.evaluation import SetLikeness
 from anogen_core.quality.likeness import (
@@ -57,7 +57,7 @@ def likeness_key(config: RunConfig, category: Category, dataset: DatasetRef) -> 
 def measure(dataset: DatasetRef, config: RunConfig) -> list[SetLikeness]:
     """Return the measures of each defect that has enough images, made and not rejected, and held out; measured once."""
     category = read_category(config, dataset.category)
-    artifacts, key = ArtifactStore(f"{config.output}/artifacts"), likeness_key(config, category, dataset)
+    artifacts, key = ArtifactStore.of_run(config.output), likeness_key(config, category, dataset)
     stored = artifacts.get(key)
     if stored is None:
         found = [m for s in category.supports if (m := _measure(s.defect, dataset, config, category)) is not None]
@@ -67,12 +67,12 @@ def measure(dataset: DatasetRef, config: RunConfig) -> list[SetLikeness]:
 
 
 def _measure(defect: str, ref: DatasetRef, config: RunConfig, category: Category) -> SetLikeness | None:
-    dataset, white = Dataset(ref.uri), config.frame.white_level
+    dataset = Dataset(ref.uri)
     verdicts = dataset.verdicts()
     rejected = {row for row, verdict in verdicts.items() if verdict.decision is Decision.REJECT}
     rows = _some([row for row in dataset.made() if row.defect == defect and row.row not in rejected])
     photos = _some([s for s in category.evaluated[0] if s.defect == defect])
-    real = [(load_image(s, category.frame, white_level=white), load_mask(s, category.frame)) for s in photos]
+    real = [(category.load(s), load_mask(s, category.frame)) for s in photos]
     real = [(photo, mask) for photo, mask in real if mask.any()]
     if min(len(rows), len(real)) < FEWEST:
         return None
@@ -81,7 +81,7 @@ def _measure(defect: str, ref: DatasetRef, config: RunConfig, category: Category
     samples = [sample for sample in judged if sample is not None]
     normals = {s.sample_id: s for s in category.normals}
     masks = [sample.mask > 0 for sample in samples]
-    bare = [load_image(normals[row.normal_id], category.frame, white_level=white) for row in rows]
+    bare = [category.load(normals[row.normal_id]) for row in rows]
     side = _side([mask for _, mask in real])
     of_real = _features(real, config, side)
     of_made = _features(zip((s.image for s in samples), masks, strict=True), config, side)

@@ -8,7 +8,6 @@ import numpy as np
 from anogen_core.arrays import Image, Mask
 from anogen_core.baselines.cut_paste import paste_defect, paste_outline
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image
 from anogen_core.diffusion.crop import cut
 from anogen_core.masks.sampler import Region, draw_region, regions
 from anogen_core.records import SupportSet
@@ -30,7 +29,7 @@ def paste_supports(
     normals = {sample.sample_id: sample for sample in category.normals}
     for place in places:
         rng = numpy_generator(derive_seed(config.seed, "cutpaste", category.name, place.request_id))
-        image = load_image(normals[place.normal_id], category.frame, white_level=config.frame.white_level)
+        image = category.load(normals[place.normal_id])
         label = np.zeros(category.frame, bool)
         for spot in place.spots:
             image, where = supports[place.defect].paste(image, place.mask, spot, rng)

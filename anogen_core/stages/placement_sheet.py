@@ -7,11 +7,10 @@ import numpy as np
 
 from anogen_core.arrays import Image
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image
 from anogen_core.masks.product import Product
 from anogen_core.masks.regions import find_region
 from anogen_core.masks.sampler import union_of
-from anogen_core.records import GenerationRequest, Sample
+from anogen_core.records import GenerationRequest
 from anogen_core.report.figures import BOX_COLOUR, encode_png, outline
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.embedding import load_support
@@ -40,15 +39,11 @@ def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[
         chosen = [placed[i * len(placed) // count] for i in range(count)]
         title = f"{category.name}: {support.defect} - {len(shown)} support photos, {len(placed)} planned"
         blocked = f", {len(own) - len(placed)} blocked" if len(placed) < len(own) else ""
-        yield title + blocked, shown + [_planned(request, config, category, product) for request in chosen]
+        yield title + blocked, shown + [_planned(request, category, product) for request in chosen]
 
 
-def _photo(sample: Sample, config: RunConfig, category: Category) -> Image:
-    return load_image(sample, category.frame, white_level=config.frame.white_level)
-
-
-def _planned(request: GenerationRequest, config: RunConfig, category: Category, product: Product) -> Image:
-    photo = _photo(request.normal, config, category)
+def _planned(request: GenerationRequest, category: Category, product: Product) -> Image:
+    photo = category.load(request.normal)
     foreground = find_region(photo, product, request.category, request.defect)
     shaded = np.where(foreground[..., None], photo, photo // 3)
     mask = union_of([instance.placement for instance in request.instances], category.frame)

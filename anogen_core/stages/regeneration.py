@@ -69,7 +69,7 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
     index = row.row if row.row is not None else -1
     placed = stored.box_mask(index) > 0
     normal = load_image(_photo(row), (stored.spec.height, stored.spec.width), white_level=config.frame.white_level)
-    artifacts, key = ArtifactStore(f"{output}/artifacts"), stored.spec.settings["embedding_keys"][row.defect]
+    artifacts, key = ArtifactStore.of_run(output), stored.spec.settings["embedding_keys"][row.defect]
     vectors = read_vectors(artifacts, key)
     support = _support(row, config, normal.shape[:2], _learned_from(artifacts, key))
     jobs = [

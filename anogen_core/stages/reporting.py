@@ -12,7 +12,7 @@ import yaml
 
 from anogen_core.arm import main_arms
 from anogen_core.config import RunConfig
-from anogen_core.data.frame import load_image, load_mask
+from anogen_core.data.frame import load_mask
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.records import CheckpointRef, ConceptEmbedding, Decision, LedgerRow, ReviewVerdict, Sample, SupportSet
 from anogen_core.report import (
@@ -116,7 +116,7 @@ def dataset_examples(config: RunConfig, result: CategoryResult, defect: str, cou
             if normal is None or normal.sha256 != row.normal_sha256:
                 continue
             with suppress(UnusableFileError):
-                examples.append(_example(config, category, stored, row, verdict, normal))
+                examples.append(_example(category, stored, row, verdict, normal))
     return examples
 
 
@@ -129,7 +129,7 @@ def pictures(config: RunConfig, result: CategoryResult, *, each: int = 3) -> dic
 def _category_report(config: RunConfig, result: CategoryResult) -> CategoryReport:
     category = read_category(config, result.category)
     stored = None if result.dataset is None else Dataset(result.dataset.uri)
-    artifacts = ArtifactStore(f"{config.output}/artifacts")
+    artifacts = ArtifactStore.of_run(config.output)
     return CategoryReport(
         category=category.name,
         frame=category.frame,
@@ -155,7 +155,7 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
 def _defect_report(config: RunConfig, category: Category, result: CategoryResult, defect: str) -> DefectReport:
     embedding = next(e for e in result.embeddings if e.defect == defect)
     support, _ = _support_of(embedding, category, config)
-    metadata = _metadata(ArtifactStore(f"{config.output}/artifacts"), embedding.uri)
+    metadata = _metadata(ArtifactStore.of_run(config.output), embedding.uri)
     photos = load_support(support, config, category.frame)
     return DefectReport(
         defect=defect,
@@ -170,7 +170,6 @@ def _defect_report(config: RunConfig, category: Category, result: CategoryResult
 
 
 def _example(
-    config: RunConfig,
     category: Category,
     stored: Dataset,
     row: LedgerRow,
@@ -182,7 +181,7 @@ def _example(
     sample = StoredSample(row, stored.image(index), stored.box_mask(index), mask, confidence=mask)
     left = sample.judged(verdict) or sample
     return GeneratedExample(
-        normal=load_image(normal, category.frame, white_level=config.frame.white_level),
+        normal=category.load(normal),
         box_mask=left.box_mask > 0,
         mask=left.mask > 0,
         generated=left.image,
@@ -196,7 +195,7 @@ def _predictions(config: RunConfig, category: Category, result: CategoryResult) 
         return []
     first = next(iter(by_arm.values()))
     return [
-        _prediction(config, category, sample, {arm: p[i] for arm, p in by_arm.items()})
+        _prediction(category, sample, {arm: p[i] for arm, p in by_arm.items()})
         for i, (sample, _, _) in enumerate(first)
     ]
 
@@ -208,10 +207,10 @@ def _first_seeds(result: CategoryResult) -> list[CheckpointRef]:
 
 
 def _prediction(
-    config: RunConfig, category: Category, sample: Sample, arms: dict[str, tuple[Sample, float, np.ndarray]]
+    category: Category, sample: Sample, arms: dict[str, tuple[Sample, float, np.ndarray]]
 ) -> PredictionExample:
     return PredictionExample(
-        image=load_image(sample, category.frame, white_level=config.frame.white_level),
+        image=category.load(sample),
         mask=load_mask(sample, category.frame),
         heatmaps={arm: heat for arm, (_, _, heat) in arms.items()},
         scores={arm: score for arm, (_, score, _) in arms.items()},

@@ -60,7 +60,7 @@ class ShardWork:
         self.config = config
         self._product = product
         self.frame = frame
-        self._artifacts = ArtifactStore(f"{config.output}/artifacts")
+        self._artifacts = ArtifactStore.of_run(config.output)
         self._embeddings = {e.defect: e for e in embeddings}
         self._supports = {s.defect: s for s in supports}
         # Each of these once for a defect, and gone with the shard.

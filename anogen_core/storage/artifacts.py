@@ -100,6 +100,11 @@ class ArtifactStore:
     def __init__(self, uri: str) -> None:
         self._store = open_store(uri)
 
+    @classmethod
+    def of_run(cls, output: str) -> "ArtifactStore":
+        """Return the artefacts of all runs with this output."""
+        return cls(f"{output}/artifacts")
+
     def get(self, key: str) -> Artifact | None:
         """Return an artefact whose files were all read and found sound; None when it has to be made (again)."""
         record = self._record(key)
