@@ -29,7 +29,7 @@ _SETTLED: Final = 0.25
 """Share of `variation` for a defect that takes the place of what is there: a place without its part looks alike."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
-_HANDS: Final = 4
+_PASTING_THREADS: Final = 4
 """Threads that cut and paste: a GPU makes an image at 256 pixels in less time than pasting it takes."""
 
 
@@ -88,22 +88,22 @@ class Job:
     """How strongly the defect should stand out; None as the model makes it."""
     start: Image | None = None
     """(H, W, 3): the normal photo as the defect's denoising starts from it, equal outside the mask; noise when None."""
-    shown: Transplant | None = None
+    transplant: Transplant | None = None
     """The support defect that `start` shows; None where it shows none."""
     label: Mask | None = None
     """(H, W), True where the outline of the support defect came to; None where no such outline is known."""
 
     @property
-    def elsewise(self) -> bool:
+    def alters_colours(self) -> bool:
         """Return whether it starts from a support defect that changes the colours here otherwise than on its photo.
 
         It is across an edge of the part, lies among things there that are not here, or takes the place of what is here.
         """
-        shown = self.shown
-        return shown is not None and (shown.unlike or shown.replaces or shown.background is not None)
+        start = self.transplant
+        return start is not None and (start.unlike or start.replaces or start.background is not None)
 
     @property
-    def detailed(self) -> Image:
+    def detail_source(self) -> Image:
         """Return the photo whose fine detail the defect keeps."""
         return self.normal if self.start is None else self.start
 
@@ -115,7 +115,7 @@ class _View:
     job: Job
     photo: ImageBatch
     """(1, 3, side, side)."""
-    detailed: ImageBatch
+    detail_source: ImageBatch
     """(1, 3, side, side): what the defect's denoising starts from, or the photo."""
     cells: LatentMask
     """(1, 1, h, w)."""
@@ -137,7 +137,7 @@ def generate(
     texts: dict[bytes, Conditioning] = {}
     size = settings.batch_size
     # While the model makes a batch, the images before it are pasted together and the squares after it are cut.
-    with ThreadPoolExecutor(_HANDS) as hands:
+    with ThreadPoolExecutor(_PASTING_THREADS) as pool:
         # Jobs that go through the model together all start from photos, or all from noise.
         for started in (True, False):
             waiting = [i for i, job in enumerate(jobs) if (job.start is not None) is started]
@@ -146,14 +146,14 @@ def generate(
                 batch = waiting[:size]
                 for i in waiting[: 2 * size]:
                     if i not in views:
-                        views[i] = hands.submit(_view, jobs[i], model, settings)
+                        views[i] = pool.submit(_view, jobs[i], model, settings)
                 filled = batch + batch[-1:] * (size - len(batch))
                 shown = [views[i].result() for i in filled]
                 squares = _generate_batch(shown, model, settings, texts)
                 waiting = waiting[size:]
                 for i, square in zip(batch, squares, strict=False):
                     del views[i]
-                    images[i] = hands.submit(_compose, jobs[i], square, settings)
+                    images[i] = pool.submit(_compose, jobs[i], square, settings)
                     if on_job is not None:
                         on_job(jobs[i])
         return [images[i].result() for i in range(len(jobs))]
@@ -162,8 +162,8 @@ def generate(
 def _view(job: Job, model: DiffusionModel, settings: GenerationSettings) -> _View:
     side = settings.crop.canvas or model.resolution
     photo = to_canvas(job.normal, job.crop, side)
-    detailed = photo if job.start is None else to_canvas(job.start, job.crop, side)
-    return _View(job, photo, detailed, to_latent_mask(job.mask, job.crop, side // model.factor))
+    detail_source = photo if job.start is None else to_canvas(job.start, job.crop, side)
+    return _View(job, photo, detail_source, to_latent_mask(job.mask, job.crop, side // model.factor))
 
 
 def _generate_batch(
@@ -171,10 +171,10 @@ def _generate_batch(
 ) -> Float[np.ndarray, "B s s 3"]:
     """Return the generated square of each job at the size of the canvas, 0-255."""
     jobs = [view.job for view in views]
-    photos, detailed = torch.cat([view.photo for view in views]), torch.cat([view.detailed for view in views])
+    photos, detail_source = torch.cat([view.photo for view in views]), torch.cat([view.detail_source for view in views])
     background = model.encode(photos)
     started = jobs[0].start is not None
-    begun = model.encode(detailed) if started else background
+    start_latents = model.encode(detail_source) if started else background
     mask = torch.cat([view.cells for view in views]).to(background.device)
     latents = sample_blended(
         model,
@@ -184,11 +184,11 @@ def _generate_batch(
         conditioning=_conditioning(jobs, model, texts),
         settings=settings.sampler,
         surroundings=model.surroundings(photos, mask, background),
-        start=begun if started else None,
+        start=start_latents if started else None,
     )
     decoded = model.decode(latents)
     if settings.keep_detail:
-        decoded = decoded + detailed.to(decoded.device) - model.decode(begun)
+        decoded = decoded + detail_source.to(decoded.device) - model.decode(start_latents)
     squares: np.ndarray = ((decoded + 1) * 127.5).cpu().permute(0, 2, 3, 1).numpy()
     if not np.isfinite(squares).all():
         raise InputError(
@@ -200,31 +200,38 @@ def _generate_batch(
 
 def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationSettings) -> Image:
     side, canvas_side = job.crop.width, len(square)
-    native, before = (cut(photo, job.crop).astype(np.float32) for photo in (job.detailed, job.normal))
-    if job.shown is not None:
-        # What takes the place of a part stands out of what is around it, and not of the part.
-        beside = cut(restore(job.detailed, job.mask), job.crop).astype(np.float32) if job.shown.replaces else before
-        start, without = zoom(native, canvas_side), zoom(beside, canvas_side)
-        covered = zoom(cut(job.mask, job.crop).astype(np.float32), canvas_side)
-        # A thin line of a large photo covers no pixel of the canvas by half.
-        inside = covered > (0.5 if covered.max() > 0.5 else covered.max() / 2)
-        most = settings.variation * (_SETTLED if job.shown.replaces else 1)
-        square = bands.limit(square, start, without, inside, most)
+    native, before = (cut(photo, job.crop).astype(np.float32) for photo in (job.detail_source, job.normal))
+    transplant = job.transplant
+    if transplant is not None:
+        square = _limit_change(square, job, transplant, settings)
     generated = zoom(square, side)
     if settings.keep_detail and side != canvas_side:
         generated = generated + native - zoom(zoom(native, canvas_side), side)
-    if job.shown is not None:
-        generated = bands.keep(generated, native, job.shown.surface)
-        if job.shown.background is not None:
-            generated = generated + cut(job.shown.background, job.crop)[..., None] * (native - generated)
+    if transplant is not None:
+        generated = bands.keep(generated, native, transplant.surface)
+        if transplant.background is not None:
+            generated = generated + cut(transplant.background, job.crop)[..., None] * (native - generated)
     if is_grey(job.normal):
         generated = np.repeat(generated.mean(axis=2, keepdims=True), 3, axis=2)
-    feather = settings.feather if job.shown is None else 0
+    feather = settings.feather if transplant is None else 0
     image = paste(job.normal, generated, job.crop, job.mask, feather)
     if job.contrast is None:
         return image
     factor = gain(contrast(job.normal, image, job.mask), job.contrast, settings.contrast)
     return paste(job.normal, before + factor * (generated - before), job.crop, job.mask, feather)
+
+
+def _limit_change(
+    square: Float[np.ndarray, "s s 3"], job: Job, transplant: Transplant, settings: GenerationSettings
+) -> Float[np.ndarray, "s s 3"]:
+    """Return a generated square that differs from the support defect it starts from by `variation` at most."""
+    # What takes the place of a part stands out of what is around it, and not of the part.
+    flawless = restore(job.detail_source, job.mask) if transplant.replaces else job.normal
+    start, without = (zoom(cut(of, job.crop).astype(np.float32), len(square)) for of in (job.detail_source, flawless))
+    covered = zoom(cut(job.mask, job.crop).astype(np.float32), len(square))
+    # A thin line of a large photo covers no pixel of the canvas by half.
+    inside = covered > (0.5 if covered.max() > 0.5 else covered.max() / 2)
+    return bands.limit(square, start, without, inside, settings.variation * (_SETTLED if transplant.replaces else 1))
 
 
 def merge(jobs: Sequence[Job], images: Sequence[Image]) -> Image:

@@ -102,16 +102,16 @@ def _draem(checkout: Path, batch: TrainingBatch) -> Compared:
     _move_statistics(repair, segment)
     ours = imported_draem(repair, segment)
     for network in (repair, segment, ours):
-        network.to(batch.shown.dtype)
+        network.to(batch.images.dtype)
     _say_parameters((repair, ours.reconstructive), (segment, ours.discriminative))
     # The authors read photos with OpenCV: blue first.
-    shown, target = batch.shown.flip(1), batch.target.flip(1)
+    shown, target = batch.images.flip(1), batch.target.flip(1)
     with torch.no_grad():
         repaired = repair.eval()(shown)
         logits = segment.eval()(torch.cat((repaired, shown), dim=1))
-        found = ours.reconstructive(batch.shown)
+        found = ours.reconstructive(batch.images)
         yield "reconstruction, greatest difference", _far(found, repaired.flip(1))
-        yield "anomaly map, greatest difference", _far(ours.anomaly_map(batch.shown), logits.softmax(1)[:, 1:])
+        yield "anomaly map, greatest difference", _far(ours.anomaly_map(batch.images), logits.softmax(1)[:, 1:])
     repaired = repair.train()(shown)
     probability = segment.train()(torch.cat((repaired, shown), dim=1)).softmax(dim=1)
     unscaled = official_ssim(losses, value_range=None)(repaired, target).item()
@@ -137,11 +137,11 @@ def _destseg(checkout: Path, batch: TrainingBatch) -> Compared:
         (model.student_net, ours.student),
         (model.segmentation_net, ours.segmentation),
     )
-    shown, target = _standardised(batch.shown), _standardised(batch.target)
+    shown, target = _standardised(batch.images), _standardised(batch.target)
     with torch.no_grad():
         small = model.eval()(shown)[0]
         whole = F.interpolate(small, size=shown.shape[2:], mode="bilinear", align_corners=False)
-        yield "anomaly map, greatest difference", _far(ours.anomaly_map(batch.shown), whole)
+        yield "anomaly map, greatest difference", _far(ours.anomaly_map(batch.images), whole)
     model.student_net.train()
     theirs = {"cosine": losses.cosine_similarity_loss(model(shown, target)[2])}
     yield from _losses_and_gradients(ours, batch, theirs, {"student": model.student_net})
@@ -150,7 +150,7 @@ def _destseg(checkout: Path, batch: TrainingBatch) -> Compared:
     said = model(shown, target)[0]
     mask = (F.interpolate(batch.mask, size=said.shape[2:], mode="bilinear", align_corners=False) >= 0.5).to(said.dtype)
     theirs = {"focal": losses.focal_loss(said, mask, gamma=4), "l1": losses.l1_loss(said, mask)}
-    late = TrainingBatch(batch.shown, batch.target, batch.target_known, batch.mask, batch.weakly_labelled, step=1)
+    late = TrainingBatch(batch.images, batch.target, batch.target_known, batch.mask, batch.weakly_labelled, step=1)
     yield from _losses_and_gradients(ours, late, theirs, {"segmentation": model.segmentation_net})
 
 

@@ -98,7 +98,7 @@ def _ways(checkout: Path, device: torch.device) -> dict[str, Step]:
 
     def authors(batch: TrainingBatch) -> dict[str, float]:
         # The authors read photos with OpenCV: blue first.
-        shown, target = batch.shown.flip(1), batch.target.flip(1)
+        shown, target = batch.images.flip(1), batch.target.flip(1)
         repaired = repair(shown)
         said = torch.softmax(segment(torch.cat((repaired, shown), dim=1)), dim=1)
         terms = {

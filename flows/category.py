@@ -1,6 +1,7 @@
 """One category: find its learned defects, generate its dataset, train and compare detectors."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow, tags, unmapped
@@ -11,13 +12,15 @@ from anogen_core.config import RunConfig
 from anogen_core.evaluation import SetLikeness
 from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, ShardReceipt
 from anogen_core.runner import DaskRunnerSettings
+from anogen_core.shards import Shard
 from anogen_core.stages import detection, embedding, generation
 from anogen_core.stages.arms import needs_dataset
 from anogen_core.stages.code import versions_at_work
+from anogen_core.stages.generation import PlannedDataset
 from anogen_core.stages.result import CategoryResult
-from flows.collect import Elsewhere, collect, fresh
+from flows.collect import BackupTasks, collect, fresh
+from flows.page import show_category
 from flows.runners import on_device
-from flows.story import show_category
 from tasks import progress
 from tasks.dataset import choose_support
 from tasks.detection import compare_arms, evaluate_detector, train_detector
@@ -118,26 +121,33 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
         line = f"{category}: {len(kept)} of {planned.spec.num_requests} images are there already and are reused."
         say("%s", line)
         progress.note(line)
-    if not isinstance(config.runner, DaskRunnerSettings):  # whose workers' progress is not heard here
-        for shard in shards:
-            progress.update(f"{category}: generate", str(shard.index), len(shard.kept), len(shard.requests))
+    receipts = _make_shards(category, planned, shards, config)
+    counts = (sum(getattr(r, outcome) for r in receipts) for outcome in ("made", "filtered", "blocked", "failed"))
+    say("Generated: %d images made, %d filtered, %d blocked, %d failed.", *counts)
+    return seal_dataset(planned), True
+
+
+def _make_shards(
+    category: str, planned: PlannedDataset, shards: list[Shard], config: RunConfig
+) -> Sequence[ShardReceipt]:
+    """Make the shards that are not stored yet, on Dask with backup tasks; return the receipts of all."""
     make = fresh(generate_shard, known=all(generation.is_made(shard, planned) for shard in shards))
-    with on_device(config.runner):
-        futures = make.map(
-            shards, dataset=unmapped(planned), config=unmapped(config), code=unmapped(versions_at_work())
-        )
-    elsewhere = None
+    backup = None
     if isinstance(config.runner, DaskRunnerSettings):
 
         def again(place: int) -> PrefectFuture[dict[str, Any]]:
             with on_device(config.runner):
                 return make.submit(shards[place], dataset=planned, config=config, code=versions_at_work())
 
-        elsewhere = Elsewhere(config.runner.patience, again)
-    receipts = collect(futures, ShardReceipt, stage=f"{category}: generate", elsewhere=elsewhere)
-    counts = (sum(getattr(r, outcome) for r in receipts) for outcome in ("made", "filtered", "blocked", "failed"))
-    say("Generated: %d images made, %d filtered, %d blocked, %d failed.", *counts)
-    return seal_dataset(planned), True
+        backup = BackupTasks(config.runner.patience, again)
+    else:  # progress of Dask workers is not heard here
+        for shard in shards:
+            progress.update(f"{category}: generate", str(shard.index), len(shard.kept), len(shard.requests))
+    with on_device(config.runner):
+        futures = make.map(
+            shards, dataset=unmapped(planned), config=unmapped(config), code=unmapped(versions_at_work())
+        )
+    return collect(futures, ShardReceipt, stage=f"{category}: generate", backup=backup)
 
 
 def _carry_verdicts(dataset: DatasetRef, *, is_new: bool) -> None:

@@ -33,12 +33,15 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 _STRAGGLER: Final = 5.0
-"""Times the longest shard so far after which those in work are looked for elsewhere."""
+"""Times the longest shard so far after which those in work get backup tasks."""
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """How shards that never end on their workers are made on others too; whichever is done first counts."""
+class BackupTasks:
+    """How shards that never end on their workers are made on others too; whichever is done first counts.
+
+    Dean and Ghemawat, MapReduce, 2004, section 3.6.
+    """
 
     patience: float
     """Seconds without a finished shard, at least."""
@@ -55,11 +58,11 @@ def fresh(task: Task[P, R], *, known: bool) -> Task[P, R]:
 
 
 def collect(
-    futures: Sequence[PrefectFuture[Any]], kind: type[T], *, stage: str, elsewhere: Elsewhere | None = None
+    futures: Sequence[PrefectFuture[Any]], kind: type[T], *, stage: str, backup: BackupTasks | None = None
 ) -> list[T]:
     """Return what all futures made (a record, or a list of them), in their order.
 
-    Results on Dask are released so that no worker holds them. Records of shards have `seconds`, by which `elsewhere`
+    Results on Dask are released so that no worker holds them. Records of shards have `seconds`, by which `backup`
     tells that one takes too long.
 
     Raises:
@@ -72,7 +75,7 @@ def collect(
     results: dict[int, T] = {}
     failures: list[BaseException] = []
     with stopping_at_sigterm():
-        for count, (place, future) in enumerate(_ended(futures, elsewhere, results, stage), 1):
+        for count, (place, future) in enumerate(_ended(futures, backup, results, stage), 1):
             try:
                 results[place] = records.validate_python(future.result())
             except (InterruptedRunError, ConcurrencySlotAcquisitionError, httpx.HTTPError):
@@ -95,7 +98,7 @@ def collect(
 
 
 def _ended(
-    futures: Sequence[PrefectFuture[Any]], elsewhere: Elsewhere | None, results: dict[int, Any], stage: str
+    futures: Sequence[PrefectFuture[Any]], backup: BackupTasks | None, results: dict[int, Any], stage: str
 ) -> Iterator[tuple[int, PrefectFuture[Any]]]:
     """Yield each place once, with the first of its futures that has ended, as they end."""
     arrived: queue.SimpleQueue[tuple[int, PrefectFuture[Any]]] = queue.SimpleQueue()
@@ -114,12 +117,12 @@ def _ended(
         except queue.Empty:
             longest = max((getattr(record, "seconds", 0.0) for record in results.values()), default=0.0)
             waited = time.monotonic() - last
-            if elsewhere is None or repeated or not longest or waited < max(elsewhere.patience, _STRAGGLER * longest):
+            if backup is None or repeated or not longest or waited < max(backup.patience, _STRAGGLER * longest):
                 continue
             repeated = True
             progress.note(f"{stage}: nothing ended for {waited:.0f} s; what is in work is made elsewhere too.")
             for place in list(running):
-                watch(place, elsewhere.submit(place))
+                watch(place, backup.submit(place))
             continue
         twins = running.pop(place, None)
         if twins is None:

@@ -27,8 +27,8 @@ from anogen_core.stages.running import announced
 from flows.category import make_category
 from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
+from flows.page import as_cancelled, show_run
 from flows.runners import NewRunner, task_runners
-from flows.story import as_cancelled, show_run
 from tasks import progress
 from tasks.page import Bar
 

@@ -8,7 +8,7 @@ from anogen_core.records import ConceptEmbedding, SupportSet
 from anogen_core.stages.code import versions_at_work
 from anogen_core.stages.embedding import defect_name
 from flows.collect import collect, fresh
-from flows.runners import on_device, places
+from flows.runners import on_device, slots
 from tasks.inversion import learn_defects
 
 
@@ -25,7 +25,7 @@ def learn_together(supports: list[SupportSet], config: RunConfig) -> None:
         AnogenError: some could not be learned; the others are stored.
         InterruptedRunError: a person asked the run to stop.
     """
-    groups = deal(supports, places(config.runner))
+    groups = deal(supports, slots(config.runner))
     names = ", ".join(map(defect_name, supports))
     get_run_logger().info("Learning %d defects in groups of %d: %s.", len(supports), len(groups[0]), names)
     with on_device(config.runner):

@@ -71,16 +71,16 @@ def _stop_workers(address: str) -> None:
         client.run(progress.stop)
 
 
-def places(settings: RunnerSettings) -> int:
+def slots(settings: RunnerSettings) -> int:
     """Return how many tasks for the device are in work at a time; 1 on a cluster that has no worker for them yet."""
     if isinstance(settings, ThreadRunnerSettings):
         return settings.workers
     if settings.address is None:
         return settings.workers * settings.threads_per_worker
-    return _places_at(settings.address, settings.resource) or 1
+    return _slots_at(settings.address, settings.resource) or 1
 
 
-def _places_at(address: str, resource: str | None) -> int | None:
+def _slots_at(address: str, resource: str | None) -> int | None:
     """Return how many tasks the workers of a scheduler take at a time; None when it does not answer."""
     from distributed import Client  # noqa: PLC0415
 
@@ -95,6 +95,6 @@ def _places_at(address: str, resource: str | None) -> int | None:
 def _look_for_workers(address: str, resource: str | None) -> None:
     """Say when work would wait because no worker that may take it is there yet."""
     # A scheduler that does not answer is told when the first task is submitted.
-    if _places_at(address, resource) == 0:
+    if _slots_at(address, resource) == 0:
         named = f" with `--resources {resource}=1`" if resource else ""
         progress.note(f"{address} has no worker{named} yet: work waits until one joins.")

@@ -79,9 +79,9 @@ class BatchSampler:
         normals = _turn(self._on_device(squares.cut(self.data.normals, rows)), angles)
         rows = torch.randint(len(self._textures), angles.shape, generator=generator).numpy()
         textures = self._on_device(squares.cut(self._textures, rows))
-        shown, mask = self._synthesis.paint(normals, textures, generator=generator)
+        images, mask = self._synthesis.paint(normals, textures, generator=generator)
         exact = torch.zeros(len(angles), 1, 1, 1, device=self.device)
-        return TrainingBatch(shown, normals, torch.ones_like(mask), mask, exact)
+        return TrainingBatch(images, normals, torch.ones_like(mask), mask, exact)
 
     def _generated(
         self,
@@ -94,14 +94,14 @@ class BatchSampler:
     ) -> TrainingBatch:
         """Return generated photos with their labels; the target is the photo's origin where it is known."""
         origins = self._origins[rows]
-        shown = self._on_device(squares.cut(photos, rows))
+        images = self._on_device(squares.cut(photos, rows))
         mask = torch.from_numpy(squares.cut(masks, rows) != 0).to(self.device, torch.float32)[:, None]
         has_origin = _column(origins >= 0, self.device)
-        target = torch.where(has_origin, self._on_device(squares.cut(self.data.normals, origins)), shown)
-        turned = _turn(torch.cat((shown, target, mask), dim=1), angles)
-        shown, target, mask = turned[:, :3], turned[:, 3:6], (turned[:, 6:] > 0.5).float()
+        target = torch.where(has_origin, self._on_device(squares.cut(self.data.normals, origins)), images)
+        turned = _turn(torch.cat((images, target, mask), dim=1), angles)
+        images, target, mask = turned[:, :3], turned[:, 3:6], (turned[:, 6:] > 0.5).float()
         known = torch.where(has_origin, torch.ones_like(mask), 1 - mask)
-        return TrainingBatch(shown, target, known, mask, _column(self._weak[rows], self.device).float())
+        return TrainingBatch(images, target, known, mask, _column(self._weak[rows], self.device).float())
 
     def _squares(
         self, crop: int, rows: NDArray[Any], masks: NDArray[Any] | None, generator: torch.Generator
@@ -161,7 +161,7 @@ def _without_anomaly(batch: TrainingBatch) -> TrainingBatch:
 def _choose(condition: Tensor, yes: TrainingBatch, no: TrainingBatch) -> TrainingBatch:
     """Return the samples of `yes` where the condition (B, 1, 1, 1) holds, else those of `no`."""
     return TrainingBatch(
-        shown=torch.where(condition, yes.shown, no.shown),
+        images=torch.where(condition, yes.images, no.images),
         target=torch.where(condition, yes.target, no.target),
         target_known=torch.where(condition, yes.target_known, no.target_known),
         mask=torch.where(condition, yes.mask, no.mask),

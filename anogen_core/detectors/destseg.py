@@ -119,11 +119,11 @@ class Destseg(Detector):
         student_learns = batch.step < self.settings.student_share * self.settings.steps
         self.student.train(student_learns)
         self.segmentation.train(not student_learns)
-        none = torch.zeros((), device=batch.shown.device)
+        none = torch.zeros((), device=batch.images.device)
         if student_learns:
             return {"cosine": self._cosine_loss(batch), "focal": none, "l1": none}
         with torch.no_grad():
-            differences = self._differences(batch.shown)
+            differences = self._differences(batch.images)
         probability = self._segment(differences)
         mask = F.interpolate(batch.mask, size=probability.shape[2:], mode="bilinear", align_corners=False)
         mask = (mask >= 0.5).to(probability.dtype)
@@ -145,13 +145,13 @@ class Destseg(Detector):
         return strongest_mean(maps)
 
     def _cosine_loss(self, batch: TrainingBatch) -> Tensor:
-        """Return 1 - cosine between student (of the shown photo) and teacher (of the target), where that is known.
+        """Return 1 - cosine between student (of the image) and teacher (of the target), where that is known.
 
         The mean over places, summed over stages and samples as the authors do.
         """
-        student = self._features(self.student, _standardise(batch.shown))
+        student = self._features(self.student, _standardise(batch.images))
         teacher = self._features(self.teacher, _standardise(batch.target))
-        loss = torch.zeros((), device=batch.shown.device)
+        loss = torch.zeros((), device=batch.images.device)
         for own, wanted in zip(student, teacher, strict=True):
             known = 1 - F.adaptive_max_pool2d(1 - batch.target_known, own.shape[2:])
             distance = (1 - (own * wanted).sum(dim=1, keepdim=True)) * known

@@ -72,7 +72,7 @@ class BatchSettings(Settings):
 class TrainingBatch:
     """One step's samples. All tensors are on one device; images lie in [0, 1], masks hold 0 and 1."""
 
-    shown: ImageBatch
+    images: ImageBatch
     """What the detector sees: a normal photo, one with a painted anomaly, or a generated one."""
     target: ImageBatch
     """The same photos without the anomaly."""
@@ -103,7 +103,7 @@ class Detector(nn.Module, ABC):
     """A trainable detector.
 
     Example:
-        A detector for grey squares would return `{"l1": (self(batch.shown) - batch.mask).abs().mean()}` from `losses`,
+        A detector for grey squares would return `{"l1": (self(batch.images) - batch.mask).abs().mean()}` from `losses`,
         `self(images)` from `anomaly_map` and the largest value of each map from `image_scores`.
     """
 

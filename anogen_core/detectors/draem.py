@@ -63,7 +63,7 @@ class Draem(Detector):
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Return the L2, SSIM and focal terms; weak supervision applies to the focal term only."""
-        reconstruction, probability = self._forward(batch.shown)
+        reconstruction, probability = self._forward(batch.images)
         target = torch.where(batch.target_known > 0, batch.target, reconstruction.detach())
         weights = supervised_pixels(probability, batch.mask, self.settings.box_threshold)
         weights = torch.where(batch.weakly_labelled > 0, weights, 1.0)

@@ -142,7 +142,7 @@ class Fpn(Detector):
         # The statistics of many photos stay: those of a small batch are worse.
         self.backbone.train(self.settings.backbone_directory is None)
         self.backbone.weigh_newest_batch(max(_NEWEST_BATCH, 1 / (1 + batch.step)))
-        probability = self.anomaly_map(batch.shown)
+        probability = self.anomaly_map(batch.images)
         weights = supervised_pixels(probability, batch.mask, self.settings.box_threshold)
         weights = torch.where(batch.weakly_labelled > 0, weights, 1.0)
         return {

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from anogen_core.data.frame import load_image
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import FullStoreError, InputError, RefusedStoreError
 from anogen_core.metrics.predictions import Predictions
-from anogen_core.records import CheckpointRef, Decision, Record
+from anogen_core.records import CheckpointRef, Decision, LedgerRow, Record, Sample
 from anogen_core.resizing import mixed_mark
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.result import CategoryResult
@@ -80,25 +81,10 @@ def calibrate(
     stored = artifacts.get(key)
     if stored is not None:
         return Calibration.model_validate(stored.metadata["calibration"])
-    rows = [row for row in dataset.made() if row.row not in rejected]
-    if not rows:
-        raise InputError(
-            f"{dataset.uri}: holds no image to calibrate on, or all were rejected in review. "
-            "See its ledger for the reasons."
-        )
-    rows = rows[:: -(-len(rows) // _CALIBRATION_IMAGES)]
+    rows = _choose_rows(dataset, rejected)
+    photos = _normals_of(rows, dataset, checkpoint, made.category, config)
     generated = _scores(detector, (sample.image for sample in dataset.read(rows)))
-    try:
-        by_id = {s.sample_id: s for s in read_category(config, made.category).normals}
-    except InputError as error:
-        raise InputError(
-            f"{error} The threshold of `{checkpoint.arm}` is not known yet: run `anogen predict` once where the run's "
-            "photos are, with the same options; it is stored with the results."
-        ) from error
-    wanted = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
-    normal = _scores(detector, (load_image(s, frame, white_level=config.frame.white_level) for s in wanted))
-    if not len(normal):
-        raise InputError(f"{dataset.uri}: none of the normal photos under its images is in the data any more.")
+    normal = _scores(detector, (load_image(s, frame, white_level=config.frame.white_level) for s in photos))
     threshold = best_threshold(generated, normal) if false_alarms is None else lenient_threshold(normal, false_alarms)
     calibration = Calibration(
         threshold=threshold,
@@ -106,23 +92,57 @@ def calibrate(
         normal_false_alarms=float((normal >= threshold).mean()),
         num_generated=len(generated),
         num_normal=len(normal),
-        photo_size=_usual_size([read_header(Path(s.image_uri), max_pixels=PIXEL_CEILING).size for s in wanted]),
+        photo_size=_usual_size([read_header(Path(s.image_uri), max_pixels=PIXEL_CEILING).size for s in photos]),
     )
     if real is not None:
         tested = Predictions.from_bytes(artifacts.read(real, "predictions.npz"))
-        good, bad = tested.score[~tested.defective], tested.score[tested.defective]
-        calibration = calibration.model_copy(
-            update={
-                "real_false_alarms": float((good >= threshold).mean()) if len(good) else None,
-                "real_misses": float((bad < threshold).mean()) if len(bad) else None,
-                "num_real": (len(good), len(bad)),
-            }
-        )
+        calibration = calibration.model_copy(update=_real_errors(tested, threshold))
     try:
         artifacts.put(key, {}, {"kind": "calibration", "calibration": calibration.model_dump(mode="json")})
     except (RefusedStoreError, FullStoreError) as error:
         log.info("the threshold is computed each time, because it cannot be stored: %s", error)
     return calibration
+
+
+def _choose_rows(dataset: Dataset, rejected: set[int]) -> list[LedgerRow]:
+    """Return up to 256 images to calibrate on, evenly spread over those that were not rejected."""
+    rows = [row for row in dataset.made() if row.row not in rejected]
+    if not rows:
+        raise InputError(
+            f"{dataset.uri}: holds no image to calibrate on, or all were rejected in review. "
+            "See its ledger for the reasons."
+        )
+    return rows[:: -(-len(rows) // _CALIBRATION_IMAGES)]
+
+
+def _normals_of(
+    rows: Sequence[LedgerRow], dataset: Dataset, checkpoint: CheckpointRef, category: str, config: RunConfig
+) -> list[Sample]:
+    """Return the normal photos under generated images, each once."""
+    try:
+        by_id = {s.sample_id: s for s in read_category(config, category).normals}
+    except InputError as error:
+        raise InputError(
+            f"{error} The threshold of `{checkpoint.arm}` is not known yet: run `anogen predict` once where the run's "
+            "photos are, with the same options; it is stored with the results."
+        ) from error
+    found = [by_id[name] for name in dict.fromkeys(row.normal_id for row in rows) if name in by_id]
+    if not found:
+        raise InputError(
+            f"{dataset.uri}: none of the normal photos under its images is in the data any more. "
+            "Put them back, or run again on the photos there are."
+        )
+    return found
+
+
+def _real_errors(tested: Predictions, threshold: float) -> dict[str, Any]:
+    """Return the fields of a calibration that held-out real photos decide."""
+    good, bad = tested.score[~tested.defective], tested.score[tested.defective]
+    return {
+        "real_false_alarms": float((good >= threshold).mean()) if len(good) else None,
+        "real_misses": float((bad < threshold).mean()) if len(bad) else None,
+        "num_real": (len(good), len(bad)),
+    }
 
 
 def _usual_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

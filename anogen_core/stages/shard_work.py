@@ -141,7 +141,7 @@ class ShardWork:
         if gates is None:
             return Ending(request, Outcome.MADE, None, jobs, image)
         verdicts = [
-            gates.judge(job.normal, one, job.mask, shown=job.start if job.elsewise else None)
+            gates.judge(job.normal, one, job.mask, shown=job.start if job.alters_colours else None)
             for job, one in zip(jobs, images, strict=True)
         ]
         worst = min(verdicts, key=lambda verdict: (verdict.reason is None, verdict.quality))

@@ -388,7 +388,7 @@ def _shown_job(model: DiffusionModel) -> Job:
     photo, mask = _defect()
     job = _jobs(model)[0]
     shown = transplant(job.normal, mask, photo, mask, STILL)
-    return dataclasses.replace(job, start=shown.image, shown=shown, contrast=None)
+    return dataclasses.replace(job, start=shown.image, transplant=shown, contrast=None)
 
 
 def test_without_variation_the_support_defect_is_pasted(model: DiffusionModel) -> None:
@@ -427,7 +427,7 @@ def test_a_thin_line_of_a_large_photo_is_held_to_its_share_too(model: DiffusionM
     shown = transplant(normal, line, photo, line, STILL)
     crop = Box(x=100, y=100, width=1000, height=1000)
     vectors = model.word_vector("scratch")[None]
-    job = Job(normal, line, crop, vectors, seed=0, start=shown.image, shown=shown)
+    job = Job(normal, line, crop, vectors, seed=0, start=shown.image, transplant=shown)
 
     (image,) = generate([job], model, _settings(0.9).model_copy(update={"variation": 0}))
 
@@ -438,16 +438,16 @@ def test_what_lies_behind_a_bite_is_not_repainted(model: DiffusionModel) -> None
     """Where the support defect shows the background, the photo's own stays as the start shows it."""
     job = _shown_job(model)
     assert job.start is not None
-    assert job.shown is not None
+    assert job.transplant is not None
     behind = np.zeros(job.mask.shape, np.float32)
     behind[:, : bounding_box(job.mask).x + 8] = 1
-    bite = dataclasses.replace(job, shown=job.shown._replace(background=behind))
+    bite = dataclasses.replace(job, transplant=job.transplant._replace(background=behind))
 
     (image,) = generate([bite], model, _settings(0.9))
 
     through = job.mask & (behind > 0)
-    assert bite.elsewise
-    assert not job.elsewise
+    assert bite.alters_colours
+    assert not job.alters_colours
     assert np.abs(image.astype(int) - job.start)[through].max() <= 1
     assert np.abs(image.astype(int) - job.start)[job.mask & ~through].max() > 1
 
@@ -646,7 +646,7 @@ def test_bands_that_are_the_surfaces_are_not_repainted(model: DiffusionModel) ->
     """What the model makes of a texture is left out in these bands; in others it varies the defect."""
     job = dataclasses.replace(_jobs(model)[0], contrast=None)
     assert job.start is not None
-    kept = dataclasses.replace(job, shown=Transplant(job.start, (1.0, 1.0), 1.0))
+    kept = dataclasses.replace(job, transplant=Transplant(job.start, (1.0, 1.0), 1.0))
 
     free, bound = generate([job, kept], model, _settings(0.9).model_copy(update={"variation": 4}))
 

@@ -11,7 +11,7 @@ from prefect.events.worker import EventsWorker
 
 from anogen_core.records import Record
 from anogen_core.runner import DaskRunnerSettings
-from flows.collect import Elsewhere, collect
+from flows.collect import BackupTasks, collect
 from flows.runners import task_runners
 
 
@@ -35,9 +35,9 @@ def make(place: int, folder: Path) -> dict[str, Any]:
 @flow(persist_result=False)
 def shards(folder: Path) -> list[int]:
     """Two shards on two workers."""
-    elsewhere = Elsewhere(1.0, lambda place: make.submit(place, folder))
+    backup = BackupTasks(1.0, lambda place: make.submit(place, folder))
     futures = make.map([0, 1], folder=unmapped(folder))
-    return [receipt.place for receipt in collect(futures, Receipt, stage="shards", elsewhere=elsewhere)]
+    return [receipt.place for receipt in collect(futures, Receipt, stage="shards", backup=backup)]
 
 
 @pytest.mark.prefect

@@ -10,7 +10,7 @@ from anogen_core.records import SupportSet
 from anogen_core.runner import DaskRunnerSettings, RunnerSettings, ThreadRunnerSettings
 from flows.fleet import _each
 from flows.learning import deal
-from flows.runners import places
+from flows.runners import slots
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
@@ -70,7 +70,7 @@ def test_every_worker_gets_a_group_of_defects(runner: RunnerSettings, sizes: lis
     """Nearly equal groups, as many as there are places for, and every defect in one of them."""
     supports = [SupportSet(category="bolt", defect=str(i), samples=()) for i in range(7)]
 
-    groups = deal(supports, places(runner))
+    groups = deal(supports, slots(runner))
 
     assert [len(group) for group in groups] == sizes
     assert sorted(s.defect for group in groups for s in group) == [s.defect for s in supports]

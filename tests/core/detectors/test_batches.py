@@ -34,15 +34,15 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     expected = first.batch(7)
     second.batch(0)
 
-    assert torch.equal(second.batch(7).shown, expected.shown)
-    assert not torch.equal(second.batch(8).shown, expected.shown)
+    assert torch.equal(second.batch(7).images, expected.images)
+    assert not torch.equal(second.batch(8).images, expected.images)
 
 
-def test_outside_the_mask_shown_and_target_are_equal() -> None:
+def test_outside_the_mask_image_and_target_are_equal() -> None:
     """Every sample of either source shows its target outside the mask; weak labels belong to generated samples."""
     batch = _sampler(_data()).batch(0)
 
-    changed = (batch.shown != batch.target).any(dim=1, keepdim=True)
+    changed = (batch.images != batch.target).any(dim=1, keepdim=True)
     weak = batch.weakly_labelled.flatten() == 1
     assert not changed[batch.mask == 0].any()
     assert weak.any()
@@ -68,7 +68,7 @@ def test_the_control_arm_sees_the_same_photos() -> None:
     control = _sampler(TrainingSet(data.normals)).batch(0)
 
     same = ours.weakly_labelled.flatten() == 0
-    assert torch.equal(ours.shown[same], control.shown[same])
+    assert torch.equal(ours.images[same], control.images[same])
     assert torch.equal(ours.mask[same], control.mask[same])
     assert not control.weakly_labelled.any()
 
@@ -81,14 +81,14 @@ def test_without_origins_the_target_is_unknown_inside_the_box() -> None:
     normal = batch.mask.sum(dim=(1, 2, 3)) == 0
     assert torch.equal(batch.target_known[weak], 1 - batch.mask[weak])
     assert (batch.target_known[~weak] == 1).all()
-    assert batch.shown[normal].max() < 0.5
+    assert batch.images[normal].max() < 0.5
 
 
 def test_rotation_turns_photo_and_mask_together() -> None:
     """The white square of a rotated generated photo stays inside its rotated box."""
     batch = _sampler(_data(), rotate_share=1.0, normal_share=0.0, generated_share=1.0).batch(0)
 
-    white = batch.shown.amin(dim=1, keepdim=True) > 0.9
+    white = batch.images.amin(dim=1, keepdim=True) > 0.9
     assert white.any()
     assert (batch.mask[white] == 1).all()
     assert set(batch.mask.flatten().tolist()) == {0.0, 1.0}
@@ -214,9 +214,9 @@ def test_crops_are_of_the_whole_photo_and_hold_the_anomaly() -> None:
     settings = {"image_size": 64, "crop_size": 32, "normal_share": 0.0, "generated_share": 1.0}
     batch = _sampler(_data(size=64), **settings).batch(0)
 
-    assert batch.shown.shape == (64, 3, 32, 32)
+    assert batch.images.shape == (64, 3, 32, 32)
     assert batch.mask.shape == (64, 1, 32, 32)
-    changed = (batch.shown != batch.target).any(dim=1, keepdim=True)
+    changed = (batch.images != batch.target).any(dim=1, keepdim=True)
     assert not changed[batch.mask == 0].any()
     areas = batch.mask.sum(dim=(1, 2, 3))
     assert areas.min() >= 1
@@ -229,8 +229,8 @@ def test_painted_crops_come_from_all_over_the_photo() -> None:
     gradient = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, None, :, None], (4, 64, 64, 3)).copy()
     batch = _sampler(TrainingSet(gradient), image_size=64, crop_size=32, normal_share=1.0).batch(0)
 
-    left = (batch.shown[:, 0, 0, 0] * 255).round()
-    assert batch.shown.shape == (64, 3, 32, 32)
+    left = (batch.images[:, 0, 0, 0] * 255).round()
+    assert batch.images.shape == (64, 3, 32, 32)
     assert left.min() < 5
     assert left.max() > 27
     assert len(set(left.tolist())) > 15
@@ -240,7 +240,7 @@ def test_a_crop_larger_than_the_photo_is_the_photo() -> None:
     """The same batch as without crops."""
     crop, whole = (_sampler(_data(size=64), image_size=64, crop_size=side).batch(0) for side in (96, None))
 
-    assert torch.equal(crop.shown, whole.shown)
+    assert torch.equal(crop.images, whole.images)
     assert torch.equal(crop.mask, whole.mask)
 
 
@@ -252,10 +252,10 @@ def test_some_steps_look_at_larger_squares(side: int, wide: tuple[int, ...]) -> 
 
     batches = [sampler.batch(step) for step in range(60)]
 
-    shapes = [tuple(batch.shown.shape) for batch in batches]
+    shapes = [tuple(batch.images.shape) for batch in batches]
     assert set(shapes) == {(18, 3, 32, 32), wide}
     assert 6 <= shapes.count(wide) <= 24
-    assert torch.equal(again.batch(59).shown, batches[59].shown)
+    assert torch.equal(again.batch(59).images, batches[59].images)
 
 
 def test_digest_depends_on_every_array() -> None:

@@ -34,7 +34,7 @@ def _batch(**changes: torch.Tensor) -> TrainingBatch:
     mask = torch.zeros(2, 1, 64, 64)
     mask[:, :, 8:40, 8:40] = 1
     values: dict[str, Any] = {
-        "shown": torch.rand(2, 3, 64, 64, generator=generator),
+        "images": torch.rand(2, 3, 64, 64, generator=generator),
         "target": torch.rand(2, 3, 64, 64, generator=generator),
         "target_known": torch.ones_like(mask),
         "mask": mask,

@@ -73,7 +73,7 @@ def _batch(**changes: torch.Tensor) -> TrainingBatch:
     mask = torch.zeros(2, 1, 32, 32)
     mask[:, :, :16] = 1
     values: dict[str, Any] = {
-        "shown": images,
+        "images": images,
         "target": images.flip(2),
         "target_known": torch.ones_like(mask),
         "mask": mask,

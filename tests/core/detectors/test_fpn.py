@@ -118,7 +118,8 @@ def test_the_backbone_is_read_from_its_directory_and_travels_with_the_detector(b
 def test_detection_normalises_by_what_many_batches_had_in_common(backbone: Path) -> None:
     """Not by the last batch; a backbone that has seen photos keeps theirs."""
     batches = [
-        replace(_batch(weak=False), shown=torch.full((2, 3, 64, 64), grey), step=i) for i, grey in enumerate((0.2, 1.0))
+        replace(_batch(weak=False), images=torch.full((2, 3, 64, 64), grey), step=i)
+        for i, grey in enumerate((0.2, 1.0))
     ]
 
     def seen(detector: Fpn, batch: TrainingBatch) -> torch.Tensor:

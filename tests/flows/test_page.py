@@ -4,7 +4,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from anogen_core.records import LedgerRow, Outcome
-from flows.story import ledger_rows
+from flows.page import ledger_rows
 from tasks.page import Bar, slug
 
 
