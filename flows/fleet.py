@@ -83,36 +83,19 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
 
 
 def _run(config: RunConfig, warnings: list[str] | None) -> dict[str, Any]:
-    results: dict[str, CategoryResult] = {}
-    failures: dict[str, Exception] = {}
-    say = get_run_logger().info
-    categories = read_catalogue(config)
-    say("%s: %d categories (%s).", config.name, len(categories), ", ".join(c.name for c in categories))
-    say("Everything goes to %s", config.output)
+    log = get_run_logger()
+    names = [category.name for category in read_catalogue(config)]
+    log.info("%s: %d categories (%s).", config.name, len(names), ", ".join(names))
+    log.info("Everything goes to %s", config.output)
     if warnings is None:
         warnings = [f"{problem.severity}: {problem}" for problem in require_room(config)]
         for line in warnings:
-            get_run_logger().warning("%s", line)
+            log.warning("%s", line)
     bar = Bar(f"{config.name}: categories")
     with task_runners(config.runner) as new_runner, tags(*run_tags(config)):
         missing = unlearned(config) if needs_dataset(config) else []
         seconds = {"learn defects": _learn(missing, config, new_runner)}
-
-        def make(name: str) -> dict[str, Any]:
-            with tags(f"category:{name}"):
-                return _part(make_category, new_runner)(name, config)
-
-        names = [category.name for category in categories]
-        # Closed before the cluster is: categories that are still in work end first.
-        with contextlib.closing(_each(names, make, at_once=_categories_at_once(config))) as each:
-            for count, (name, ended) in enumerate(each, 1):
-                try:
-                    results[name] = CategoryResult.model_validate(ended())
-                except InterruptedRunError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - told below, after the other categories
-                    failures[name] = error
-                bar.move(100 * count / len(categories))
+        results, failures = _make_categories(names, config, new_runner, bar)
     in_order = [results[name] for name in names if name in results]
     failed = [FailedCategory(category=name, reason=_line(failures[name])) for name in names if name in failures]
     made: dict[str, Any] = {}
@@ -125,6 +108,30 @@ def _run(config: RunConfig, warnings: list[str] | None) -> dict[str, Any]:
         message = f"{len(failed)} of {len(names)} categories failed ({which}):{reasons}"
         raise (PartlyFailedRunError(message, made) if made else AnogenError(message)) from failures[failed[0].category]
     return made
+
+
+def _make_categories(
+    names: Sequence[str], config: RunConfig, new_runner: NewRunner, bar: Bar
+) -> tuple[dict[str, CategoryResult], dict[str, Exception]]:
+    """Make every category; return the results of those that were made, and what went wrong with the others."""
+    results: dict[str, CategoryResult] = {}
+    failures: dict[str, Exception] = {}
+
+    def make(name: str) -> dict[str, Any]:
+        with tags(f"category:{name}"):
+            return _part(make_category, new_runner)(name, config)
+
+    # Closed before the cluster is: categories that are still in work end first.
+    with contextlib.closing(_each(names, make, at_once=_categories_at_once(config))) as each:
+        for count, (name, ended) in enumerate(each, 1):
+            try:
+                results[name] = CategoryResult.model_validate(ended())
+            except InterruptedRunError:
+                raise
+            except Exception as error:  # noqa: BLE001 - reported after the other categories
+                failures[name] = error
+            bar.move(100 * count / len(names))
+    return results, failures
 
 
 def _conclude(

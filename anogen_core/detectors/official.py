@@ -91,7 +91,9 @@ def _read(file: Path, renaming: _Renaming) -> dict[str, Tensor]:
     try:
         state = load_torch_file(file)
     except Exception as error:  # torch.load names no errors
-        raise InputError(f"{file}: cannot be read as PyTorch weights ({error}).") from error
+        raise InputError(
+            f"{file}: cannot be read as PyTorch weights ({error}). Expected a checkpoint that the authors' code wrote."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{file}: holds no state dict. Expected a file that the authors' code wrote.")
     return {_renamed(name, renaming): value for name, value in state.items()}
@@ -107,7 +109,10 @@ def _width(weights: dict[str, Tensor], first: str, file: Path) -> int:
     """Return the number of channels that the first convolution gives."""
     if first not in weights:
         network = first.partition(".")[0]
-        raise InputError(f"{file}: has no weights of the authors' {network} network, but {', '.join([*weights][:2])}.")
+        raise InputError(
+            f"{file}: expected weights of the authors' {network} network, found {', '.join([*weights][:2])}. Give the "
+            "files in the order of the arguments, of an unchanged network."
+        )
     return len(weights[first])
 
 

@@ -80,7 +80,7 @@ def find_parts(directory: Path, *, field: str = "base_model.directory", remedy: 
     if "text_encoder_2" in names:
         raise InputError(
             f"{field}: {directory} is a {index.get('_class_name')} with two text encoders, expected one (Stable "
-            "Diffusion 1 or 2, or LDM)."
+            "Diffusion 1 or 2, or LDM). Use a model of these families."
         )
     parts = {role: next((n for n in known if n in names), known[0]) for role, (known, _) in _PARTS.items()}
     missing = list(_missing(directory, parts, field))

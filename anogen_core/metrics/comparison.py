@@ -57,7 +57,10 @@ def compare_arms(
         if first is None:
             first, weights = predictions, _draw_photos(predictions, replicates, rng)
         elif not np.array_equal(first.sample_id, predictions.sample_id):
-            raise InputError("The arms were evaluated on different photos, so their numbers cannot be compared.")
+            raise InputError(
+                f"{trial.arm}: evaluated on different photos than the other arms, so their numbers cannot be compared. "
+                "Run `anogen evaluate` again on the photos there are."
+            )
         exact[trial] = _as_array(*predictions.measure())
         drawn[trial] = _measure(predictions, weights)
     if first is None:

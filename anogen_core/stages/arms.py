@@ -197,6 +197,7 @@ def _has_exact_masks(category: Category) -> bool:
 def _require(dataset: DatasetRef | None, part: Part) -> DatasetRef:
     if dataset is None:
         raise InputError(
-            f"evaluation.arms: {part.source} needs the generated dataset of its category; run without it removed."
+            f"evaluation.arms: {part.source} needs the generated dataset of its category, and there is none. "
+            "`anogen run` makes it; or leave the arm out."
         )
     return dataset

@@ -169,25 +169,25 @@ def forecast(config: RunConfig, *, on_planned: Callable[[int, int], None] | None
     drawn = count(1)
     tick = None if on_planned is None else lambda: on_planned(next(drawn), total)
     planned = [(category, _category(config, category, tick)) for category in catalogue]
-    categories = [told for _, told in planned]
-    missing = [(category, told) for category, told in planned if told.complete is None]
+    categories = [plan for _, plan in planned]
+    missing = [(category, plan) for category, plan in planned if plan.complete is None]
     if not missing:
         return Forecast(categories=categories, inversion_seconds=0, generation_seconds=0, storage_mb=0)
-    defects_made = sum(sum(d.instances for d in told.defects) - told.kept_instances for _, told in missing)
-    images = [sum(d.planned - d.blocked for d in told.defects) for _, told in missing]
+    defects_made = sum(sum(d.instances for d in plan.defects) - plan.kept_instances for _, plan in missing)
+    images = [sum(d.planned - d.blocked for d in plan.defects) for _, plan in missing]
     handled = [_handle(category) for category, _ in missing]
     forward = _seconds_per_forward(config)
     steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
     stated = config.generation.sampler.guidance_scale
     guided = base_model(config).guidance if stated is None else stated
-    defects = sum(d.embedding == "to be learned" for _, told in missing for d in told.defects)
+    defects = sum(d.embedding == "to be learned" for _, plan in missing for d in plan.defects)
     return Forecast(
         categories=categories,
         # Guidance takes a second forward; a training step costs about three.
         generation_seconds=defects_made * (1 if guided == 1 else 2) * steps * share * forward
         + sum(
-            (count - told.kept) * seconds
-            for count, (_, told), (seconds, _) in zip(images, missing, handled, strict=True)
+            (count - plan.kept) * seconds
+            for count, (_, plan), (seconds, _) in zip(images, missing, handled, strict=True)
         ),
         inversion_seconds=defects * config.inversion.steps * config.inversion.batch_size * 3 * forward,
         storage_mb=sum(count * size for count, (_, size) in zip(images, handled, strict=True)) / 1e6,

@@ -170,9 +170,9 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
         read_destseg(tmp_path / "missing.pckl")
     with pytest.raises(InputError, match=r"list\.pckl: holds no state dict"):
         read_destseg(_saved(tmp_path, "list.pckl", [1, 2]))
-    with pytest.raises(InputError, match=r"x_seg\.pckl: has no weights .* reconstructive"):
+    with pytest.raises(InputError, match=r"x_seg\.pckl: expected weights .* reconstructive"):
         read_draem(second, first)
-    with pytest.raises(InputError, match=r"x\.pckl: has no weights .* student"):
+    with pytest.raises(InputError, match=r"x\.pckl: expected weights .* student"):
         read_destseg(first)
     lost = {name: value for name, value in segment.items() if name != "decoder_segment.db2.0.bias"}
     with pytest.raises(InputError, match=r"1 are missing.* discriminative\.decoder\.2\.0\.bias"):
