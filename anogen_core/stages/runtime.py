@@ -1,4 +1,4 @@
-"""What a process keeps between units of work: one base model, and the catalogue of the data."""
+"""The device of a process, and its one base model, which is kept between units of work."""
 
 import functools
 import threading
