@@ -8,7 +8,7 @@ from anogen_core.records import Record
 from anogen_core.stages.result import find_result
 from anogen_core.storage import Dataset, open_store
 from anogen_core.storage.store import Entry
-from anogen_core.storage.uri import DATASET_SUFFIX, PARTS_SUFFIX, VERDICTS_SUFFIX
+from anogen_core.storage.uri import DATASET_SUFFIX, PARTS_SUFFIX, VERDICTS_SUFFIX, name_of
 
 
 class StoredDataset(Record):
@@ -55,7 +55,7 @@ def list_datasets(output: str) -> list[StoredDataset]:
     """
     last = find_result(output)
     results = [*last.categories, *(one.made for one in last.earlier)] if last else []
-    used = {result.dataset.uri.rsplit("/", 1)[-1] for result in results if result.dataset is not None}
+    used = {name_of(result.dataset.uri) for result in results if result.dataset is not None}
     stored: dict[str, list[Entry]] = defaultdict(list)
     reviews: dict[str, list[Entry]] = defaultdict(list)
     for entry in open_store(f"{output}/datasets").entries():
@@ -77,7 +77,7 @@ def list_datasets(output: str) -> list[StoredDataset]:
 
 def _describe(uri: str, own: list[Entry], reviews: list[Entry], *, is_used: bool) -> StoredDataset:
     told = StoredDataset(
-        name=uri.rsplit("/", 1)[-1].removesuffix(DATASET_SUFFIX),
+        name=name_of(uri).removesuffix(DATASET_SUFFIX),
         uri=uri,
         bytes=sum(entry.size for entry in [*own, *reviews]),
         modified=max(entry.modified for entry in own),

@@ -23,6 +23,7 @@ from anogen_core.stages import arms
 from anogen_core.stages.catalogue import Category, read_category
 from anogen_core.stages.runtime import pick_device
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
+from anogen_core.storage.uri import name_of
 
 DETECTOR_VERSION = 3
 """Raised by hand when a change to a detector or its training changes its weights."""
@@ -217,9 +218,7 @@ def _curve(trained: TrainedDetector) -> list[list[float]]:
 def load_detector(checkpoint: CheckpointRef, config: RunConfig) -> TrainedDetector:
     """Return a trained detector on the run's device."""
     artifacts = ArtifactStore.of_run(config.output)
-    return TrainedDetector.from_bytes(
-        artifacts.read(checkpoint.uri.rsplit("/", 1)[-1], _WEIGHTS), device=pick_device(config)
-    )
+    return TrainedDetector.from_bytes(artifacts.read(name_of(checkpoint.uri), _WEIGHTS), device=pick_device(config))
 
 
 def _predict_all(detector: TrainedDetector, samples: Sequence[Sample], category: Category) -> Predictions:

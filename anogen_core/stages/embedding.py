@@ -154,11 +154,6 @@ def _is_named(support: SupportSet, config: RunConfig) -> bool:
     return defect_name(support) in config.embeddings
 
 
-def artifact_name(embedding: ConceptEmbedding) -> str:
-    """Return the key under which the artefact store holds an embedding."""
-    return embedding.uri.rstrip("/").rsplit("/", 1)[-1]
-
-
 def _learn(
     missing: Mapping[str, tuple[SupportSet, str]],
     config: RunConfig,

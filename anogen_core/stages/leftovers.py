@@ -16,7 +16,7 @@ from anogen_core.stages.running import MARKS
 from anogen_core.storage import Dataset, layout
 from anogen_core.storage.artifacts import RECORD, SCRATCH, ArtifactStore
 from anogen_core.storage.store import Entry
-from anogen_core.storage.uri import DATASET_SUFFIX, PARTS_SUFFIX, VERDICTS_SUFFIX
+from anogen_core.storage.uri import DATASET_SUFFIX, PARTS_SUFFIX, VERDICTS_SUFFIX, name_of
 from anogen_core.storage.verdicts import all_verdicts, read_verdicts
 
 _DATASET = re.compile(r"(.+)-[0-9a-f]{8}")
@@ -101,7 +101,7 @@ class Leftovers:
     def artifacts(self, kind: Literal["detector", "evaluation"]) -> Iterator[Removable]:
         """Yield the detectors or the evaluations that no result refers to."""
         results = [*self.last.categories, *(one.made for one in self.last.earlier)]
-        used = {c.uri.rsplit("/", 1)[-1] for r in results for c in r.checkpoints}
+        used = {name_of(c.uri) for r in results for c in r.checkpoints}
         used |= {e.predictions for r in results for e in r.evaluations if e.predictions is not None}
         store = ArtifactStore.of_run(self.output)
         for place, own in self._folders.items():

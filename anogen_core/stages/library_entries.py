@@ -6,11 +6,11 @@ from typing import Any
 
 from anogen_core.errors import InputError
 from anogen_core.records import Record
-from anogen_core.stages.embedding import artifact_name
 from anogen_core.stages.embedding_store import TENSORS, EmbeddingMetadata, name_model, read_vectors
 from anogen_core.stages.result import RunResult, find_result
 from anogen_core.storage import open_store
 from anogen_core.storage.artifacts import Artifact, ArtifactStore
+from anogen_core.storage.uri import name_of
 
 
 class LibraryEntry(Record):
@@ -66,7 +66,7 @@ def list_embeddings(output: str) -> list[LibraryEntry]:
         about = EmbeddingMetadata.model_validate(artifact.metadata)
         defects[about.category, about.defect].append((artifact, about))
     last = find_result(output)
-    used = {artifact_name(e) for category in last.categories for e in category.embeddings} if last else set()
+    used = {name_of(e.uri) for category in last.categories for e in category.embeddings} if last else set()
     entries = []
     for _, found in sorted(defects.items()):
         for number, (artifact, about) in enumerate(sorted(found, key=_age), start=1):

@@ -26,6 +26,7 @@ from anogen_core.stages.calibration import Calibration, calibrate
 from anogen_core.stages.detection import load_detector
 from anogen_core.stages.result import choose_category, read_result
 from anogen_core.storage import Dataset
+from anogen_core.storage.uri import name_of
 
 _TRIED = 8
 
@@ -116,7 +117,7 @@ def load_inspector(
         )
     checkpoint = _choose_arm(chosen.checkpoints, arm, output)
     detector = load_detector(checkpoint, config)
-    dataset = Dataset(f"{output}/datasets/{_name(chosen.dataset.uri)}")
+    dataset = Dataset(f"{output}/datasets/{name_of(chosen.dataset.uri)}")
     frame = (dataset.spec.height, dataset.spec.width)
     calibration = calibrate(detector, checkpoint, dataset, chosen, config, false_alarms=false_alarms)
     return Inspector(
@@ -190,8 +191,3 @@ def _choose_arm(checkpoints: Sequence[CheckpointRef], arm: str | None, output: s
     if chosen not in known:
         raise InputError(f"--arm {arm}: the run trained no such detector. Expected one of: {', '.join(sorted(known))}.")
     return known[chosen]
-
-
-def _name(uri: str) -> str:
-    """Return the last part of an address: results may have been moved as a whole since."""
-    return uri.rstrip("/").rsplit("/", 1)[-1]

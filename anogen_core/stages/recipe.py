@@ -12,9 +12,10 @@ from anogen_core.quality.gates import QUALITY_VERSION
 from anogen_core.records import ConceptEmbedding
 from anogen_core.settings import fingerprint
 from anogen_core.stages.catalogue import Category
-from anogen_core.stages.embedding import artifact_name, load_support
+from anogen_core.stages.embedding import load_support
 from anogen_core.stages.evidence import doubt
 from anogen_core.storage import DatasetSpec
+from anogen_core.storage.uri import name_of
 
 
 def code_versions() -> dict[str, int]:
@@ -74,7 +75,7 @@ def spec_of(
     model = config.base_model.describe()
     settings = {
         "run": config.model_dump(mode="json", exclude={"runner", "output", "detector", "evaluation", "device", "name"}),
-        "embedding_keys": {e.defect: artifact_name(e) for e in embeddings},
+        "embedding_keys": {e.defect: name_of(e.uri) for e in embeddings},
     }
     height, width = category.frame
     of_defects = recipes(config, category, product, embeddings)

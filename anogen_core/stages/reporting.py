@@ -28,11 +28,12 @@ from anogen_core.report import (
 from anogen_core.stages import detection
 from anogen_core.stages.arms import source_amounts
 from anogen_core.stages.catalogue import Category, read_category
-from anogen_core.stages.embedding import artifact_name, embedding_key, load_support
+from anogen_core.stages.embedding import embedding_key, load_support
 from anogen_core.stages.result import CategoryResult, RunResult
 from anogen_core.storage import Dataset, open_store
 from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.sample import StoredSample
+from anogen_core.storage.uri import name_of
 
 _EXAMPLES = 8
 _PACKAGES = ("torch", "diffusers", "transformers", "zarr", "numpy", "opencv-python-headless", "prefect", "dask")
@@ -89,7 +90,7 @@ def _changed_supports(config: RunConfig, result: RunResult) -> list[str]:
 def _support_of(embedding: ConceptEmbedding, category: Category, config: RunConfig) -> tuple[SupportSet, int]:
     """Return the photos that a defect was learned from, as far as they are there unchanged, and how many are not."""
     chosen = next((s for s in category.supports if s.defect == embedding.defect), None)
-    if chosen is not None and embedding_key(chosen, config) == artifact_name(embedding):
+    if chosen is not None and embedding_key(chosen, config) == name_of(embedding.uri):
         return chosen, 0
     there = {s.sha256: s for s in category.samples if s.defect == embedding.defect}
     photos = tuple(there[sha256] for sha256 in embedding.support_sha256 if sha256 in there)
@@ -220,7 +221,7 @@ def _prediction(
 
 
 def _metadata(artifacts: ArtifactStore, uri: str) -> dict[str, Any]:
-    artifact = artifacts.get(uri.rstrip("/").rsplit("/", 1)[-1])
+    artifact = artifacts.get(name_of(uri))
     return artifact.metadata if artifact is not None else {}
 
 

@@ -17,12 +17,13 @@ from anogen_core.masks.sampler import render
 from anogen_core.planning import DefectPlanner
 from anogen_core.quality.gates import Gates
 from anogen_core.records import ConceptEmbedding, GenerationRequest, Outcome, Placement, Sample, SupportSet
-from anogen_core.stages.embedding import artifact_name, load_support
+from anogen_core.stages.embedding import load_support
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.evidence import doubt
 from anogen_core.stages.jobs import Source, load_job
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage.artifacts import ArtifactStore
+from anogen_core.storage.uri import name_of
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class ShardWork:
         return load_support(self._supports[defect], self.config, self.frame)
 
     def _read_vectors(self, defect: str) -> torch.Tensor:
-        return read_vectors(self._artifacts, artifact_name(self._embeddings[defect]))
+        return read_vectors(self._artifacts, name_of(self._embeddings[defect].uri))
 
     def _calibrate(self, defect: str) -> Gates | None:
         """Return the gates of a defect; none for one that has an embedding but no photos to calibrate them on."""

@@ -7,7 +7,7 @@ import numpy as np
 from anogen_core.errors import StorageError
 from anogen_core.records import DatasetRef, Decision, LedgerRow, Record, ReviewVerdict
 from anogen_core.storage import Dataset, open_store
-from anogen_core.storage.uri import DATASET_SUFFIX, VERDICTS_SUFFIX
+from anogen_core.storage.uri import DATASET_SUFFIX, VERDICTS_SUFFIX, name_of
 from anogen_core.storage.verdicts import SEGMENT, VerdictWriter, newest_verdicts
 
 
@@ -35,7 +35,7 @@ def carry_verdicts(ref: DatasetRef) -> list[CarriedVerdicts]:
     """
     target, found = Dataset(ref.uri), []
     for other in _reviewed_beside(target):
-        name = other.uri.rsplit("/", 1)[-1].removesuffix(DATASET_SUFFIX)
+        name = name_of(other.uri).removesuffix(DATASET_SUFFIX)
         known = newest_verdicts(target.uri, ref.digest)
         try:
             if not other.is_sealed() or other.spec.category != ref.category:

@@ -59,6 +59,11 @@ def well_named(uri: str) -> str:
     return uri
 
 
+def name_of(uri: str) -> str:
+    """Return the last part of a URI: the name of a dataset, the key of an artefact. The places may have moved since."""
+    return uri.rstrip("/").rsplit("/", 1)[-1]
+
+
 def parts_uri(uri: str | Path) -> str | None:
     """Return where the unsealed parts of the dataset `<name>.zarr` are, or None when the name ends otherwise."""
     return _beside(uri, PARTS_SUFFIX)

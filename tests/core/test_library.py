@@ -25,6 +25,7 @@ from anogen_core.stages.library_entries import find_embedding, list_embeddings
 from anogen_core.stages.result import CategoryResult, write_result
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
+from anogen_core.storage.uri import name_of
 from flows.cli.starting import require_places
 
 _PUBLISHED = Path(__file__).parents[3] / "shared/data/anogen_embeddings/hazelnut_crack/embeddings.pt"
@@ -90,7 +91,7 @@ def test_versions_of_a_defect_are_told_apart(small_run: dict[str, object], tmp_p
 
     one, two = list_embeddings(config.output)
 
-    assert [embedding.artifact_name(e) for e in (first, second)] == [one.key, two.key]
+    assert [name_of(e.uri) for e in (first, second)] == [one.key, two.key]
     assert [(e.name, e.versions) for e in (one, two)] == [("bolt/cut@v1", 2), ("bolt/cut@v2", 2)]
     assert one.about.created_at is not None
     assert two.about.created_at is not None

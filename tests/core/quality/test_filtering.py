@@ -16,11 +16,11 @@ from anogen_core.records import LedgerRow, Outcome
 from anogen_core.seeding import torch_generator
 from anogen_core.stages import embedding, generation, library
 from anogen_core.stages.catalogue import read_category
-from anogen_core.stages.embedding import artifact_name
 from anogen_core.stages.embedding_store import read_vectors
 from anogen_core.stages.evidence import doubt
 from anogen_core.storage import Dataset, verify
 from anogen_core.storage.artifacts import ArtifactStore
+from anogen_core.storage.uri import name_of
 from tests.datasets import make_dataset
 
 _STRICT = {"embedding": False, "slack": 0, "min_contrast": 0.9, "replacements": 2}
@@ -145,7 +145,7 @@ def test_a_noise_embedding_gives_no_dataset_of_rubbish(small_run: dict[str, obje
     config = _config(small_run, tmp_path / "out", **changes)
     (support,) = read_category(config, "bolt").supports
     (learned,) = embedding.learn([support], config)
-    vectors = read_vectors(ArtifactStore(f"{config.output}/artifacts"), artifact_name(learned))
+    vectors = read_vectors(ArtifactStore(f"{config.output}/artifacts"), name_of(learned.uri))
     noise = torch.randn(vectors.shape, generator=torch_generator(5))
     believed, doubted = (
         _import(v, tmp_path / name, config)
