@@ -355,7 +355,7 @@ def test_totals_that_disagree_are_shown() -> None:
 
 
 def test_background_that_changed_is_shown(html: str) -> None:
-    """An image that differs from its normal photo outside the mask is counted, one that does not is not."""
+    """An image that differs from its normal photo outside the planned place is counted, one that does not is not."""
     changed = example(0)
     changed.generated[0, 0] += 1
     report = category(defects=[replace(defect(), examples=[changed, example(1)])])
