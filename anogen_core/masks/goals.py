@@ -116,15 +116,18 @@ class Goals:
 
     def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal:
         """Return where a changed region goes on a photo: anywhere where that has no place of its kind."""
-        key, goal = change.region.key, None
-        if (edge := self._edges.get(key)) is not None:
-            goal = self._at_edge(change, edge, scene, rng)
-        elif (border := self._borders.get(key)) is not None:
-            goal = self._at_border(change, border, scene, rng)
-        elif (places := scene.places(change.region)) is not None:
-            goal = self._alike(change, places, scene.frame, rng)
+        key, bound = change.region.key, self.context is not None and self.context.bound
+        # What belongs to places does so at an edge, too: a hole in one of three wires may look like background.
+        goal = self._at_place(change, scene, rng) if bound and key not in self._borders else None
+        if goal is None:
+            if (edge := self._edges.get(key)) is not None:
+                goal = self._at_edge(change, edge, scene, rng)
+            elif (border := self._borders.get(key)) is not None:
+                goal = self._at_border(change, border, scene, rng)
+            elif not bound:
+                goal = self._at_place(change, scene, rng)
         goal = goal or self._anywhere(change, rng)
-        if self.context is None or not self.context.bound or key in self._edges or key in self._borders:
+        if not bound or (not goal.alike and (key in self._edges or key in self._borders)):
             return goal
         return goal._replace(layout="at" if goal.alike else "off")
 
@@ -221,6 +224,11 @@ class Goals:
             goal = chord + shift * np.array([math.cos(outward), math.sin(outward)])
             return Goal(change, self._bounded(turn, rng), edge.point, goal, edge)
         return None
+
+    def _at_place(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal | None:
+        """Return how a region lies at a place that looks as around it; None where it may lie at none."""
+        places = scene.places(change.region)
+        return None if places is None else self._alike(change, places, scene.frame, rng)
 
     def _alike(self, change: Change, places: Places, frame: tuple[int, int], rng: np.random.Generator) -> Goal | None:
         """Return how a region lies at one of these places; None where it may lie at none of them."""

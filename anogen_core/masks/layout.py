@@ -117,12 +117,41 @@ def find_layout(
 
 
 def _own_places(region: Region, seen: Seen, bare: Sequence[Seen]) -> list[tuple[float, float]] | None:
-    """Return where (y, x) the middle of a region is on each normal photo; None where most show that at no one place."""
-    cutting = cut_around(region, seen, round(_WIDE * max(seen.size)))
+    """Return where (y, x) the middle of a region is on each normal photo; None where most show that at no one place.
+
+    Around a defect as large as the part, or on a board of holes alone, all places look alike. Then what the first
+    normal photo shows there tells, if the others show it at their places, too.
+    """
+    least = round(_WIDE * max(seen.size))
+    cutting = cut_around(region, seen, least)
+    places, near, beyond = _find_home(cutting, region, seen, bare)
+    if _tells(near, beyond):
+        return places
+    if not np.isfinite(beyond).any():
+        cutting = cut_around(region, seen, least, room=_NEAR)
+        places, near, _ = _find_home(cutting, region, seen, bare)
+    if not np.isfinite(near).all():
+        return None
+    shown = view_of(cut_out(region, bare[0], places[0]), EIGHT[0], seen.size)
+    there, elsewhere = [], []
+    for photo, (y, x) in zip(bare[1:], places[1:], strict=True):
+        distances = distance(shown, photo)
+        row, column = (min(side - 1, max(0, round(at))) for at, side in zip((y, x), photo.size, strict=True))
+        there.append(float(least_around(distances, 1)[row, column]))
+        elsewhere.append(float(np.where(_away(y, x, photo) > _BEYOND, distances, math.inf).min()))
+    return places if _tells(there, elsewhere) else None
+
+
+def _find_home(
+    cutting: Cutting, region: Region, seen: Seen, bare: Sequence[Seen]
+) -> tuple[list[tuple[float, float]], list[float], list[float]]:
+    """Return where (y, x) on each normal photo surroundings are found near a region's place, and how unlike they are.
+
+    Beside these, how unlike the most like place is that is farther off; infinity where they reach no such place.
+    """
     view = view_of(cutting, EIGHT[0], seen.size)
     middle = [part * side - 0.5 for part, side in zip(region.centre, seen.size, strict=True)]
-    rows, columns = np.ogrid[: seen.size[0], : seen.size[1]]
-    away = np.maximum(np.abs(rows - middle[0]) / seen.size[0], np.abs(columns - middle[1]) / seen.size[1])
+    away = _away(*middle, seen)
     places, near, beyond = [], [], []
     for photo in bare:
         distances = distance(view, photo)
@@ -132,9 +161,21 @@ def _own_places(region: Region, seen: Seen, bare: Sequence[Seen]) -> list[tuple[
         places.append((float(row) + down + cutting.off[0], float(column) + right + cutting.off[1]))
         near.append(float(close[row, column]))
         beyond.append(float(np.where(away > _BEYOND, distances, math.inf).min()))
-    if not math.isfinite(float(np.median(near))) or not math.isfinite(float(np.median(beyond))):
-        return None
-    return places if np.median(beyond) >= max(_CLEARLY * np.median(near), _VISIBLY) else None
+    return places, near, beyond
+
+
+def _away(y: float, x: float, seen: Seen) -> np.ndarray:
+    """Return how far (h, w) places of a reduced photo lie from one, in shares of the frame along the farther axis."""
+    rows, columns = np.ogrid[: seen.size[0], : seen.size[1]]
+    return np.maximum(np.abs(rows - y) / seen.size[0], np.abs(columns - x) / seen.size[1])
+
+
+def _tells(near: Sequence[float], beyond: Sequence[float]) -> bool:
+    """Return whether most photos show something at one place, and nothing like it elsewhere."""
+    there, elsewhere = float(np.median(near)), float(np.median(beyond))
+    if not math.isfinite(there) or not math.isfinite(elsewhere):
+        return False
+    return elsewhere >= max(_CLEARLY * there, _VISIBLY)
 
 
 def _alike(

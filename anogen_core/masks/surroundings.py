@@ -88,11 +88,25 @@ def see(photo: Image) -> Seen:
     return Seen(frame, size, colours, np.fft.rfft2(planes))
 
 
-def cut_around(region: Region, seen: Seen, least: int = _LEAST_AROUND) -> Cutting:
-    """Return the surroundings of a region, at least so many pixels wide."""
+def cut_around(region: Region, seen: Seen, least: int = _LEAST_AROUND, *, room: float | None = None) -> Cutting:
+    """Return the surroundings of a region, at least so many pixels wide.
+
+    Args:
+        region: The region.
+        seen: Its photo.
+        least: The pixels.
+        room: Share of the frame that is left beside them to every side, if that makes them narrower.
+    """
     (height, width), longer = seen.size, longer_side(region, seen)
     middle = region.centre[0] * height - 0.5, region.centre[1] * width - 0.5
-    return _cut(region, seen, middle, max(least, round(_AROUND * longer)), ~_covered(region, seen))
+    around = max(least, round(_AROUND * longer))
+    if room is not None:
+        gaps = (
+            min(at, side - 1 - at) - part * side / whole / 2 - room * side
+            for at, side, part, whole in zip(middle, seen.size, region.shape.shape, seen.frame, strict=True)
+        )
+        around = max(_LEAST_AROUND, min(around, math.floor(min(gaps))))
+    return _cut(region, seen, middle, around, ~_covered(region, seen))
 
 
 def cut_out(region: Region, seen: Seen, middle: tuple[float, float]) -> Cutting:

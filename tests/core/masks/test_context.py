@@ -503,3 +503,54 @@ def test_many_support_photos_are_compared() -> None:
     made = [_defective(seed, in_gap=True) for seed in range(20)]
 
     assert Context.learn(regions([mask for _, mask in made]), [Shown(photo, EVERYWHERE) for photo, _ in made])
+
+
+def _perforated(seed: int, *, turned: float = 0.0) -> tuple[Image, Point, Mask]:
+    """Return a board of holes with a part on it, by how many pixels (right, down) it lies off, and the part's mask."""
+    rng = numpy_generator(seed)
+    photo = np.full((*FRAME, 3), (150, 120, 80), np.uint8)
+    for y in range(13, 200, 25):
+        for x in range(13, 200, 25):
+            cv2.circle(photo, (x, y), 5, (25, 20, 15), -1)
+    corners = cv2.boxPoints(((100, 95), (70, 50), turned)).round().astype(np.int32)
+    part = cv2.fillConvexPoly(np.zeros(FRAME, np.uint8), corners, 1)
+    photo[part > 0] = (45, 45, 50)
+    shift = rng.integers(-3, 4, 2).tolist()
+    photo, part = (np.roll(of, shift[::-1], (0, 1)) for of in (photo, part))
+    return np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8), (shift[0], shift[1]), part > 0
+
+
+def test_a_part_that_lies_askew_on_a_board_of_holes_belongs_to_its_place() -> None:
+    """Around its label every place looks alike, and a large one hardly moves in the frame."""
+    masks, shown = [], []
+    for seed, turned in enumerate((25.0, -30.0, 40.0)):
+        photo, _, part = _perforated(seed, turned=turned)
+        changed = (part | _perforated(seed)[2]).astype(np.uint8)
+        masks.append(cv2.dilate(changed, np.ones((5, 5), np.uint8)) > 0)
+        shown.append(Shown(photo, EVERYWHERE))
+    flawless = [Shown(_perforated(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+    sampler = TransplantSamplerSettings().build(masks, shown, flawless)
+    photo, (right, down), _ = _perforated(50)
+
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(12)]
+
+    assert all(placement.layout == "at" for placement in placed)
+    for placement in placed:
+        assert placement.source is not None
+        (x, y), (own_right, own_down) = _middle(masks[placement.source]), _perforated(placement.source)[1]
+        off = np.subtract(_middle(render(placement, FRAME)), (x - own_right + right, y - own_down + down))
+        assert np.abs(off).max() < 2
+
+
+def test_what_belongs_to_places_does_so_at_an_edge_too() -> None:
+    """One of three parts lies at the edge of what is found to be the product."""
+    masks, shown = zip(*(_without(seed, part) for seed, part in enumerate(PARTS["black"][:3])), strict=True)
+    x, _ = _middle(masks[0])
+    half = EVERYWHERE.copy()
+    half[:, : int(x)] = False
+    sampler = TransplantSamplerSettings().build(masks, [Shown(shown[0].photo, half), *shown[1:]], FLAWLESS)
+    photo, _ = _circuit(50)
+
+    placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), half, photo, 0) for seed in range(12)]
+
+    assert all(placement.layout == "at" and placement.edge is None for placement in placed)
