@@ -26,7 +26,8 @@ from anogen_core.transplant import Transplant
 GENERATION_VERSION = 17
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _SETTLED: Final = 0.25
-"""Share of `variation` for a defect that takes the place of what is there: a place without its part looks alike."""
+"""Share of `variation` for a defect that takes the place of what is there, or lies where its pattern goes on: a place
+without its part or wire looks alike."""
 _NOTHING: Final = b""
 """Stands for the empty prompt among the vectors of concepts."""
 _PASTING_THREADS: Final = 4
@@ -55,7 +56,7 @@ class GenerationSettings(Settings):
     """How much the model may change a support defect that it starts from, as a share of what stands out of that, in
     fine and coarse detail, brightness and colour (less than half of it) each: on materials that it knows it stays
     below, on others it would write blotches. 0 pastes the support defect. A quarter of it where a defect takes the
-    place of what is there: a place without its part looks alike each time."""
+    place of what is there, or a pattern goes on around it: a place without its part looks alike each time."""
     feather: Annotated[float, Field(ge=0, le=1)] = 0.15
     """Share of the mask's depth over which the defect fades in from the border; 0 is a hard edge. One that starts from
     a support defect has the rim of that."""
@@ -95,12 +96,13 @@ class Job:
 
     @property
     def alters_colours(self) -> bool:
-        """Return whether it starts from a support defect that changes the colours here otherwise than on its photo.
+        """Return whether it starts from a support defect that changes the colours here otherwise than its photo tells.
 
-        It is across an edge of the part, lies among things there that are not here, or takes the place of what is here.
+        It is across an edge of the part, lies among things there that are not here, or takes the place of what is here;
+        or a pattern goes on around it, which shows better than its own photo what it changes.
         """
         start = self.transplant
-        return start is not None and (start.unlike or start.replaces or start.background is not None)
+        return start is not None and (start.unlike or start.replaces or start.fits or start.background is not None)
 
     @property
     def detail_source(self) -> Image:
@@ -225,13 +227,14 @@ def _limit_change(
     square: Float[np.ndarray, "s s 3"], job: Job, transplant: Transplant, settings: GenerationSettings
 ) -> Float[np.ndarray, "s s 3"]:
     """Return a generated square that differs from the support defect it starts from by `variation` at most."""
-    # What takes the place of a part stands out of what is around it, and not of the part.
-    flawless = restore(job.detail_source, job.mask) if transplant.replaces else job.normal
+    # What takes the place of a part or a wire stands out of what is around it, and not of that.
+    settled = transplant.replaces or transplant.fits
+    flawless = restore(job.detail_source, job.mask) if settled else job.normal
     start, without = (zoom(cut(of, job.crop).astype(np.float32), len(square)) for of in (job.detail_source, flawless))
     covered = zoom(cut(job.mask, job.crop).astype(np.float32), len(square))
     # A thin line of a large photo covers no pixel of the canvas by half.
     inside = covered > (0.5 if covered.max() > 0.5 else covered.max() / 2)
-    return bands.limit(square, start, without, inside, settings.variation * (_SETTLED if transplant.replaces else 1))
+    return bands.limit(square, start, without, inside, settings.variation * (_SETTLED if settled else 1))
 
 
 def merge(jobs: Sequence[Job], images: Sequence[Image]) -> Image:

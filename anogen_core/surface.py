@@ -1,5 +1,6 @@
 """How far a support defect lets the surface that it lies on through: a stain does, a missing thread does not."""
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +20,16 @@ _RIM = 2.5
 """Pixels from the border of a defect within which the finest band shows it; twice that for each further one."""
 _SLACK = 0.05
 """By how much worse than a piece of bare surface a stain's detail may be found elsewhere."""
+
+
+_LEAST_AROUND = 32
+"""Pixels that tell whether the same surrounds a defect on two photos."""
+_FINE = 3.0
+"""Blur in pixels that removes wires and edges, and leaves light and rounded surfaces."""
+_VISIBLE = 8.0
+"""Standard deviation in grey values of what it removes around a defect from which that is more than grain."""
+_CONTINUES = 0.78
+"""Its correlation on two photos from which it is the same."""
 
 
 class Detail(NamedTuple):
@@ -81,6 +92,29 @@ def goes_on(photo: Image, defect: Mask, count: int) -> bool:
     if not bare:
         return True
     return _found_again(detail, inside, near) >= min(_found_again(detail, place, near) for place in bare) - _SLACK
+
+
+def continues(photo: Image, moved: Image | Float32[np.ndarray, "h w 3"], known: Mask, around: Mask) -> bool:
+    """Return whether what surrounds a defect is there on a photo, too: wires of a mesh, the edge of a part.
+
+    Then the defect's own pixels fit, and of texture that goes on through it there is no need.
+
+    Args:
+        photo: (h, w, 3).
+        moved: (h, w, 3) photo with the defect, moved to where it is to lie.
+        known: (h, w), True where neither shows the defect.
+        around: (h, w), True at those of these pixels that are compared.
+    """
+    if around.sum() < _LEAST_AROUND:
+        return False
+    weight, sides = known.astype(np.float32), []
+    near = np.maximum(cv2.GaussianBlur(weight, (0, 0), _FINE), 1e-3)
+    for of in (photo, moved):
+        grey = cv2.GaussianBlur(of.astype(np.float32).mean(axis=2), (0, 0), 0.7)
+        detail = (grey - cv2.GaussianBlur(grey * weight, (0, 0), _FINE) / near)[around].astype(np.float64)
+        sides.append(detail - detail.mean())
+    deviations = [float(side.std()) for side in sides]
+    return min(deviations) >= _VISIBLE and float((sides[0] * sides[1]).mean()) >= _CONTINUES * math.prod(deviations)
 
 
 def _found_again(detail: np.ndarray, mask: Mask, near: Mask) -> float:

@@ -2,7 +2,7 @@
 
 A stain lets the weave below it through, a smear the print. So a defect is shown band by band: where the support photo
 is no rougher inside the defect than beside it, and its texture goes on there, the new surface stays, flattened as much
-as the old one was; elsewhere the defect's own pixels are shown.
+as the old one was; elsewhere the defect's own pixels are shown, and everywhere where a pattern goes on around it.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.matting import decisive_window, find_matte, shows_through
 from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
-from anogen_core.surface import goes_on, relative_detail, sides_of
+from anogen_core.surface import continues, goes_on, relative_detail, sides_of
 
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
@@ -58,6 +58,8 @@ class Transplant(NamedTuple):
     """How likely each pixel shows what is behind the part, 0 to 1; None for a defect that crosses no edge of it."""
     replaces: bool = False
     """Whether the defect takes the place of what is there."""
+    fits: bool = False
+    """Whether what surrounds the support defect is there, too: then what changes is the defect."""
 
 
 def transplant(
@@ -98,11 +100,14 @@ def transplant(
     own = moved * np.exp(light)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
     # Detail of the photo's own surface would show its whole edge through a bite, and a part where it is missing.
-    detail = relative_detail(own, inside & bad, beside) if sides is None and not replaces else []
+    known = ~inside & ~_near(bad, 5)
+    fits = sides is None and not replaces and continues(part, moved, known, _near(inside, _AROUND) & known)
+    hides = sides is not None or replaces or fits
+    detail = [] if hides else relative_detail(own, inside & bad, beside)
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
     if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(surface)):
         surface = tuple(0.0 for _ in surface)
-    if sides is None and not replaces:
+    if not hides:
         own = own + _through(part, photo, defect, matrix, light, beside)
     flattened = bands.scale(part.astype(np.float32), [min(band.core, 1.0) for band in detail])
     content = bands.keep(own, flattened, surface)
@@ -116,7 +121,7 @@ def transplant(
     alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
     blended = part + alpha * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface, strength, unlike, background, replaces)
+    return Transplant(shown, surface, strength, unlike, background, replaces, fits)
 
 
 def _through(

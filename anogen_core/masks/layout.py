@@ -150,8 +150,8 @@ def _find_home(
     Beside these, how unlike the most like place is that is farther off; infinity where they reach no such place.
     """
     view = view_of(cutting, EIGHT[0], seen.size)
-    middle = [part * side - 0.5 for part, side in zip(region.centre, seen.size, strict=True)]
-    away = _away(*middle, seen)
+    (down, across), (height, width) = region.centre, seen.size
+    away = _away(down * height - 0.5, across * width - 0.5, seen)
     places, near, beyond = [], [], []
     for photo in bare:
         distances = distance(view, photo)

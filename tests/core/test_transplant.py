@@ -27,6 +27,7 @@ from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
 from anogen_core.matting import find_matte, shows_through
 from anogen_core.quality.contrast import contrast
+from anogen_core.quality.gates import Gates
 from anogen_core.records import Box
 from anogen_core.seeding import numpy_generator
 from anogen_core.stages import catalogue, embedding
@@ -418,6 +419,19 @@ def test_a_model_changes_no_more_of_a_defect_than_its_share(model: DiffusionMode
     assert changes[1] < 0.3**2 * 3
 
 
+def test_a_model_changes_little_where_a_pattern_goes_on_around_a_defect(model: DiffusionModel) -> None:
+    """What stands out of the photo there is a wire, too, and no share of that is to be painted into a gap."""
+    job = _shown_job(model)
+    assert job.start is not None
+    assert job.transplant is not None
+    fitting = dataclasses.replace(job, transplant=job.transplant._replace(fits=True))
+
+    images = generate([job, fitting], model, _settings(0.9))
+
+    free, held = (float(np.square(image - job.start.astype(float))[job.mask].mean()) for image in images)
+    assert held < free / 4
+
+
 def test_a_thin_line_of_a_large_photo_is_held_to_its_share_too(model: DiffusionModel) -> None:
     """No pixel of the canvas is covered by half of it; without variation it is the support defect nevertheless."""
     line = np.zeros((1200, 1200), bool)
@@ -489,6 +503,50 @@ def test_where_a_thread_is_missing_the_weave_is_not_shown() -> None:
     assert len(surface) == 1
     assert not any(surface)
     assert np.abs(shown[middle].astype(int) - photo[middle]).max() <= 8
+
+
+def _mesh(columns: int) -> Image:
+    """Return wires before a bright background, shifted by a number of pixels."""
+    rows, across = np.indices((96, 128))
+    wires = np.minimum((across + columns) % 16, rows % 16) < 4
+    return np.repeat(np.where(wires, 90, 180)[..., None], 3, axis=2).astype(np.uint8)
+
+
+def _broken_mesh() -> tuple[Image, Mask]:
+    """Return a photo that lacks a piece of a wire between two others, and its label."""
+    photo, gap = _mesh(0), np.zeros((96, 128), bool)
+    gap[36:48, 64:68] = True
+    photo[gap] = 180
+    return photo, cv2.dilate(gap.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(0, True), (16, True), (8, False)])
+def test_where_a_pattern_goes_on_around_a_defect_all_of_it_is_shown(columns: int, *, fits: bool) -> None:
+    """Nothing of the wire that is there comes back into the gap of a broken one."""
+    photo, label = _broken_mesh()
+
+    shown = transplant(_mesh(columns), label, photo, label, STILL)
+
+    assert shown.fits is fits
+    if fits:
+        assert not any(shown.surface)
+        assert np.abs(shown.image[38:46, 64:68].astype(int) - 180).max() <= 2
+
+
+def test_what_a_broken_wire_changes_is_told_by_the_mesh_around_it(small_run: dict[str, Any]) -> None:
+    """From around the label alone the wire that is missing cannot be guessed."""
+    config = parse_config(small_run | {"output": "unused"}, source="test")
+    photo, label = _broken_mesh()
+    source = Source(photo, label, STILL, None, outlined=True)
+    normal = _mesh(0)
+
+    job = load_job(normal, label, torch.zeros(1, 4), config, seed=0, contrast=0.1, source=source)
+
+    gates = Gates.calibrate([(photo, label)], config.quality)
+    assert gates is not None
+    assert job.start is not None
+    assert gates.judge(normal, job.start, label).reason is not None
+    assert gates.judge(normal, job.start, label, shown=job.start if job.alters_colours else None).reason is None
 
 
 def test_a_defect_rougher_than_its_surface_is_shown_with_its_own_pixels() -> None:

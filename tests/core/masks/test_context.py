@@ -515,9 +515,9 @@ def _perforated(seed: int, *, turned: float = 0.0) -> tuple[Image, Point, Mask]:
     corners = cv2.boxPoints(((100, 95), (70, 50), turned)).round().astype(np.int32)
     part = cv2.fillConvexPoly(np.zeros(FRAME, np.uint8), corners, 1)
     photo[part > 0] = (45, 45, 50)
-    shift = rng.integers(-3, 4, 2).tolist()
-    photo, part = (np.roll(of, shift[::-1], (0, 1)) for of in (photo, part))
-    return np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8), (shift[0], shift[1]), part > 0
+    right, down = rng.integers(-3, 4, 2).tolist()
+    noisy = np.roll(photo, (down, right), (0, 1)) + rng.normal(0, 3, photo.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8), (right, down), np.roll(part, (down, right), (0, 1)) > 0
 
 
 def test_a_part_that_lies_askew_on_a_board_of_holes_belongs_to_its_place() -> None:
