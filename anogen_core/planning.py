@@ -13,6 +13,7 @@ from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.masks import MaskSamplerSettings
 from anogen_core.masks.duplicates import SAME_PLACE, TakenPlaces
 from anogen_core.masks.foreground import ForegroundSettings
+from anogen_core.masks.material import Materials
 from anogen_core.masks.product import Product
 from anogen_core.masks.regions import Ground, Grounds, find_region
 from anogen_core.masks.rim import RimSampler, fill_specks
@@ -93,10 +94,12 @@ class DefectPlanner:
                 for photo, mask in support
             ]
         grounds = Grounds(product, category, defect, load)
-        normals = (Shown(load(normal), grounds.of(normal).product) for normal in product.typical)
+        normals = [Shown(load(normal), grounds.of(normal).product) for normal in product.typical] if shown else []
         sampler: MaskSampler = settings.mask_sampler.build(masks, shown, normals)
         if shown:
-            sampler = RimSampler(sampler, [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)])
+            materials = Materials.learn(list(zip(shown, masks, strict=True)), normals)
+            rims = [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)]
+            sampler = RimSampler(sampler, rims, materials)
         contrasts = [support_contrast(photo, mask) for photo, mask in support]
         return cls(category, defect, sampler, contrasts, settings, grounds, load, seed)
 

@@ -31,6 +31,8 @@ _THIN = 3
 """Thickness in pixels of the thinnest thing that has a colour of its own."""
 _BLURRED = 7
 """Pixels across the blurred edge of a part, whose colours are mixed of both sides."""
+_COARSE = 8.0
+"""Standard deviation in pixels of what is light and shade on a background; what is finer is its own."""
 _ALIKE = 0.3
 """Bhattacharyya distance below which colours are alike: their means lie 1.5 spreads apart."""
 
@@ -105,23 +107,52 @@ def are_alike(photo: Image, other: Image, background: Mask) -> bool:
     return bool(off @ np.linalg.inv(common) @ off / 8 + volumes / 2 < _ALIKE)
 
 
-def fill_background(photo: Image, background: Mask, other: Image | None = None) -> Image:
+def reaching(share: Float64[np.ndarray, "h w"], beyond: Mask) -> Float64[np.ndarray, "h w"]:
+    """Return shares of background without what does not go on to the background beyond the edge.
+
+    Highlights of a part have the colours of its background, too.
+
+    Args:
+        share: How likely each pixel shows background.
+        beyond: (h, w), True at pixels beyond the edge.
+    """
+    _, pieces = cv2.connectedComponents((share > 0.5).astype(np.uint8))
+    found = np.unique(pieces[beyond & (pieces > 0)])
+    return np.where(_widen(np.isin(pieces, found), _BLURRED) if found.size else False, share, 0.0)
+
+
+def fill_background(
+    photo: Image, background: Mask, other: Image | None = None, *, shown: Mask | None = None
+) -> Image:
     """Return a photo whose part is replaced by background.
+
+    That around the part goes on (inpainting; Telea, 2004). Where none is known the photo stays as it is.
 
     Args:
         photo: (h, w, 3).
         background: (h, w), True where it shows background; its rim, where the edge is blurred, is replaced too.
-        other: (h, w, 3) photo of the same background to take it from; otherwise that around the part goes on
-            (inpainting; Telea, 2004). Where none is known the photo stays as it is.
+        other: (h, w, 3) photo of the same background to take its detail from; light and shade are those of `photo`.
+        shown: (h, w), True where that one shows background.
     """
     known = _shrink(background, _BLURRED)
     if known.sum() < _LEAST:
         known = _shrink(background, 3)
     if not known.any():
         return photo
-    if other is not None:
-        return np.where(known[..., None], photo, other)
-    return np.asarray(cv2.inpaint(np.ascontiguousarray(photo), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA))
+    filled = np.asarray(cv2.inpaint(np.ascontiguousarray(photo), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA))
+    if other is None or shown is None or not shown.any():
+        return filled
+    detail = other - _coarse(other, shown)
+    whole = _coarse(filled, np.ones_like(known)) + detail
+    return np.where(known[..., None], photo, np.clip(np.rint(whole), 0, 255).astype(np.uint8))
+
+
+def _coarse(photo: np.ndarray, counts: Mask) -> np.ndarray:
+    """Return light and shade of a photo (h, w, 3), as the pixels that count show it."""
+    weight = counts.astype(np.float32)
+    total = cv2.GaussianBlur(weight, (0, 0), _COARSE)
+    blurred = cv2.GaussianBlur(photo.astype(np.float32) * weight[..., None], (0, 0), _COARSE)
+    return np.asarray(blurred / np.maximum(total, 1e-3)[..., None])
 
 
 def _off_mixtures(colours: np.ndarray, part: _Colours, background: _Colours) -> np.ndarray:

@@ -17,7 +17,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.matting import decisive_window, find_matte, shows_through
 from anogen_core.quality.contrast import contrast
-from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides
+from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides, reaching
 from anogen_core.surface import continues, goes_on, relative_detail, sides_of
 
 _RING = 9
@@ -169,11 +169,9 @@ def _on_background(
     here = background_share(part, on_part, off_part)
     if then is None or here is None:
         return np.zeros(part.shape[:2]), content
-    same = None
-    if are_alike(part, support, off_part):
-        light = part[off_part].mean(axis=0) - moved[off_part].mean(axis=0)
-        same = np.clip(np.rint(moved + light), 0, 255).astype(np.uint8)
-    behind = fill_background(part, (here > 0.5) & ~sides.part, same)
+    then = reaching(then, sides.beyond)
+    same = support if are_alike(part, support, off_part) else None
+    behind = fill_background(part, (here > 0.5) & ~sides.part, same, shown=then > 0.5)
     return then, content + then[..., None] * (behind - content)
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float32
 from pydantic import Field, NonNegativeInt, StrictBool, model_validator
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.masks.shade import without_shade
 from anogen_core.masks.threshold import (
     AROUND,
     Fault,
@@ -144,7 +145,8 @@ def find_foreground(
         square = np.ones((5, 5), np.uint8)
         product = cv2.morphologyEx((distance > background.reach).astype(np.uint8), cv2.MORPH_OPEN, square) > 0
         solid = _solid(product, settings.closing).astype(np.uint8)
-        return cv2.erode(solid, np.ones((7, 7), np.uint8), borderValue=1) > 0
+        product = cv2.erode(solid, np.ones((7, 7), np.uint8), borderValue=1) > 0
+        return without_shade(product, image, background.mean[:3])
     if template is not None:
         return template if template.ndim == 2 else _solid(_differs(image, template), settings.closing)
     _, high = split_in_two(image)

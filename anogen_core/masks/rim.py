@@ -13,6 +13,7 @@ import numpy as np
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.errors import MaskPlacementError
+from anogen_core.masks.material import Materials
 from anogen_core.masks.sampler import MaskSampler, render
 from anogen_core.records import Placement
 
@@ -31,7 +32,11 @@ _UNKNOWN: Final = 2
 _SPECK: Final = 0.005
 """Share of the frame below which background on a support photo is none."""
 _DRAWS: Final = 40
-"""Masks drawn until one's rim is like that of its support defect."""
+"""Masks drawn until one's rim is like that of its support defect..."""
+_SOUGHT: Final = 100
+"""... and until what surrounds it is the same material, too."""
+_STRANGE: Final = 0.13
+"""Share of a placement's surroundings that may be another material than around its support defect: one of eight."""
 
 
 def fill_specks(foreground: Mask, mask: Mask) -> Mask:
@@ -79,14 +84,18 @@ def rim_on_product(mask: Mask, foreground: Mask) -> float:
 class RimSampler(MaskSampler):
     """Draws masks by another sampler until one's rim is on the product where that of its support defect is."""
 
-    def __init__(self, sampler: MaskSampler, support: Sequence[tuple[Mask, Mask]]) -> None:
+    def __init__(
+        self, sampler: MaskSampler, support: Sequence[tuple[Mask, Mask]], materials: Materials | None = None
+    ) -> None:
         """Wrap a sampler.
 
         Args:
             sampler: Draws the masks.
             support: Mask and foreground (H, W) of each support photo, in the order that the sampler knows them in.
+            materials: What surrounds the support defects, where the product is of several materials.
         """
-        self._sampler, self.looks = sampler, sampler.looks
+        self._sampler, self._materials = sampler, materials
+        self.looks = sampler.looks or materials is not None
         self._rims = [rim_on_product(mask, foreground) if mask.any() else 0.0 for mask, foreground in support]
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
 
@@ -98,13 +107,15 @@ class RimSampler(MaskSampler):
         photo: Image | None = None,
         source: int | None = None,
     ) -> Placement:
-        """Return the first placement whose rim is like its source's, or the one of 40 that comes nearest to it.
+        """Return the first placement whose rim is like its source's, or the one of many that comes nearest to it.
+
+        So is the material around it, where the product is of several.
 
         The first draw decides on the source: those whose rims are found most easily would be all there is otherwise.
         """
         product = foreground if product is None else product
         drawn: list[tuple[float, Placement]] = []
-        for _ in range(_DRAWS):
+        for _ in range(_DRAWS if self._materials is None else _SOUGHT):
             try:
                 placement = self._sampler.sample(foreground, rng, product, photo, source)
             except MaskPlacementError:
@@ -113,13 +124,23 @@ class RimSampler(MaskSampler):
                 break
             source = placement.source
             wanted = 0.0 if source is None else self._rims[source]
-            if wanted < _LEAST or placement.layout == "at":
+            if placement.layout == "at":
                 return placement
-            off, placement = self._compared(placement, foreground, product)
-            if off <= _TOLERANCE:
+            off = 0.0
+            if wanted >= _LEAST:
+                off, placement = self._compared(placement, foreground, product)
+            strange = self._strange(placement, photo, product)
+            if off <= _TOLERANCE and strange <= _STRANGE:
                 return placement
-            drawn.append((off, placement))
+            drawn.append((off + strange, placement))
         return min(drawn, key=lambda pair: pair[0])[1]
+
+    def _strange(self, placement: Placement, photo: Image | None, product: Mask) -> float:
+        """Return which share of a placement's surroundings is another material than around its support defect."""
+        if self._materials is None or photo is None or placement.source is None or placement.warp is None:
+            return 0.0
+        mask = render(placement, product.shape)
+        return self._materials.unlike(placement.source, placement.warp, mask, photo, product)
 
     def _compared(self, placement: Placement, foreground: Mask, product: Mask) -> tuple[float, Placement]:
         """Return by which share a placement's rim differs from that of its support defect, and the placement.
