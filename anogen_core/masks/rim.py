@@ -15,6 +15,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.material import Materials
 from anogen_core.masks.sampler import MaskSampler, render
+from anogen_core.masks.sliver import with_slivers
 from anogen_core.records import Placement
 
 _WIDTH: Final = 3
@@ -31,6 +32,8 @@ _UNKNOWN: Final = 2
 """What a support photo does not show: the surface under the defect, and what lies outside the frame."""
 _SPECK: Final = 0.005
 """Share of the frame below which background on a support photo is none."""
+_BITE: Final = 0.8
+"""Share of a defect of the edge that still shows the product: below it, something of the part is missing."""
 _DRAWS: Final = 40
 """Masks drawn until one's rim is like that of its support defect..."""
 _SOUGHT: Final = 100
@@ -97,6 +100,7 @@ class RimSampler(MaskSampler):
         self._sampler, self._materials = sampler, materials
         self.looks = sampler.looks or materials is not None
         self._rims = [rim_on_product(mask, foreground) if mask.any() else 0.0 for mask, foreground in support]
+        self._bites = [bool(mask.any()) and float(foreground[mask].mean()) < _BITE for mask, foreground in support]
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
 
     def sample(
@@ -114,6 +118,14 @@ class RimSampler(MaskSampler):
         The first draw decides on the source: those whose rims are found most easily would be all there is otherwise.
         """
         product = foreground if product is None else product
+        placement = self._nearest(foreground, rng, product, photo, source)
+        bites = placement.edge is not None and placement.source is not None and self._bites[placement.source]
+        return with_slivers(placement, product, foreground) if bites else placement
+
+    def _nearest(
+        self, foreground: Mask, rng: np.random.Generator, product: Mask, photo: Image | None, source: int | None
+    ) -> Placement:
+        """Return the placement as it is drawn."""
         drawn: list[tuple[float, Placement]] = []
         for _ in range(_DRAWS if self._materials is None else _SOUGHT):
             try:

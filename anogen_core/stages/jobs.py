@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from anogen_core.arrays import Image, Mask
@@ -12,7 +13,10 @@ from anogen_core.generation import Job
 from anogen_core.quality.contrast import support_contrast
 from anogen_core.records import Box
 from anogen_core.stages.runtime import base_model
-from anogen_core.transplant import transplant, transplant_label
+from anogen_core.transplant import Transplant, transplant, transplant_label
+
+_CHANGED = 24
+"""Grey levels from which another thing shows, and not noise."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ def load_job(
         elif contrast is not None:
             contrast = shown.contrast * _strength(contrast, source, config)
     crop, label = request_crop(mask, config), _label(mask, source)
+    if label is not None and shown is not None and shown.background is not None:
+        label |= _bitten(normal, shown, mask)
     return Job(normal, mask, crop, vectors, seed, contrast, start, shown, label)
 
 
@@ -79,6 +85,12 @@ def _strength(contrast: float, source: Source, config: RunConfig) -> float:
     """Return how many times as strong as its support defect a defect should be."""
     own = support_contrast(source.photo, source.mask) if config.generation.contrast.spread > 1 else None
     return contrast / own if own else 1.0
+
+
+def _bitten(normal: Image, shown: Transplant, mask: Mask) -> Mask:
+    """Return where background shows inside a mask (H, W) instead of the part: a bite takes slivers along."""
+    change = np.abs(shown.image.astype(np.int16) - normal).max(axis=2)
+    return np.asarray(mask & (shown.background > 0.5) & (change > _CHANGED))
 
 
 def _label(mask: Mask, source: Source | None) -> Mask | None:

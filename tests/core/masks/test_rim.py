@@ -149,3 +149,25 @@ def test_where_nothing_has_room_the_reason_is_told() -> None:
     sampler = RimSampler(TransplantSamplerSettings(attempts=5).build([SCRATCH]), [(SCRATCH, PART)])
     with pytest.raises(MaskPlacementError, match="no outline lay on the foreground"):
         sampler.sample(_disc(80, 80, 4), numpy_generator(0))
+
+
+def test_a_bite_leaves_no_sliver_outside() -> None:
+    """A bite of a straight edge would leave a strip of a round part beside it, and a stain would not be one."""
+    straight = np.zeros(FRAME, bool)
+    straight[:, :100] = True
+    bite = np.zeros(FRAME, bool)
+    bite[60:100, 84:100] = True
+    settings = TransplantSamplerSettings(bend=0, jitter=1)
+
+    def left(support_part: Mask) -> int:
+        plain = settings.build([bite], [Shown(np.zeros((*FRAME, 3), np.uint8), straight)])
+        sampler, most = RimSampler(plain, [(bite, support_part)]), 0
+        for seed in range(12):
+            mask = render(sampler.sample(PART, numpy_generator(seed), PART), FRAME)
+            remains = (PART & ~mask).astype(np.uint8)
+            thick = cv2.morphologyEx(remains, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
+            most = max(most, cv2.connectedComponentsWithStats(remains - thick)[2][1:, cv2.CC_STAT_AREA].max(initial=0))
+        return most
+
+    assert left(straight & ~bite) < 20
+    assert left(straight) > 40
