@@ -217,3 +217,35 @@ def test_a_round_part_gets_no_outline() -> None:
     shown = transplant(_blurred(normal, 0.8), bite, _blurred(photo, 0.8), bite, STILL, (70.0, 34.0, -math.pi / 2))
 
     assert shown.image.min() > 150
+
+
+def test_a_highlight_with_the_colour_of_the_background_stays() -> None:
+    """What is enclosed by the part is part: a grey glint of a paint drop at the edge is no hole that shows blue."""
+    drop = cv2.circle(np.zeros(FRAME, np.uint8), (70, 62), 16, 1, -1) > 0
+    glint = cv2.circle(np.zeros(FRAME, np.uint8), (70, 64), 6, 1, -1) > 0
+    photo = _photo(GREY)
+    photo[drop] = GREEN
+    photo[glint] = GREY
+
+    shown = transplant(_photo(BLUE, seed=1), drop, photo, drop, STILL, EDGE).image
+
+    middle = cv2.erode(glint.astype(np.uint8), np.ones((5, 5))) > 0
+    assert np.abs(shown[middle].mean(axis=0) - GREY).max() < 25
+
+
+def test_a_bite_takes_light_and_shade_of_the_new_photo() -> None:
+    """The same cloth is lighter at the left here and at the right there: its threads are taken along, its light not."""
+    threads = 25 * np.sin(np.arange(FRAME[0]) * 1.3)[:, None, None]
+    light = np.linspace(-12, 12, FRAME[1])[None, :, None]
+    normal, photo = (
+        np.clip(np.where(part[..., None], RED, 110 + threads + side * light), 0, 255).astype(np.uint8)
+        for part, side in ((PART, 1), (PART & ~BITE, -1))
+    )
+
+    shown = transplant(normal, MASK, photo, BITE, STILL, EDGE).image
+
+    inside = cv2.erode(BITE.astype(np.uint8), np.ones((5, 5))) > 0
+    off = shown.astype(float) - np.clip(110 + threads + light, 0, 255)
+    left, right = (off[inside & (np.arange(FRAME[1]) < 66)], off[inside & (np.arange(FRAME[1]) > 74)])
+    assert abs(left.mean() - right.mean()) < 4
+    assert off[inside].std() < 12
