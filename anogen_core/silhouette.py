@@ -121,9 +121,7 @@ def reaching(share: Float64[np.ndarray, "h w"], beyond: Mask) -> Float64[np.ndar
     return np.where(_widen(np.isin(pieces, found), _BLURRED) if found.size else False, share, 0.0)
 
 
-def fill_background(
-    photo: Image, background: Mask, other: Image | None = None, *, shown: Mask | None = None
-) -> Image:
+def fill_background(photo: Image, background: Mask, other: Image | None = None, *, shown: Mask | None = None) -> Image:
     """Return a photo whose part is replaced by background.
 
     That around the part goes on (inpainting; Telea, 2004). Where none is known the photo stays as it is.

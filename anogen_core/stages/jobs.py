@@ -13,8 +13,10 @@ from anogen_core.generation import Job
 from anogen_core.quality.contrast import support_contrast
 from anogen_core.records import Box
 from anogen_core.stages.runtime import base_model
-from anogen_core.transplant import Transplant, transplant, transplant_label
+from anogen_core.transplant import transplant, transplant_label
 
+_SHOWS = 0.5
+"""How likely a pixel is background from which it is."""
 _CHANGED = 24
 """Grey levels from which another thing shows, and not noise."""
 
@@ -69,8 +71,9 @@ def load_job(
         elif contrast is not None:
             contrast = shown.contrast * _strength(contrast, source, config)
     crop, label = request_crop(mask, config), _label(mask, source)
+    # A bite takes what it would leave as a sliver along: background shows there, too.
     if label is not None and shown is not None and shown.background is not None:
-        label |= _bitten(normal, shown, mask)
+        label |= mask & (shown.background > _SHOWS) & _changed(normal, shown.image)
     return Job(normal, mask, crop, vectors, seed, contrast, start, shown, label)
 
 
@@ -87,10 +90,9 @@ def _strength(contrast: float, source: Source, config: RunConfig) -> float:
     return contrast / own if own else 1.0
 
 
-def _bitten(normal: Image, shown: Transplant, mask: Mask) -> Mask:
-    """Return where background shows inside a mask (H, W) instead of the part: a bite takes slivers along."""
-    change = np.abs(shown.image.astype(np.int16) - normal).max(axis=2)
-    return np.asarray(mask & (shown.background > 0.5) & (change > _CHANGED))
+def _changed(photo: Image, other: Image) -> Mask:
+    """Return where two photos show different things (H, W)."""
+    return np.asarray(np.abs(other.astype(np.int16) - photo).max(axis=2) > _CHANGED)
 
 
 def _label(mask: Mask, source: Source | None) -> Mask | None:

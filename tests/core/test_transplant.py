@@ -365,6 +365,27 @@ def test_what_crosses_an_edge_is_not_amplified(
     assert (job.contrast is None) == (edge is not None)
 
 
+def test_the_label_of_a_bite_covers_what_it_takes_along(small_run: dict[str, Any]) -> None:
+    """Here the part reaches five pixels farther out than on the support photo: these are gone, too."""
+    config = parse_config(small_run | {"output": "unused"}, source="test")
+    rows, bite = np.arange(96)[:, None], np.zeros((96, 128), bool)
+    bite[40:52, 50:80] = True
+    colours = (190, 180, 170), (30, 40, 50)
+    photo = np.where(((rows >= 40) & ~bite)[..., None], *colours).astype(np.uint8)
+    normal = np.broadcast_to(np.where((rows >= 35)[..., None], *colours), (96, 128, 3)).astype(np.uint8)
+    mask = np.zeros((96, 128), bool)
+    mask[31:53, 49:81] = True
+    source = Source(photo, bite, STILL, (65.0, 40.0, -np.pi / 2), outlined=True)
+
+    job = load_job(normal, mask, torch.zeros(1, 4), config, seed=0, contrast=0.5, source=source)
+
+    assert job.start is not None
+    assert job.label is not None
+    assert np.abs(job.start[36:51, 52:78].astype(int) - colours[1]).max() < 12
+    assert job.label[36:51, 52:78].all()
+    assert not job.label[:35].any()
+
+
 def test_a_support_photo_that_changed_is_named(small_run: dict[str, Any], tmp_path: Path) -> None:
     """An image that started from it is not quietly made another one."""
     root = shutil.copytree(small_run["reader"]["root"], tmp_path / "photos")
