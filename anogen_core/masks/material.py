@@ -22,9 +22,10 @@ _SEVERAL: Final = 0.03
 """Share of the product on normal photos that is unlike the rest, from which it has several materials."""
 _CLEAR: Final = 2
 """Pixels around a defect in which its own colour may show."""
-_WIDE: Final = 0.3
-"""Width of the ring that is compared, relative to the side of a square of the defect's area..."""
-_LEAST_WIDE: Final = 5
+_WIDE: Final = 0.12
+"""Width of the ring that is compared, relative to the side of a square of the defect's area: what lies farther off may
+be another material..."""
+_LEAST_WIDE: Final = 4
 """... and in pixels."""
 _SECTORS: Final = 8
 _LEAST: Final = 6
