@@ -138,10 +138,14 @@ class RimSampler(MaskSampler):
             wanted = 0.0 if source is None else self._rims[source]
             if placement.layout == "at":
                 return placement
+            strange = self._strange(placement, photo, product)
+            if drawn and strange >= min(pair[0] for pair in drawn):
+                continue
             off = 0.0
             if wanted >= _LEAST:
-                off, placement = self._compared(placement, foreground, product)
-            strange = self._strange(placement, photo, product)
+                off, moved = self._compared(placement, foreground, product)
+                strange = strange if moved is placement else self._strange(moved, photo, product)
+                placement = moved
             if off <= _TOLERANCE and strange <= _STRANGE:
                 return placement
             drawn.append((off + strange, placement))
