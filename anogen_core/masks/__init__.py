@@ -2,14 +2,16 @@
 
 In the order in which a plan uses them:
 
-- `product.py`, once for a category: how part and background are told apart (`foreground.py`, `threshold.py`);
+- `product.py`, once for a category: how part and background are told apart (`foreground.py`, `threshold.py`,
+  `shade.py`);
   `regions.py`: where defects of a kind may lie on one photo.
 - `sampler.py`: the interface, and `Region`, one defect of a support mask. `transplant.py`, `perlin.py` and `box.py` are
   the samplers; `deformation.py` mirrors, scales, turns and bends an outline.
 - `goals.py`: where a support defect goes, as the support photos tell: `direction.py` (edge, border, grain), `light.py`,
   `context.py` (surroundings, patterns) and `layout.py` (places of the product), which compare by `surroundings.py`.
   `scene.py` keeps what of these was found on one photo.
-- `rim.py` wraps a sampler: what crosses the edge of the part lies across it as on its support photo.
+- `rim.py` wraps a sampler: what crosses the edge of the part lies across it as on its support photo and leaves no
+  `sliver.py` outside, and the surface around is of the same colour (`material.py`).
   `duplicates.py`: no two masks of a photo are nearly the same.
 - `box_outline.py` and `refinement.py` (`segmentation.py`): the outline of a support defect inside its box, and of a
   generated one.
