@@ -63,8 +63,11 @@ def write_once(path: Path, data: bytes) -> None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
+        try:
+            unfinished.write_bytes(data)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)  # a full disk keeps nothing of it
         if path.read_bytes() != data:
             raise StorageError(f"{path}: holds other bytes than were written. Check the disk and run again.")
 

@@ -184,7 +184,7 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise FullStoreError(
-                f"{path}: {_FULL[error.errno]}. Free some space and run again; finished shards are kept."
+                f"{path}: {_FULL[error.errno]}. Free some space and run again; finished work is kept."
             ) from error
         if error.errno == errno.EROFS:
             raise RefusedStoreError(f"{path}: the file system is read-only. Choose another directory.") from error

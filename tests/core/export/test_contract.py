@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from anogen_core.export import (
     YoloExporterSettings,
     pull,
 )
-from anogen_core.export.folder import safe_names
+from anogen_core.export.folder import safe_names, write_once
 from anogen_core.export.selection import SplitSettings
 from anogen_core.storage import Dataset, DatasetWriter, open_store
 
@@ -284,3 +285,16 @@ def test_file_names_are_safe_and_different_everywhere() -> None:
     assert all(len(n) <= 100 and "/" not in n and n and n[0] != "." and n.lower() != "con" for n in names.values())
     assert safe_names(reversed(identifiers)) == names
     assert not any("." in name for name in safe_names(identifiers, dots=False).values())
+
+
+def test_a_file_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:
+    """What a full disk could not take whole is not left there, where it would take the space of the next attempt."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            write_once(tmp_path / "folder" / "large.png", bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert list((tmp_path / "folder").iterdir()) == []
