@@ -1,8 +1,6 @@
 """Wait for mapped tasks: progress for the flow page, one clear error when some of them fail."""
 
 import queue
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ import httpx
 from prefect import Task
 from prefect.client.orchestration import get_client
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, PrefectWrappedFuture
 from prefect.states import Cancelled
 from pydantic import TypeAdapter
@@ -115,6 +114,7 @@ def _ended(
         try:
             place, future = arrived.get(timeout=1)
         except queue.Empty:
+            stop_if_asked()  # what is in work on a cluster elsewhere may take hours
             longest = max((getattr(record, "seconds", 0.0) for record in results.values()), default=0.0)
             waited = time.monotonic() - last
             if backup is None or repeated or not longest or waited < max(backup.patience, _STRAGGLER * longest):
@@ -154,23 +154,14 @@ def _drop(twin: PrefectFuture[Any]) -> None:
 def stopping_at_sigterm() -> Iterator[None]:
     """Let SIGTERM, by which workers and init systems cancel a run, end the tasks of this process at their next step.
 
-    Prefect's own handler ends the flow, but then waits for tasks to come to their end.
+    Prefect's own handler ends the flow, but then waits for tasks to come to their end. It has to stay in place, or
+    runs that are cancelled count as crashed.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def end(number: int, frame: Any) -> None:
-        progress.stop()
-        if callable(before):
-            before(number, frame)
-
-    signal.signal(signal.SIGTERM, end)
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except (TerminationSignal, GeneratorExit):
+        progress.stop()
+        raise
 
 
 def _reasons(failures: Sequence[BaseException]) -> str:

@@ -188,7 +188,7 @@ def _each(
         for name in names:
             yield name, functools.partial(make, name)
         return
-    with stopping_at_sigterm(), ThreadPoolExecutor(at_once, thread_name_prefix="category") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="category") as pool, stopping_at_sigterm():
         # Prefect keeps the run that a flow belongs to in context variables.
         futures = {pool.submit(contextvars.copy_context().run, make, name): name for name in names}
         try:

@@ -11,6 +11,7 @@ from anogen_core.stages import detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.code import require_versions
 from tasks import page, policy
+from tasks.wanted import cancelled_if_unwanted
 
 
 def _key(trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig) -> str:
@@ -23,6 +24,7 @@ def _key(trial: Trial, category: str, dataset: DatasetRef | None, config: RunCon
     cache_key_fn=policy.by_content(_key),
     **policy.DEVICE_WORK,
 )
+@cancelled_if_unwanted
 def train_detector(
     trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig, code: dict[str, int]
 ) -> dict[str, Any]:

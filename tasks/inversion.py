@@ -10,6 +10,7 @@ from anogen_core.records import SupportSet
 from anogen_core.stages import embedding
 from anogen_core.stages.code import require_versions
 from tasks import page, policy
+from tasks.wanted import cancelled_if_unwanted
 
 
 def _own_name() -> str:
@@ -23,6 +24,7 @@ def _own_name() -> str:
     cache_key_fn=policy.by_content(embedding.results_key),
     **policy.DEVICE_WORK,
 )
+@cancelled_if_unwanted
 def learn_defects(supports: list[SupportSet], config: RunConfig, code: dict[str, int]) -> list[dict[str, Any]]:
     """Learn defects of any categories together; those that the store holds are found (ConceptEmbeddings as JSON)."""
     page.say_where(config)

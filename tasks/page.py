@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL
 from anogen_core.config import RunConfig
 from anogen_core.stages.runtime import pick_device
 from tasks import progress
+from tasks.wanted import stop_if_unwanted
 
 _EVERY: Final = 15.0
 """Seconds between two movements of a bar: each is a request to the server."""
@@ -73,6 +74,7 @@ def steps(title: str) -> Callable[[int, int], None]:
 
     def step(done: int, total: int) -> None:
         nonlocal bar
+        stop_if_unwanted()
         tell(done, total)
         # Finished work that is found again has no steps, and shows no bar.
         bar = bar or Bar(title)

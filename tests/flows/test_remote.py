@@ -10,14 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import torch
 import yaml
+from distributed import LocalCluster
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from typer.testing import CliRunner
 
@@ -260,23 +261,82 @@ def _find(server: str, what: str, body: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_cancelled_run_has_cancelled_parts(server: str, small_run: dict[str, object], tmp_path: Path) -> None:
     """Cancelled on the flow page in the middle of learning: nothing of it is shown as crashed, failed or running."""
     endless = {"steps": 100_000, "validate_every": 5, "patience": 100_000}
-    path, name = tmp_path / "run.yaml", "cancelled"
-    path.write_text(yaml.safe_dump({**small_run, "name": name, "inversion": endless, "output": str(tmp_path / "out")}))
-    _anogen("run", path, "--submit", "--pool", name)
+    run_file = _write(tmp_path, {**small_run, "name": "cancelled", "inversion": endless})
+
+    run = _cancelled(server, run_file, (tmp_path / "out" / "artifacts" / "scratch").exists)
+
+    of_run = {"flow_runs": {"tags": {"all_": ["run:cancelled"]}}}
+    ended = {found["name"]: found["state_name"] for found in _find(server, "flow_runs", of_run)}
+    assert ended == {run["name"]: "Cancelled", "cancelled defects": "Cancelled"}
+    assert "Crashed" not in _history(server, run)  # which a webhook would be told of
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.prefect
+def test_a_run_cancelled_on_a_cluster_leaves_no_work_behind(
+    server: str, small_run: dict[str, object], tmp_path: Path
+) -> None:
+    """Two categories train endlessly on a cluster elsewhere: the run ends by itself, and so does what workers do."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        values = {
+            **small_run,
+            "name": "trained",
+            "support": {"defects": ["cut"]},
+            "generation": {"images_per_defect": 1, "sampler": {"num_inference_steps": 2}},
+            "evaluation": {"arms": ["generated"]},
+            "detector": {**cast("dict[str, object]", small_run["detector"]), "steps": 1_000_000},
+            "runner": {"kind": "dask", "address": cluster.scheduler_address},
+        }
+        run_file = _write(tmp_path, values)
+        training = {"task_runs": {"name": {"like_": "train "}}, "flow_runs": {"tags": {"all_": ["run:trained"]}}}
+
+        def states() -> list[str]:
+            return [found["state_name"] for found in _find(server, "task_runs", training)]
+
+        run = _cancelled(server, run_file, lambda: states() == ["Running"] * 2)
+
+        of_run = {"flow_runs": {"tags": {"all_": ["run:trained"]}}}
+        ended = {found["name"]: found["state_name"] for found in _find(server, "flow_runs", of_run)}
+        assert ended.pop("trained defects") == "Completed"
+        assert ended == dict.fromkeys((run["name"], "trained bolt", "trained felt"), "Cancelled")
+        assert "Crashed" not in _history(server, run)
+        assert _soon(lambda: states() == ["Cancelled"] * 2)
+
+
+def _write(folder: Path, values: dict[str, object]) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump({**values, "output": str(folder / "out")}), encoding="utf-8")
+    return path
+
+
+def _cancelled(server: str, run_file: Path, reached: Callable[[], bool]) -> dict[str, Any]:
+    """Start a run on a worker of its own, cancel it on the flow page at some time, and return it when it has ended."""
+    name = yaml.safe_load(run_file.read_text())["name"]
+    _anogen("run", run_file, "--submit", "--pool", name)
     (run,) = _find(server, "flow_runs", {"deployments": {"name": {"any_": [name]}}})
     worker = [*PREFECT, "worker", "start", "--pool", name, "--type", "process", "--run-once"]
     environment = {**os.environ, "PREFECT_API_URL": server}
-    with subprocess.Popen(worker, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        started = time.monotonic()
-        while not (tmp_path / "out" / "artifacts" / "scratch").exists() and time.monotonic() - started < 120:
-            time.sleep(0.1)
+    with subprocess.Popen(worker, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert _soon(reached)
         state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         httpx.post(f"{server}/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
-        process.wait(120)
+        said, _ = process.communicate(timeout=120)
+    assert b"SIGKILL" not in said
+    return run
 
-    of_run = {"flow_runs": {"tags": {"all_": [f"run:{name}"]}}}
-    ended = {found["name"]: found["state_name"] for found in _find(server, "flow_runs", of_run)}
-    assert ended == {run["name"]: "Cancelled", f"{name} defects": "Cancelled"}
+
+def _soon(reached: Callable[[], bool]) -> bool:
+    """Return whether something becomes true in five minutes."""
+    deadline = time.monotonic() + 300
+    while not reached() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return reached()
+
+
+def _history(server: str, run: dict[str, Any]) -> list[str]:
+    states = httpx.get(f"{server}/flow_run_states/", params={"flow_run_id": run["id"]}).raise_for_status().json()
+    return [state["name"] for state in states]
 
 
 @pytest.mark.prefect
