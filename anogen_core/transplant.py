@@ -20,6 +20,8 @@ from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides, reaching
 from anogen_core.surface import continues, goes_on, relative_detail, sides_of
 
+_WHITE, _HIGHLIGHTS = 255, 0.98
+"""The brightest value of a photo; the quantile of a defect's values that are its highlights."""
 _RING = 9
 """Pixels around a mask that tell how bright the surface is."""
 _AROUND = 21
@@ -96,7 +98,10 @@ def transplant(
     bad = _move(defect, matrix, size) > 0
     sides = None if edge is None else find_sides(edge, matrix, inside.shape)
     counts = True if sides is None else sides.part
-    light, unlike = _gain(part, moved, inside, ~bad & counts, light=_light(normal, photo))
+    exposure = _light(normal, photo)
+    light, unlike = _gain(part, moved, inside, ~bad & counts, light=exposure)
+    if (inside & bad).any():
+        light = light - _burnt(light, moved[inside & bad], exposure)
     own = moved * np.exp(light)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
     # Detail of the photo's own surface would show its whole edge through a bite, and a part where it is missing.
@@ -209,6 +214,21 @@ def _gain(part: Image, moved: np.ndarray, inside: Mask, counts: Mask, *, light: 
     gain = light + trust * (_ratio(part, moved, ring) - light)
     # A photo that is mostly background, and another one of the part alone, compare colours of unlike things.
     return np.clip(gain, gain.mean() - _CAST, gain.mean() + _CAST), among_things
+
+
+def _burnt(gain: np.ndarray, colours: np.ndarray, light: np.ndarray) -> float:
+    """Return by how much a gain exceeds what leaves the highlights of a defect below white.
+
+    The surface around a dent of a shiny part is shaded otherwise at every place. As bright as the light of the photos
+    makes it a defect may always be.
+
+    Args:
+        gain: (3,) logarithms of the factors.
+        colours: (n, 3) pixels of the defect.
+        light: (3,) of the photos (see `_light`).
+    """
+    room = np.log(_WHITE / max(float(np.quantile(colours, _HIGHLIGHTS)), 1.0))
+    return max(0.0, float(gain.mean()) - max(float(room), float(light.mean())))
 
 
 def _unevenness(values: np.ndarray, places: np.ndarray) -> float:

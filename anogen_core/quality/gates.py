@@ -18,7 +18,7 @@ from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.quality.contrast import around, contrast, relative_change, restore, support_contrast
 from anogen_core.settings import Settings
 
-QUALITY_VERSION = 3
+QUALITY_VERSION = 4
 """Raised by hand when a change here lets other images pass."""
 
 _PATCH = 32
@@ -133,22 +133,24 @@ class Gates:
             after: (H, W, 3) with the defect.
             mask: (H, W), True where the defect may be.
             shown: (H, W, 3) with the support defect, for one across an edge of the part or, on its photo, among things
-                that are not here: how far that shifts the colours depends on these, so it widens what is expected.
+                that are not here: how far that shifts the colours, and how much it stands out, depends on these, so it
+                widens what is expected.
         """
         look = _look(before, after, mask)
-        expected = None if shown is None else _look(before, shown, mask).shift
+        start = None if shown is None else _look(before, shown, mask)
         judged = [
-            self._visible(look),
-            *self._alike(look, expected),
+            self._visible(look, self.faintest if start is None else start.contrast),
+            *self._alike(look, None if start is None else start.shift),
             self._seamless(look),
             self._new(before, after, mask),
         ]
         reason = next((reason for margin, reason in judged if margin < 0), None)
         return Verdict(reason, float(np.clip(min(margin for margin, _ in judged), 0, 1)))
 
-    def _visible(self, look: _Look) -> _Margin:
-        least = self.settings.min_contrast * self.faintest
-        return _margin(look.contrast - least, self.faintest - least), (
+    def _visible(self, look: _Look, expected: float) -> _Margin:
+        faintest = float(np.clip(expected, self.faintest / 2, self.faintest))
+        least = self.settings.min_contrast * faintest
+        return _margin(look.contrast - least, faintest - least), (
             f"no visible change: contrast {look.contrast:.3f}, the faintest support photo has {self.faintest:.3f}; "
             f"expected at least {least:.3f} (`quality.min_contrast`)"
         )

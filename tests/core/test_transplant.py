@@ -138,6 +138,22 @@ def test_a_defect_among_the_same_things_is_as_bright_as_these() -> None:
     assert not shown.unlike
 
 
+@pytest.mark.parametrize(("highlight", "least", "most"), [(250, 145, 180), (None, 215, 230)])
+def test_a_shiny_defect_is_not_burnt_to_white(highlight: int | None, least: int, most: int) -> None:
+    """Shade around it on its own photo says how bright a matte defect is, but not one whose highlight is white."""
+    rows, columns = np.indices((96, 128))
+    away = np.hypot(rows - 48, columns - 64)
+    levels = np.where((away > 12) & (away < 24), 100, 150)
+    if highlight is not None:
+        levels[away < 4] = highlight
+    photo = np.repeat(levels[..., None], 3, axis=2).astype(np.uint8)
+    normal = np.full((96, 128, 3), 150, np.uint8)
+
+    shown = transplant(normal, away <= 12, photo, away <= 12, STILL).image
+
+    assert least <= np.median(shown[(away > 5) & (away < 8)]) <= most
+
+
 def test_light_that_falls_off_along_a_defect_is_followed() -> None:
     """A strong ramp makes the sides of the mask differ as unlike things do, but steadily."""
     photo, mask = _defect()

@@ -72,6 +72,15 @@ def test_a_bad_image_is_named_by_what_is_wrong(image: np.ndarray, reason: str) -
     assert "quality." in found
 
 
+def test_a_defect_may_stand_out_as_little_as_its_start_there_but_not_by_nothing() -> None:
+    """At an edge it stands out of the shade around it on its own photo, which is not all around it everywhere."""
+    faint, nothing = (_pitted(7, HERE, step=step, detail=3) for step in (-12, -3))
+
+    assert "no visible change" in str(GATES.judge(_surface(7), faint, HERE).reason)
+    assert GATES.judge(_surface(7), faint, HERE, shown=faint).reason is None
+    assert "no visible change" in str(GATES.judge(_surface(7), nothing, HERE, shown=nothing).reason)
+
+
 def test_a_bite_may_show_what_lies_behind_the_part() -> None:
     """What the support defect shifts the colours by at its place is expected there, and nothing much beyond it."""
     white = _pitted(7, HERE, step=+70)
