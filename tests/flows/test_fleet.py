@@ -1,11 +1,14 @@
 """Several categories at a time: all of them end, in whichever order, and one that fails stops no other."""
 
+import contextlib
 import threading
 import time
 from typing import Any
 
 import pytest
 
+from anogen_core import stopping
+from anogen_core.errors import InterruptedRunError
 from anogen_core.records import SupportSet
 from anogen_core.runner import DaskRunnerSettings, RunnerSettings, ThreadRunnerSettings
 from flows.fleet import _each
@@ -42,8 +45,9 @@ def test_every_category_ends_once(at_once: int) -> None:
     assert most <= at_once
 
 
-def test_what_has_not_begun_is_dropped_when_the_run_ends() -> None:
-    """An interrupted run begins no further category."""
+def test_what_has_not_begun_is_dropped_when_the_run_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted run begins no further category, and what is in work in this process ends at its next step."""
+    monkeypatch.setattr(stopping, "_ASKED", threading.Event())
     begun = []
 
     def make(name: str) -> dict[str, Any]:
@@ -51,8 +55,10 @@ def test_what_has_not_begun_is_dropped_when_the_run_ends() -> None:
         time.sleep(0.05)
         return {}
 
-    for _ in _each([str(i) for i in range(20)], make, at_once=2):
-        break
+    with contextlib.closing(_each([str(i) for i in range(20)], make, at_once=2)) as each:
+        next(each)
+    with pytest.raises(InterruptedRunError):
+        stopping.stop_if_asked()
 
     assert len(begun) <= 5
 
