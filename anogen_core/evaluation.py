@@ -15,6 +15,19 @@ class Trial(Record):
     seed: int
 
 
+class CheckpointRef(Record):
+    """A trained detector in the artefact store."""
+
+    detector: str
+    category: str
+    arm: str
+    uri: str
+    digest: str
+    steps: int
+    trained_on: str | None
+    """Digest of the generated dataset; null for an arm without generated data."""
+
+
 class Evaluation(Record):
     """What one detector scores on held-out real photos."""
 

@@ -7,6 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 GOOD = "good"
 """The name of the class of normal images, as in MVTec AD."""
+COMBINED = "combined"
+"""The name of the class of photos that show several defects, as in MVTec AD."""
 
 
 class Record(BaseModel):
@@ -26,6 +28,15 @@ class Box(Record):
     def as_list(self) -> list[int]:
         """Return [x, y, width, height]."""
         return [self.x, self.y, self.width, self.height]
+
+
+class Part(Record):
+    """The label of one defect on a photo that shows several, in pixels of the photo as it is stored."""
+
+    defect: str
+    boxes: tuple[Box, ...] = ()
+    outline: tuple[int, ...] | None = None
+    """Run lengths of its mask; None where there are boxes alone."""
 
 
 class Sample(Record):
@@ -50,6 +61,23 @@ class Sample(Record):
     """Digest of the photo's file."""
     group: str | None = None
     """Leakage group (photos of one physical part), where the dataset names it."""
+    parts: tuple[Part, ...] = ()
+    """The label of each defect of a photo of several, where it tells them apart. `boxes` and `outline` of the photo as
+    it is read (`combined`) hold all of them, of `showing` one."""
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """Return the defects that its label tells apart; `good` of a normal photo."""
+        return tuple(part.defect for part in self.parts) or (self.defect,)
+
+    def showing(self, defect: str) -> "Sample | None":
+        """Return the photo with the label of one defect alone; None where it does not show it, or not told apart."""
+        if self.defect == defect:
+            return self
+        part = next((part for part in self.parts if part.defect == defect), None)
+        if part is None:
+            return None
+        return self.model_copy(update={"defect": defect, "boxes": part.boxes, "outline": part.outline})
 
     @property
     def has_mask(self) -> bool:
@@ -261,19 +289,6 @@ class ReviewVerdict(Record):
     when: AwareDatetime
 
 
-class ShardReceipt(Record):
-    """What a finished shard reports (read back from its commit record)."""
-
-    shard: int
-    attempt: str
-    digest: str
-    made: int
-    filtered: int
-    blocked: int
-    failed: int
-    seconds: float
-
-
 class DatasetRef(Record):
     """A sealed dataset."""
 
@@ -283,16 +298,3 @@ class DatasetRef(Record):
     digest: str
     config_fingerprint: str
     format_version: str
-
-
-class CheckpointRef(Record):
-    """A trained detector in the artefact store."""
-
-    detector: str
-    category: str
-    arm: str
-    uri: str
-    digest: str
-    steps: int
-    trained_on: str | None
-    """Digest of the generated dataset; null for an arm without generated data."""

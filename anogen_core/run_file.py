@@ -115,8 +115,11 @@ def _round(pixels: int) -> int:
 def _summary(samples: list[Sample]) -> Iterator[str]:
     for category in sorted({s.category for s in samples}):
         own = [s for s in samples if s.category == category]
-        defects = sorted({s.defect for s in own} - {GOOD})
-        counts = ", ".join(_count(d, [s for s in own if s.defect == d]) for d in defects) or "no defective photos"
+        defects = sorted({d for s in own for d in s.defects} - {GOOD})
+        shown = {d: [of_one for s in own if (of_one := s.showing(d)) is not None] for d in defects}
+        counts = ", ".join(_count(d, photos) for d, photos in shown.items()) or "no defective photos"
+        several = sum(bool(s.parts) for s in own)
+        counts += f"; {several} photos show several defects" if several else ""
         yield f"{category}: {sum(s.defect == GOOD for s in own)} normal photos; {counts}"
 
 

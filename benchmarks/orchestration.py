@@ -110,9 +110,9 @@ def run_empty(folder: Path, runner: dict[str, Any], counts: list[int]) -> list[t
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
 
     from anogen_core.config import RunConfig, parse_config  # noqa: PLC0415
-    from anogen_core.records import ShardReceipt  # noqa: PLC0415
     from anogen_core.settings import fingerprint  # noqa: PLC0415
     from anogen_core.shards import Shard  # noqa: PLC0415
+    from anogen_core.storage.commit import ShardReceipt  # noqa: PLC0415
     from flows.collect import collect, fresh  # noqa: PLC0415
     from flows.runners import task_runners  # noqa: PLC0415
     from tasks import policy  # noqa: PLC0415

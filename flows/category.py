@@ -9,8 +9,8 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
-from anogen_core.evaluation import SetLikeness
-from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, ShardReceipt
+from anogen_core.evaluation import CheckpointRef, SetLikeness
+from anogen_core.records import ConceptEmbedding, DatasetRef
 from anogen_core.runner import DaskRunnerSettings
 from anogen_core.shards import Shard
 from anogen_core.stages import detection, embedding, generation
@@ -18,6 +18,7 @@ from anogen_core.stages.arms import needs_dataset
 from anogen_core.stages.code import versions_at_work
 from anogen_core.stages.generation import PlannedDataset
 from anogen_core.stages.result import CategoryResult
+from anogen_core.storage.commit import ShardReceipt
 from flows.collect import BackupTasks, collect, fresh
 from flows.page import show_category
 from flows.runners import on_device

@@ -5,8 +5,8 @@ from typing import Any
 from prefect import task
 
 from anogen_core.config import RunConfig
-from anogen_core.evaluation import Comparison, Evaluation, Trial
-from anogen_core.records import CheckpointRef, DatasetRef
+from anogen_core.evaluation import CheckpointRef, Comparison, Evaluation, Trial
+from anogen_core.records import DatasetRef
 from anogen_core.stages import detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.code import require_versions

@@ -6,6 +6,7 @@
     <root>/boxes.csv                  their boxes: image,defect,x,y,width,height, one row per box, or
                                       label files of LabelMe, YOLO or COCO (see `anogen_core.data.labels`)
 
+A photo whose label names several defects is `combined`, as MVTec AD has it.
 Photos may also lie in `images/` itself: then a mask or another label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
 exports them: splits are put together.
@@ -14,7 +15,7 @@ hashes, is a test photo; identical photos and photos of one leakage group stay t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, final
 
@@ -27,7 +28,7 @@ from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
 from anogen_core.errors import InputError
-from anogen_core.records import GOOD
+from anogen_core.records import COMBINED, GOOD
 
 _EVERY = 5
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
@@ -82,17 +83,10 @@ class FolderReader(Reader):
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
         problems += labels.problems
-        several = _of_several_defects(folders, masks=masks, labels=labels.found)
-        left_out = frozenset(several)
-        if several:
-            names = ", ".join(photo.name for photo in several[:3]) + (", ..." if len(several) > 3 else "")
-            what = f"holds {len(several)} photos with labels of several defects, which are left out: {names}."
-            problems.append(warning(root, what, fix="Use photos of one defect each, or give both one name."))
         photos: list[Photo] = []
         for folder in folders:
-            alone = replace(folder, photos=[photo for photo in folder.photos if photo not in left_out])
             category = self._settings.category or root.name
-            found, faults = _label(alone, masks=masks, labels=labels.found, category=category)
+            found, faults = _label(folder, masks=masks, labels=labels.found, category=category)
             photos += found
             problems += faults
         photos, faults = group_photos(photos, self._settings.groups, directory=root)
@@ -123,7 +117,7 @@ class FolderReader(Reader):
             for photo, mask in pairs.items():
                 if photo in found:
                     what = f"has masks of two defects, {found[photo][0]} and {directory.name}."
-                    problems.append(error(photo, what, fix="Keep one: a photo has one defect."))
+                    problems.append(error(photo, what, fix="Keep one, or draw both in one label file."))
                 found.setdefault(photo, (directory.name, mask))
         return found, problems
 
@@ -182,18 +176,6 @@ def _same_names(folders: list[_Folder]) -> list[Problem]:
     return problems
 
 
-def _of_several_defects(
-    folders: list[_Folder], *, masks: dict[Path, tuple[str, Path]], labels: Mapping[Path, list[Label]]
-) -> list[Path]:
-    """Return the photos whose one label names several defects, where neither a folder nor a mask says which counts."""
-    found = []
-    for photo in (photo for folder in folders if not folder.defect for photo in folder.photos if photo not in masks):
-        own = labels.get(photo, [])
-        if len(own) == 1 and len(own[0].defects) > 1:
-            found.append(photo)
-    return found
-
-
 def _label(
     folder: _Folder, *, masks: dict[Path, tuple[str, Path]], labels: Mapping[Path, list[Label]], category: str
 ) -> tuple[list[Photo], list[Problem]]:
@@ -202,17 +184,20 @@ def _label(
     for path in folder.photos:
         named, mask = masks.get(path, (None, None))
         own = labels.get(path, [])
-        said = {name for name in (folder.defect, named, *(d for label in own for d in label.defects)) if name}
+        drawn = {part.defect for label in own for part in label.parts}
+        several = len(drawn) > 1 == len(own) and mask is None and folder.defect in (None, COMBINED, *drawn)
+        said = {COMBINED} if several else {name for name in (folder.defect, named, *drawn) if name}
         if len(said) > 1:
             files = ", ".join(label.file.name for label in own) or "mask"
             what = f"is labelled {' and '.join(sorted(said))} by its folder and labels ({files})."
-            problems.append(error(path, what, fix="Keep one: a photo has one defect."))
+            problems.append(error(path, what, fix="Keep one, or put labels of several defects into one label file."))
         elif len(own) > 1 and mask is None:
             what = f"has labels in {' and '.join(label.file.name for label in own)}."
             problems.append(error(path, what, fix="Keep them in one file."))
-        defect = folder.defect or named or min(said, default=GOOD)
+        defect = COMBINED if several else folder.defect or named or min(said, default=GOOD)
+        parts = own[0].parts if several else ()
         boxes, outline = (own[0].boxes, own[0].outline) if own and mask is None else ((), None)
-        photos.append(Photo(path, category=category, defect=defect, mask=mask, boxes=boxes, outline=outline))
+        photos.append(Photo(path, category, defect, mask=mask, boxes=boxes, outline=outline, parts=parts))
     return photos, problems
 
 

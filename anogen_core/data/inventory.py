@@ -13,7 +13,7 @@ from typing import Literal
 from anogen_core.data.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 from anogen_core.data.problems import Problem, error, unreadable, warning
 from anogen_core.errors import InputError
-from anogen_core.records import Box, Sample
+from anogen_core.records import Box, Part, Sample
 
 LABEL_SUFFIXES = frozenset({".json", ".txt"})
 """Endings of the label files that are read, in lower case."""
@@ -43,6 +43,7 @@ class Photo:
     mask: Path | None = None
     boxes: tuple[Box, ...] = ()
     outline: tuple[int, ...] | None = None
+    parts: tuple[Part, ...] = ()
     group: str | None = None
 
 
@@ -160,6 +161,7 @@ def make_samples(
             outline=photo.outline,
             sha256=digests[photo.path],
             group=photo.group,
+            parts=photo.parts,
         )
         for photo in photos
         if photo.path in digests

@@ -23,7 +23,8 @@ class SupportSettings(Settings):
     """How many photos of each defect to learn from, and which."""
 
     shots: Annotated[int, Field(ge=1)] = 3
-    """Photos per defect, chosen at random by the run's seed; from different leakage groups as far as there are any."""
+    """Photos per defect, chosen at random by the run's seed; from different leakage groups as far as there are any, and
+    such as show no other defect as far as there are any."""
     images: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] | None = None
     """Photos named by hand instead, under `<category>/<defect>` or `<defect>`: file names, ends of
     their paths, or sample ids. All that are named are used, whatever `shots` says; other defects are chosen by seed."""
@@ -104,11 +105,15 @@ def held_out(
 
 
 def _candidates(samples: Sequence[Sample]) -> dict[_Key, list[Sample]]:
-    """Return the defective test photos of each (category, defect), all sorted."""
+    """Return the defective test photos of each (category, defect), all sorted.
+
+    A photo of several defects that its label tells apart is one of each, with the label of that one.
+    """
     found: dict[_Key, list[Sample]] = defaultdict(list)
     for sample in sorted(samples, key=lambda sample: sample.sample_id):
         if sample.defect != GOOD and sample.split == "test":
-            found[sample.category, sample.defect].append(sample)
+            for defect in sample.defects:
+                found[sample.category, defect].append(sample.showing(defect) or sample)
     return dict(sorted(found.items()))
 
 
@@ -122,12 +127,13 @@ def _selected(candidates: Mapping[_Key, object], settings: SupportSettings) -> l
 
 
 def _draw(key: _Key, samples: Sequence[Sample], *, shots: int, seed: int) -> list[Sample]:
-    """Return `shots` samples, one of each physical part and content first."""
-    order = numpy_generator(derive_seed(seed, "support", *key)).permutation(len(samples))
+    """Return `shots` samples, one of each physical part and content first, of these such as show no other defect."""
+    drawn = numpy_generator(derive_seed(seed, "support", *key)).permutation(len(samples))
+    order = sorted(map(int, drawn), key=lambda i: bool(samples[i].parts))
     first: list[Sample] = []
     again: list[Sample] = []
     seen: set[str] = set()
-    for sample in (samples[int(i)] for i in order):
+    for sample in (samples[i] for i in order):
         part = sample.group if sample.group is not None else sample.sha256
         (again if part in seen else first).append(sample)
         seen.add(part)

@@ -12,7 +12,7 @@ from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION
 from anogen_core.config import RunConfig
 from anogen_core.detectors.training_set import TrainingSet, resize_mask, resize_photo
 from anogen_core.errors import InputError
-from anogen_core.records import DatasetRef, Decision
+from anogen_core.records import DatasetRef, Decision, SupportSet
 from anogen_core.stages.catalogue import Category
 from anogen_core.stages.embedding import load_support
 from anogen_core.stages.pasting import paste_supports
@@ -130,7 +130,7 @@ def _part_identity(config: RunConfig, category: Category, part: Part, dataset: D
     if part.source == "perlin":
         return None
     if part.source == "support_only":
-        labels = [array_digest(mask) for s in category.supports for _, mask in load_support(s, config)]
+        labels = [array_digest(mask) for s in _whole_supports(category) for _, mask in load_support(s, config)]
         return [support, labels]
     if part.source == "cutpaste":
         places = plan_digest(config, category) if dataset is None else dataset.digest
@@ -146,7 +146,7 @@ def _anomalies(config: RunConfig, category: Category, part: Part, dataset: Datas
     weak = by_box and not _has_exact_masks(category)
     if part.source == "support_only":
         found = _Anomalies.empty()
-        for support in category.supports:
+        for support in _whole_supports(category):
             for photo, mask in load_support(support, config):
                 found.add(photo, mask, side=side, weak=weak, origin=-1, defect=support.defect)
         return found
@@ -192,6 +192,16 @@ def _reviewed(stored: Dataset, place: Mapping[str, int], *, by_box: bool, side: 
 def _has_exact_masks(category: Category) -> bool:
     """Return whether the support photos are labelled by masks rather than boxes."""
     return all(s.has_mask for chosen in category.supports for s in chosen.samples)
+
+
+def _whole_supports(category: Category) -> list[SupportSet]:
+    """Return the support sets with all defects of their photos in the labels; a photo of several is in the first."""
+    whole = {s.sample_id: s for s in category.samples}
+    found = []
+    for support in category.supports:
+        photos = tuple(s for sample in support.samples if (s := whole.pop(sample.sample_id, None)) is not None)
+        found.append(support.model_copy(update={"samples": photos}))
+    return found
 
 
 def _require(dataset: DatasetRef | None, part: Part) -> DatasetRef:

@@ -15,8 +15,9 @@ from anogen_core.data.files import PIXEL_CEILING, read_header
 from anogen_core.data.frame import load_image
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import FullStoreError, InputError, RefusedStoreError
+from anogen_core.evaluation import CheckpointRef
 from anogen_core.metrics.predictions import Predictions
-from anogen_core.records import CheckpointRef, Decision, LedgerRow, Record, Sample
+from anogen_core.records import Decision, LedgerRow, Record, Sample
 from anogen_core.resizing import mixed_mark
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.result import CategoryResult

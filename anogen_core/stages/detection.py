@@ -12,11 +12,11 @@ from anogen_core.data.frame import load_mask
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.detectors.training import train_detector
 from anogen_core.digests import digest_file, digest_files
-from anogen_core.evaluation import Comparison, Evaluation, Trial
+from anogen_core.evaluation import CheckpointRef, Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
 from anogen_core.metrics.predictions import Predictions, macro_ap, pack_masks
-from anogen_core.records import GOOD, CheckpointRef, DatasetRef, Sample
+from anogen_core.records import GOOD, DatasetRef, Sample
 from anogen_core.resizing import mixed_mark
 from anogen_core.seeding import derive_seed
 from anogen_core.stages import arms

@@ -22,7 +22,6 @@ from anogen_core.records import (
     MadeInstance,
     Outcome,
     Record,
-    ShardReceipt,
     SupportSet,
 )
 from anogen_core.shards import Shard, split_into_shards
@@ -33,6 +32,7 @@ from anogen_core.stages.recipe import spec_of
 from anogen_core.stages.reuse import Taken, find_kept, take_kept
 from anogen_core.stages.shard_work import Ending, ShardWork
 from anogen_core.storage import Dataset, DatasetSpec, DatasetWriter
+from anogen_core.storage.commit import ShardReceipt
 from anogen_core.storage.pixels import ShardPixels
 
 _PIXELS_AT_ONCE = 64 * 1024**2

@@ -20,7 +20,8 @@ from anogen_core.data.problems import Problem
 from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import AnogenError, InputError
-from anogen_core.records import CheckpointRef, Record
+from anogen_core.evaluation import CheckpointRef
+from anogen_core.records import Record
 from anogen_core.resizing import RULE, resize
 from anogen_core.stages.calibration import Calibration, calibrate
 from anogen_core.stages.detection import load_detector

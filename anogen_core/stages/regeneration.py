@@ -106,7 +106,8 @@ def _support(
     wanted = {i.source for i in row.instances or () if i.source is not None and i.warp is not None}
     if config.start != "support":
         return {}
-    samples = {s.sample_id: s for c in read_catalogue(config) if c.name == row.category for s in c.samples}
+    photos = (s for c in read_catalogue(config) if c.name == row.category for s in c.samples)
+    samples = {s.sample_id: s.showing(row.defect) or s for s in photos}
     missing = wanted - samples.keys()
     if missing:
         raise InputError(

@@ -14,7 +14,8 @@ from anogen_core.arm import main_arms
 from anogen_core.config import RunConfig
 from anogen_core.data.frame import load_mask
 from anogen_core.data.problems import UnusableFileError
-from anogen_core.records import CheckpointRef, ConceptEmbedding, Decision, LedgerRow, ReviewVerdict, Sample, SupportSet
+from anogen_core.evaluation import CheckpointRef
+from anogen_core.records import ConceptEmbedding, Decision, LedgerRow, ReviewVerdict, Sample, SupportSet
 from anogen_core.report import (
     CategoryReport,
     DefectReport,
@@ -92,7 +93,7 @@ def _support_of(embedding: ConceptEmbedding, category: Category, config: RunConf
     chosen = next((s for s in category.supports if s.defect == embedding.defect), None)
     if chosen is not None and embedding_key(chosen, config) == name_of(embedding.uri):
         return chosen, 0
-    there = {s.sha256: s for s in category.samples if s.defect == embedding.defect}
+    there = {s.sha256: s for photo in category.samples if (s := photo.showing(embedding.defect)) is not None}
     photos = tuple(there[sha256] for sha256 in embedding.support_sha256 if sha256 in there)
     support = SupportSet(category=category.name, defect=embedding.defect, samples=photos)
     return support, len(embedding.support_sha256) - len(photos)

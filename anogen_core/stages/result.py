@@ -9,8 +9,8 @@ from pydantic import Field
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import CorruptDatasetError, InputError
-from anogen_core.evaluation import Comparison, Evaluation, SetLikeness
-from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Record
+from anogen_core.evaluation import CheckpointRef, Comparison, Evaluation, SetLikeness
+from anogen_core.records import ConceptEmbedding, DatasetRef, Record
 from anogen_core.storage import open_store
 from anogen_core.storage.commit import parse
 

@@ -58,7 +58,7 @@ def require_tested(config: RunConfig) -> None:
 
 
 def _untested(category: Category) -> Iterator[Problem]:
-    tested = {sample.defect for sample in category.evaluated[0]}
+    tested = {defect for sample in category.evaluated[0] for defect in sample.defects}
     missing = [support.defect for support in category.supports if support.defect not in tested]
     if missing:
         what = f"photo of {', '.join(missing)}" if tested - {GOOD} else "defective photo"

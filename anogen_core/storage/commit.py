@@ -6,9 +6,22 @@ from typing import Literal, TypeVar
 from pydantic import ValidationError
 
 from anogen_core.errors import CorruptDatasetError
-from anogen_core.records import Record, ShardReceipt
+from anogen_core.records import Record
 
 R = TypeVar("R", bound=Record)
+
+
+class ShardReceipt(Record):
+    """What a finished shard reports (read back from its commit record)."""
+
+    shard: int
+    attempt: str
+    digest: str
+    made: int
+    filtered: int
+    blocked: int
+    failed: int
+    seconds: float
 
 
 class StoredObject(Record):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from anogen_core.errors import CorruptDatasetError
-from anogen_core.records import LedgerRow, Outcome, Record, ShardReceipt
+from anogen_core.records import LedgerRow, Outcome, Record
 from anogen_core.settings import canonical_json
-from anogen_core.storage.commit import StoredObject, parse
+from anogen_core.storage.commit import ShardReceipt, StoredObject, parse
 from anogen_core.storage.spec import DatasetSpec
 
 

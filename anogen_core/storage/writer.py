@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import final
 
 from anogen_core.errors import CorruptDatasetError, InputError, StorageError
-from anogen_core.records import DatasetRef, LedgerRow, Outcome, ShardReceipt
+from anogen_core.records import DatasetRef, LedgerRow, Outcome
 from anogen_core.settings import canonical_json
 from anogen_core.storage import layout, ledger
-from anogen_core.storage.commit import Commit, StoredObject, describe
+from anogen_core.storage.commit import Commit, ShardReceipt, StoredObject, describe
 from anogen_core.storage.dataset import Dataset
 from anogen_core.storage.manifest import count_outcomes
 from anogen_core.storage.parts import Parts, require_same

@@ -19,10 +19,10 @@ import pytest
 
 from anogen_core.config import RunConfig, parse_config
 from anogen_core.errors import InputError
-from anogen_core.evaluation import Trial
+from anogen_core.evaluation import CheckpointRef, Trial
 from anogen_core.generation import generate
 from anogen_core.masks.product import Product
-from anogen_core.records import CheckpointRef, ConceptEmbedding, DatasetRef, Decision, ReviewVerdict
+from anogen_core.records import ConceptEmbedding, DatasetRef, Decision, ReviewVerdict
 from anogen_core.shards import Shard
 from anogen_core.stages import arms, detection, embedding, generation, recipe, runtime, shard_work
 from anogen_core.stages.catalogue import read_category

@@ -6,7 +6,7 @@
     <root>/labels/<defect>/b.txt      in folders like those of the photos (train/labels beside train/images)
     <root>/annotations/*.json         COCO, or in the root or any folder of photos
 
-Every photo has its labels in one of these files, and shows one defect.
+Every photo has its labels in one of these files. A photo whose label names several defects is `combined`.
 """
 
 from collections.abc import Mapping

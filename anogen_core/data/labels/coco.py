@@ -73,6 +73,7 @@ class CocoFile:
                 raise ShapeError(f"annotation {annotation.get('id')} {failure}") from failure
 
     def _draw(self, annotation: Mapping[str, Any], drawing: Drawing) -> None:
+        drawing.name(self._categories[annotation["category_id"]])
         segmentation = annotation.get("segmentation")
         if isinstance(segmentation, Mapping):
             drawing.mask(_mask(segmentation, drawing))
@@ -82,7 +83,6 @@ class CocoFile:
         else:
             box = _pairs(annotation.get("bbox"))
             drawing.rectangle([box[0], box[0] + box[-1]])
-        drawing.name(self._categories[annotation["category_id"]])
 
 
 def _pairs(flat: object) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -1,6 +1,7 @@
 """The shapes of one photo: rectangles become boxes, outlines become a mask, in pixels of the photo as stored."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from anogen_core.data.files import PIXEL_CEILING, read_header, shown_size
 from anogen_core.data.frame import fill_boxes
 from anogen_core.data.labels.label import Label, is_plain_name
 from anogen_core.outline import encode_outline
-from anogen_core.records import Box
+from anogen_core.records import Box, Part
 
 _SLACK = 1.0
 """Pixels by which coordinates may lie outside the photo, as rounding and hands at its edge have it."""
@@ -22,8 +23,16 @@ class ShapeError(ValueError):
     """A shape cannot be used; the message is what is said of its file."""
 
 
+@dataclass
+class _Shapes:
+    """What is drawn of one defect."""
+
+    boxes: list[Box] = field(default_factory=list)
+    mask: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+
+
 class Drawing:
-    """Collects the shapes of one photo.
+    """Collects the shapes of one photo; `name` says which defect the shapes after it show.
 
     Raises:
         UnusableFileError: the photo's header cannot be read.
@@ -32,9 +41,8 @@ class Drawing:
     def __init__(self, photo: Path) -> None:
         self._photo = photo
         self.size = read_header(photo, max_pixels=PIXEL_CEILING).size
-        self._defects: set[str] = set()
-        self._boxes: list[Box] = []
-        self._mask: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+        self._shapes: dict[str, _Shapes] = {}
+        self._current = _Shapes()
 
     def require_size(self, height: object, width: object) -> None:
         """Compare the size that a label file claims with the photo's; anything but positive numbers claims nothing.
@@ -49,14 +57,14 @@ class Drawing:
         raise ShapeError(f"{what}{self._turned(fits=claimed == shown_size(self._photo))}.")
 
     def name(self, defect: object) -> None:
-        """Add the defect that a shape shows.
+        """Say the defect that the shapes after it show.
 
         Raises:
             ShapeError: it is no name of a defect.
         """
         if not isinstance(defect, str) or not is_plain_name(defect.strip()):
             raise ShapeError(f"names the defect {defect!r}; a name without / is expected.")
-        self._defects.add(defect.strip())
+        self._current = self._shapes.setdefault(defect.strip(), _Shapes())
 
     def rectangle(self, points: object) -> None:
         """Add the box around two or more points (x, y); sides go to the nearest borders of pixels.
@@ -70,7 +78,7 @@ class Drawing:
             raise ShapeError(f"has a rectangle without area, at {_rounded(start)}.")
         x, y = (min(int(v), side - 1) for v, side in zip(np.rint(start), self.size[::-1], strict=True))
         right, bottom = (int(v) for v in np.rint(end))
-        self._boxes.append(Box(x=x, y=y, width=max(right - x, 1), height=max(bottom - y, 1)))
+        self._current.boxes.append(Box(x=x, y=y, width=max(right - x, 1), height=max(bottom - y, 1)))
 
     def polygon(self, points: object) -> None:
         """Add the inside of an outline, with the pixels that its points and sides fall on.
@@ -96,19 +104,30 @@ class Drawing:
     @property
     def is_mixed(self) -> bool:
         """Return whether there are both boxes and outlines."""
-        return self._mask is not None and bool(self._boxes)
+        shapes = self._shapes.values()
+        return any(s.mask is not None for s in shapes) and any(s.boxes for s in shapes)
 
     def label(self, file: Path) -> Label:
         """Return all shapes as the label from a file; boxes beside outlines are whole in the mask."""
-        defects, boxes = frozenset(self._defects), tuple(dict.fromkeys(self._boxes))
-        if self._mask is None:
-            return Label(file, defects, boxes)
-        return Label(file, defects, outline=encode_outline((self._mask > 0) | fill_boxes(boxes, self.size)))
+        parts = []
+        for defect, shapes in sorted(self._shapes.items()):
+            boxes, outline = self._joined([shapes])
+            parts.append(Part(defect=defect, boxes=boxes, outline=outline))
+        boxes, outline = self._joined(list(self._shapes.values()))
+        return Label(file, tuple(parts), boxes, outline)
+
+    def _joined(self, shapes: Sequence[_Shapes]) -> tuple[tuple[Box, ...], tuple[int, ...] | None]:
+        """Return boxes where there is no mask, else the outline of everything and no boxes."""
+        boxes = tuple(dict.fromkeys(box for own in shapes for box in own.boxes))
+        masks = [own.mask > 0 for own in shapes if own.mask is not None]
+        if not masks:
+            return boxes, None
+        return (), encode_outline(np.logical_or.reduce([*masks, fill_boxes(boxes, self.size)]))
 
     def _canvas(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        if self._mask is None:
-            self._mask = np.zeros(self.size, np.uint8)
-        return self._mask
+        if self._current.mask is None:
+            self._current.mask = np.zeros(self.size, np.uint8)
+        return self._current.mask
 
     def _inside(self, points: object, *, least: int, kind: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return points (n, 2) as (x, y) in pixels, cut off at the border of the photo."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anogen_core.data.problems import Problem
-from anogen_core.records import Box
+from anogen_core.records import Box, Part
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,16 @@ class Label:
     """What one file says of one photo."""
 
     file: Path
-    defects: frozenset[str]
+    parts: tuple[Part, ...]
+    """Each defect that it names, once."""
     boxes: tuple[Box, ...] = ()
     outline: tuple[int, ...] | None = None
-    """Run lengths of the mask (see `anogen_core.outline`); None where there are boxes alone."""
+    """Run lengths of the mask of all defects (see `anogen_core.outline`); None where there are boxes alone."""
+
+    @property
+    def defects(self) -> frozenset[str]:
+        """Return the names of the defects."""
+        return frozenset(part.defect for part in self.parts)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ def draw_labelme(document: Mapping[str, Any], drawing: Drawing) -> None:
     for shape in document["shapes"]:
         if not isinstance(shape, Mapping):
             raise ShapeError("has a shape that is no JSON object.")
+        drawing.name(shape.get("label"))
         kind = shape.get("shape_type") or "polygon"
         if kind == "rectangle":
             drawing.rectangle(shape.get("points"))
@@ -30,4 +31,3 @@ def draw_labelme(document: Mapping[str, Any], drawing: Drawing) -> None:
             drawing.polygon(shape.get("points"))
         else:
             raise ShapeError(f"has a shape of the type {kind!r}; rectangles and polygons are read.")
-        drawing.name(shape.get("label"))

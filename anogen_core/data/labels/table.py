@@ -6,7 +6,7 @@ from pathlib import Path
 from anogen_core.data.labels.label import Label, Labels, PhotoNames, is_plain_name
 from anogen_core.data.problems import Problem, error
 from anogen_core.data.tables import Row, read_table
-from anogen_core.records import Box
+from anogen_core.records import Box, Part
 
 BOX_COLUMNS = ("image", "defect", "x", "y", "width", "height")
 
@@ -21,7 +21,7 @@ def read_boxes(table: Path, names: PhotoNames, labels: Labels) -> None:
         return
     rows, problems = read_table(table, BOX_COLUMNS)
     boxes: dict[Path, list[Box]] = defaultdict(list)
-    defects: dict[Path, set[str]] = defaultdict(set)
+    of_defects: dict[Path, dict[str, list[Box]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         place = f"{table}:{row.line}"
         photo, box = _photo(row, names, place=place), _box(row)
@@ -33,9 +33,10 @@ def read_boxes(table: Path, names: PhotoNames, labels: Labels) -> None:
             problems.append(error(place, what, fix=fix))
         else:
             boxes[photo].append(box)
-            defects[photo].add(row.values["defect"])
+            of_defects[photo][row.values["defect"]].append(box)
     for photo, found in boxes.items():
-        labels.found[photo].append(Label(table, frozenset(defects[photo]), tuple(found)))
+        parts = tuple(Part(defect=name, boxes=tuple(own)) for name, own in sorted(of_defects[photo].items()))
+        labels.found[photo].append(Label(table, parts, tuple(found)))
     labels.problems.extend(problems)
     labels.doubtful.update(names.photos if problems else ())
 

@@ -69,12 +69,12 @@ def draw_yolo(text: str, drawing: Drawing, *, classes: Classes | None, defect: s
             continue
         try:
             number, values = _parse(line.split())
+            drawing.name(_name(number, classes, defect))
             if len(values) == _BOX - 1:
                 centre, half = values[:2], values[2:] / 2
                 drawing.rectangle(np.array([centre - half, centre + half]) * extent)
             else:
                 drawing.polygon(values.reshape(-1, 2) * extent)
-            drawing.name(_name(number, classes, defect))
         except ShapeError as failure:
             raise ShapeError(f"line {count} {failure}") from failure
 

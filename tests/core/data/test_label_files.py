@@ -28,6 +28,7 @@ from anogen_core.run_file import write_run_file
 from anogen_core.stages.detection import _labelled
 
 _SIZE = (32, 48)
+_HEADING = "image,defect,x,y,width,height\n"
 _TRIANGLE = [[10.2, 5.7], [30.9, 5.1], [20.0, 20.5]]
 
 
@@ -160,19 +161,54 @@ def test_splits_of_yolo_tools_are_put_together(root: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("splits")
-def test_photos_of_several_defects_are_left_out(root: Path) -> None:
-    """They are neither defective nor normal photos, which one warning tells, with however many."""
+def test_photos_of_several_defects_are_combined(root: Path, tmp_path: Path) -> None:
+    """They are tested with all that is labelled; of each defect they show what is labelled of it."""
     for photo in (*root.rglob("d0.png"), *root.rglob("d3.png")):
         label = next(root.rglob(f"{photo.stem}.txt"))
         label.write_text("0 0.25 0.5 0.25 0.25\n1 0.75 0.5 0.25 0.25\n")
 
     scan = _scan(root)
 
-    (problem,) = scan.problems
-    assert (problem.severity, problem.file) == ("warning", str(root))
-    assert "2 photos with labels of several defects" in problem.what
-    assert "d0.png, d3.png" in problem.what
-    assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 1, "hole": 1}
+    assert scan.problems == []
+    assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 1, "hole": 1, "combined": 2}
+    whole = _sample(root, "d0.png")
+    left, right = Box(x=6, y=12, width=12, height=8), Box(x=30, y=12, width=12, height=8)
+    assert (whole.sample_id, whole.boxes) == ("caps/test/combined/d0", (left, right))
+    shown = {defect: whole.showing(defect) for defect in whole.defects}
+    assert {defect: s.boxes for defect, s in shown.items() if s} == {"hole": (left,), "dent": (right,)}
+    assert whole.showing("crack") is None
+    told = write_run_file(tmp_path / "run.yaml", root)[0]
+    assert told == "caps: 10 normal photos; dent 3, hole 3; 2 photos show several defects"
+
+
+def test_every_tool_tells_several_defects_apart(root: Path) -> None:
+    """Outlines, boxes and both, in LabelMe's files, COCO's and the table; the folder names one of them."""
+    dent, hole = _polygon(_TRIANGLE), _rectangle([40, 20], [44, 30], label="hole")
+    (root / "images/dent/d0.json").write_text(_labelme(dent, hole))
+    (root / "boxes.csv").write_text(f"{_HEADING}dent/d1.png,dent,1,2,3,4\ndent/d1.png,hole,9,9,3,4\n")
+    boxes: list[dict[str, Any]] = [{"bbox": [1, 2, 3, 4]}, {"bbox": [9, 9, 3, 4], "category_id": 2}]
+    (root / "annotations").mkdir()
+    (root / "annotations/some.json").write_text(json.dumps(_coco(*boxes, name="d2.png")))
+
+    scan = _scan(root)
+
+    assert [p.severity for p in scan.problems] == ["warning"]  # boxes beside outlines
+    whole = _sample(root, "d0.png")
+    samples = {defect: whole.showing(defect) or whole for defect in whole.defects}
+    assert samples["hole"].boxes == (Box(x=40, y=20, width=4, height=10),)
+    assert samples["hole"].labelled_by_boxes
+    np.testing.assert_array_equal(load_mask(samples["dent"], _SIZE), _filled(_TRIANGLE))
+    np.testing.assert_array_equal(load_mask(whole, _SIZE), _filled(_TRIANGLE) | load_mask(samples["hole"], _SIZE))
+    assert _sample(root, "d1.png").defects == ("dent", "hole")
+    assert _sample(root, "d2.png").defects == ("dent", "scratch")
+
+
+def test_a_folder_of_another_defect_than_the_label_is_an_error(root: Path) -> None:
+    """A photo of several defects may lie in the folder of one of them, not in one of another or of good ones."""
+    for photo in ("dent/d0.png", "good/g0.png"):
+        rows = f"{photo},hole,1,2,3,4\n{photo},crack,9,9,3,4\n"
+        (root / "boxes.csv").write_text(_HEADING + rows)
+        assert [Path(p.file).name for p in _scan(root).problems if p.severity == "error"] == [Path(photo).name]
 
 
 def test_splits_that_do_not_fit_are_errors(root: Path, splits: Callable[[str, str], Path]) -> None:

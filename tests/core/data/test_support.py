@@ -12,7 +12,7 @@ from anogen_core.data.frame import FrameSettings
 from anogen_core.data.support import SupportSettings, choose_support, held_out
 from anogen_core.digests import digest_file
 from anogen_core.errors import InputError
-from anogen_core.records import Sample
+from anogen_core.records import Box, Part, Sample
 
 
 def _photos(
@@ -67,6 +67,27 @@ def test_support_photos_show_different_parts_when_groups_are_named() -> None:
 
         assert {sample.group for sample in three} == {"0", "1", "2"}
         assert len(set(four)) == 4
+
+
+def test_photos_of_several_defects_are_chosen_last() -> None:
+    """They show what is labelled of the defect, may be named, and are enough where there are no others."""
+    alone = _photos(count=2)
+    parts = tuple(Part(defect=d, boxes=(Box(x=x, y=0, width=1, height=1),)) for d, x in (("crack", 1), ("stain", 2)))
+    both = [
+        p.model_copy(update={"parts": parts, "mask_uri": None, "sha256": p.sha256[::-1]})
+        for p in _photos(defect="combined", count=2)
+    ]
+
+    for seed in range(8):
+        crack, stain = choose_support([*alone, *both], SupportSettings(shots=2), seed=seed)
+        assert (crack.defect, stain.defect) == ("crack", "stain")
+        assert set(crack.samples) == set(alone)
+        assert {s.sample_id for s in stain.samples} == {s.sample_id for s in both}
+        assert [s.boxes for s in stain.samples] == [parts[1].boxes] * 2
+        assert [s.outline for s in stain.samples] == [None] * 2
+    named = SupportSettings(images={"crack": (both[0].sample_id,)}, defects=("crack",))
+    (support,) = choose_support([*alone, *both], named, seed=0)
+    assert support.samples[0].boxes == parts[0].boxes
 
 
 @pytest.mark.parametrize("key", ["crack", "tile/crack"])

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from anogen_core.records import BaseModelInfo, LedgerRow, Outcome, ShardReceipt
+from anogen_core.records import BaseModelInfo, LedgerRow, Outcome
 from anogen_core.storage import DatasetSpec, DatasetWriter
+from anogen_core.storage.commit import ShardReceipt
 from tests.datasets import encode_pixels
 
 

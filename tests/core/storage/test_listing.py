@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from anogen_core.config import parse_config
-from anogen_core.records import CheckpointRef, Decision, ReviewVerdict
+from anogen_core.evaluation import CheckpointRef
+from anogen_core.records import Decision, ReviewVerdict
 from anogen_core.stages.result import CategoryResult, FailedCategory, write_result
 from anogen_core.storage import Dataset, DatasetWriter, open_store
 from anogen_core.storage.verdicts import VerdictWriter
