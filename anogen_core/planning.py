@@ -185,7 +185,7 @@ class DefectPlanner:
         problem: MaskPlacementError | None = None
         try:
             for tried in range(_REDRAWS):
-                if tried == _REDRAWS // 2:
+                if tried == _REDRAWS // 2 and not self.sampler.insists:
                     photo = None  # all places that look alike are taken
                 placements, short = self._draw(ground, photo, rng, wanted)
                 if len(placements) < fewest:
@@ -219,7 +219,7 @@ class DefectPlanner:
         boxes: list[Box] = []
         touching = MaskPlacementError("the boxes of two defects touch")
         for tried in range(wanted + _TOUCHES):
-            look = photo if tried < wanted + _TOUCHES // 2 else None
+            look = photo if tried < wanted + _TOUCHES // 2 or self.sampler.insists else None
             try:
                 placement = self.sampler.sample(ground.foreground, rng, ground.product, look)
                 box = self._box(placement, ground.foreground.shape)

@@ -73,6 +73,7 @@ def transplant(
     edge: Sequence[float] | None = None,
     *,
     replaces: bool = False,
+    fits: bool = False,
 ) -> Transplant:
     """Return a normal photo with the defect of a support photo inside `mask`, as bright as the surface around it.
 
@@ -85,6 +86,7 @@ def transplant(
         edge: Where the defect crosses the edge of the part (see `Placement`): what is behind the part stays that of the
             normal photo.
         replaces: Whether the defect takes the place of what is there, which shows through it nowhere.
+        fits: Whether what surrounds it is there, too, as the plan found; otherwise it is looked for here.
     """
     shown = normal.copy()
     wide = max(_RING if edge is None else _EDGE_RING, round(thickness(mask[window_around(mask, 0)])))
@@ -106,7 +108,8 @@ def transplant(
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
     # Detail of the photo's own surface would show its whole edge through a bite, and a part where it is missing.
     known = ~inside & ~_near(bad, 5)
-    fits = sides is None and not replaces and continues(part, moved, known, _near(inside, _AROUND) & known)
+    if not fits:
+        fits = sides is None and not replaces and continues(part, moved, known, _near(inside, _AROUND) & known)
     hides = sides is not None or replaces or fits
     detail = [] if hides else relative_detail(own, inside & bad, beside)
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)

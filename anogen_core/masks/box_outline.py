@@ -1,11 +1,14 @@
 """The outline of a defect that a person only drew a box around."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Float32
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, window_around
+from anogen_core.masks.counterpart import find_counterpart
 from anogen_core.masks.segmentation import otsu_threshold, solid_regions
 from anogen_core.quality.contrast import restore, to_lab
 
@@ -13,12 +16,16 @@ _SIDE = 256
 """Longer side in pixels at which a defect is looked for: larger boxes are reduced to it."""
 _AROUND = 0.3
 """What surrounds a box, in multiples of its longer side..."""
+_NARROW = 0.1
+"""... or less of it, where all of it comes nowhere again..."""
 _LEAST_AROUND = 4
 """... and at least this many pixels."""
 _CLEAREST = 98
 """Percentile of the pixels of a box that counts as the clearest."""
 _SHARE = 0.85
 """Of the threshold that best parts a box in two: above it a pixel belongs to the defect."""
+_FAR = 8
+"""What surrounds a box is looked for again in a square of this many times its longer side."""
 _SEED_RATIO = 1.3
 """A region counts when it holds a pixel of this multiple of that threshold."""
 
@@ -41,8 +48,37 @@ def outline_boxes(photo: Image, boxes: Mask) -> Mask:
         own = labels == label
         box = bounding_box(own)
         window = window_around(own, _LEAST_AROUND + round(_AROUND * max(box.height, box.width)))
-        found[window] |= _outline(photo[window], own[window], boxes[window])
+        far = window_around(own, _FAR * max(box.height, box.width) // 2)
+        if (outline := _structured(photo[far], own[far], boxes[far])) is not None:
+            found[far] |= outline
+        else:
+            found[window] |= _outline(photo[window], own[window], boxes[window])
     return found
+
+
+def _structured(photo: Image, box: Mask, labelled: Mask) -> Mask | None:
+    """Return the outline inside one box whose surroundings have a structure that comes again nearby; None for others.
+
+    Args:
+        photo: (H, W, 3) the box and what is far around.
+        box: (H, W), True inside it.
+        labelled: (H, W), True inside all boxes.
+    """
+    longer = max(side.stop - side.start for side in window_around(box, 0))
+    scale = min(1.0, _SIDE / (longer * (1 + 2 * _AROUND)))
+    colours = cv2.GaussianBlur(to_lab(_reduced(photo, scale)), (0, 0), 0.7)
+    within, hidden = (_reduced(255 * mask.astype(np.uint8), scale) > 0 for mask in (box, labelled))
+    for around in (_AROUND, _NARROW):
+        window = window_around(within, _LEAST_AROUND + round(around * longer * scale))
+        counterpart = find_counterpart(colours, window, hidden)
+        if counterpart is not None:
+            change, edges = np.zeros(within.shape, np.float32), np.zeros(within.shape, np.float32)
+            change[window], edges[window] = _length(counterpart.missed(colours[window])), counterpart.edges
+            found = _stands_out([change], within, box)
+            # What grows out of an edge begins there.
+            along = cv2.resize(edges, box.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+            return found | (box & along & (cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0))
+    return None
 
 
 def _outline(photo: Image, box: Mask, labelled: Mask) -> Mask:
@@ -53,7 +89,11 @@ def _outline(photo: Image, box: Mask, labelled: Mask) -> Mask:
     beside = around & ~within
     if beside.sum() < _LEAST_AROUND**2:
         return box
-    measures = [_unexpected(small, within), _unlike(small, beside)]
+    return _stands_out([_unexpected(small, within), _unlike(small, beside)], within, box)
+
+
+def _stands_out(measures: Sequence[np.ndarray], within: Mask, box: Mask) -> Mask:
+    """Return which pixels of a box (H, W) measures of those of a reduced one (h, w), `within`, show to stand out."""
     scales = [max(float(np.percentile(measure[within], _CLEAREST)), 1e-6) for measure in measures]
     score = np.mean([np.minimum(m / s, 1) for m, s in zip(measures, scales, strict=True)], axis=0)
     threshold = _SHARE * otsu_threshold(score[within])

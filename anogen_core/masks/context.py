@@ -48,6 +48,8 @@ _AGAIN: Final = 0.2
 """A piece of a pattern comes again where it differs by this share of how it differs up to a defect's length away..."""
 _PATTERN: Final = 100.0
 """... and that is a squared difference in CIELAB of at least this: more than noise or light make."""
+_CLOSE: Final = 0.3
+"""Surroundings that count on a product of two tones, in multiples of a defect's longer side."""
 _ELSEWHERE: Final = 0.5
 """Of a defect's longer side: nearer than this to a defect, its own place is found again."""
 
@@ -75,6 +77,7 @@ class Context:
         limits: Mapping[tuple[int, ...], float] | None = None,
         *,
         bound: bool = False,
+        middle: float | None = None,
     ) -> None:
         """Take surroundings, or what flawless photos show at the places of the defects.
 
@@ -84,8 +87,9 @@ class Context:
             positions: In which surroundings count.
             limits: How unlike places may be for each region; None where pieces of a pattern are to come again.
             bound: Whether defects belong to places of a product that lies alike on all photos.
+            middle: Lightness between the tones of a product that has two.
         """
-        self.bound = bound
+        self.bound, self.middle = bound, middle
         self._cuttings, self._size, self._positions, self._limits = cuttings, size, positions, limits
         self._views = functools.lru_cache(maxsize=_KEPT)(self._make_views)
 
@@ -96,6 +100,8 @@ class Context:
         shown: Sequence[Shown],
         positions: Sequence[Position] = EIGHT,
         normals: Iterable[Shown] = (),
+        *,
+        middle: float | None = None,
     ) -> "Context | None":
         """Return the surroundings that defects of a kind go to; None where these do not matter.
 
@@ -111,10 +117,16 @@ class Context:
             shown: Photo and foreground of each.
             positions: In which surroundings count.
             normals: Some normal photos, likewise.
+            middle: Lightness between the tones of a product that has two: there each defect fits only where their
+                border runs as around it.
         """
         seen = [see(photo) for photo, _ in shown]
         if (layout := find_layout(found, seen, normals, positions)) is not None:
             return cls(layout.shown, seen[0].size, positions, layout.limits, bound=True)
+        if middle is not None:
+            seen = [see(photo, middle) for photo, _ in shown]
+            near = {region.key: cut_around(region, seen[region.photo], wide=_CLOSE) for region in found}
+            return cls(near, seen[0].size, positions, middle=middle)
         cuttings = {region.key: cut_around(region, seen[region.photo]) for region in found}
         context, largest = cls(cuttings, seen[0].size, positions), largest_regions(found)
         shares, distances = [], []

@@ -23,6 +23,7 @@ from anogen_core.masks.light import Light, find_light
 from anogen_core.masks.sampler import Region, Shown
 from anogen_core.masks.scene import Scene
 from anogen_core.masks.surroundings import EIGHT, Position
+from anogen_core.masks.tones import find_tones
 from anogen_core.records import Placement
 
 _ROTATION = 30.0
@@ -72,6 +73,8 @@ class Goal(NamedTuple):
     """Whether it looks there as around the region."""
     layout: Literal["at", "off"] | None = None
     """Whether it is at a place of the product that it belongs to; None for regions that belong to none."""
+    fits: bool = False
+    """Whether, on a product of two tones, their border runs there as around the region."""
     lit: bool = False
     """Whether light falls on it from where it fell on the region."""
 
@@ -108,10 +111,14 @@ class Goals:
                 self._edges[region.key] = edge
             elif (border := find_border(mask)) is not None:
                 self._borders[region.key] = border
+        normals = list(normals)
+        middle = find_tones(normals)
         free = [region for region in found if region.key not in self._edges and region.key not in self._borders]
         if 2 * len(free) <= len(found):
             normals = ()  # what lies at the edge as a rule belongs to that, wherever along it
-        self.context = Context.learn(found, shown, self._positions(), normals) if shown and free else None
+        self.context = (
+            Context.learn(found, shown, self._positions(), normals, middle=middle) if shown and free else None
+        )
         self._light = find_light(free, shown) if shown and bounds.rotation is None else None
 
     def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal:
@@ -241,8 +248,9 @@ class Goals:
         # Much larger, or turned a little, it would no longer fit what it lies among; what it replaces has one size.
         power = 0.0 if self.context is not None and self.context.bound else _SCALED
         scale = large_enough(change.region, change.scale**power, self._bounds.min_size)
+        fits = self.context is not None and self.context.middle is not None
         changed = change._replace(mirrored=bool(places.mirrored[chosen]), scale=scale)
-        return Goal(changed, float(places.turns[chosen]), middle, places.centres[chosen], alike=True)
+        return Goal(changed, float(places.turns[chosen]), middle, places.centres[chosen], alike=True, fits=fits)
 
     def _bounded(self, turn: float, rng: np.random.Generator) -> float:
         """Return a turn that is a little off, within what people allow."""

@@ -1,6 +1,7 @@
 """What a defect lies on, where a product shows several colours: a dent of the red half of a capsule brings red along.
 
-Lightness says little of that, because light and relief decide it, too; so materials are told apart by a* and b*.
+Lightness says little of that, because light and relief decide it, too; so materials are told apart by a* and b*. On a
+product of two tones with nothing between them it counts, too: what lies on the ground of a board lies on no track.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from jaxtyping import Float32
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.sampler import Shown
+from anogen_core.masks.tones import find_tones, lightness_of
 from anogen_core.quality.contrast import to_lab
 
 _BLUR: Final = 1.5
@@ -35,7 +37,8 @@ _LEAST: Final = 6
 class _Around(NamedTuple):
     """A support photo without its defect."""
 
-    tints: Float32[np.ndarray, "H W 2"]
+    tints: np.ndarray
+    """(H, W, 2 or 3)."""
     known: Mask
     """(H, W), True where the product shows, clear of the defect."""
 
@@ -44,10 +47,11 @@ class _Around(NamedTuple):
 class Materials:
     """What surrounds the support defects of a product of several materials."""
 
-    def __init__(self, support: Sequence[tuple[Shown, Mask]]) -> None:
-        """Take support photos with the masks (H, W) of their defects."""
+    def __init__(self, support: Sequence[tuple[Shown, Mask]], tones: float | None = None) -> None:
+        """Take support photos with the masks (H, W) of their defects, and the lightness between two tones."""
+        self._tones = tones
         self._around = [
-            _Around(tints_of(shown.photo), shown.foreground & ~_widened(mask, _CLEAR)) for shown, mask in support
+            _Around(self._tints(shown.photo), shown.foreground & ~_widened(mask, _CLEAR)) for shown, mask in support
         ]
         self._last: tuple[Image, np.ndarray] | None = None
 
@@ -60,7 +64,14 @@ class Materials:
             if len(tints):
                 off = np.linalg.norm(tints - np.median(tints, axis=0), axis=1)
                 shares.append(float((off > _UNLIKE).mean()))
-        return cls(support) if shares and np.median(shares) >= _SEVERAL else None
+        tones = find_tones(normals)
+        several = bool(shares) and float(np.median(shares)) >= _SEVERAL
+        return cls(support, tones) if several or tones is not None else None
+
+    @property
+    def two_toned(self) -> bool:
+        """Return whether the product has two tones with nothing between them."""
+        return self._tones is not None
 
     def unlike(self, source: int, warp: Sequence[float], mask: Mask, photo: Image, product: Mask) -> float:
         """Return which share of what is around a placement is another material than around its support defect, 0 to 1.
@@ -73,7 +84,7 @@ class Materials:
             product: (H, W), True where the product is.
         """
         if self._last is None or self._last[0] is not photo:
-            self._last = photo, tints_of(photo)
+            self._last = photo, self._tints(photo)
         width = _CLEAR + max(_LEAST_WIDE, round(_WIDE * float(mask.sum()) ** 0.5))
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         top, left = max(0, int(rows[0]) - width), max(0, int(columns[0]) - width)
@@ -87,6 +98,12 @@ class Materials:
         found = [counts & (sector == number) for number in range(_SECTORS)]
         off = [np.median(there[of], axis=0) - np.median(here[of], axis=0) for of in found if of.sum() >= _LEAST]
         return float((np.linalg.norm(off, axis=1) > _UNLIKE).mean()) if off else 0.0
+
+    def _tints(self, photo: Image) -> np.ndarray:
+        """Return what tells materials apart (H, W, 2 or 3)."""
+        if self._tones is None:
+            return tints_of(photo)
+        return np.dstack([tints_of(photo), (lightness_of(photo) > self._tones).astype(np.float32)])
 
 
 def tints_of(photo: Image) -> Float32[np.ndarray, "H W 2"]:

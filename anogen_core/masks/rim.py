@@ -4,6 +4,7 @@ A scratch on the middle of a part must not hang over its edge, and a chip belong
 the rim, a thin ring around a defect: all of it is on the product, or a part of it is not.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Final, final
@@ -40,6 +41,9 @@ _SOUGHT: Final = 100
 """... and until what surrounds it is the same material, too."""
 _STRANGE: Final = 0.13
 """Share of a placement's surroundings that may be another material than around its support defect: one of eight."""
+
+_FOREIGN: Final = 0.3
+"""Share of the surroundings of the other of two tones from which a placement is none."""
 
 
 def fill_specks(foreground: Mask, mask: Mask) -> Mask:
@@ -99,6 +103,7 @@ class RimSampler(MaskSampler):
         """
         self._sampler, self._materials = sampler, materials
         self.looks = sampler.looks or materials is not None
+        self.insists = materials is not None and materials.two_toned
         self._rims = [rim_on_product(mask, foreground) if mask.any() else 0.0 for mask, foreground in support]
         self._bites = [bool(mask.any()) and float(foreground[mask].mean()) < _BITE for mask, foreground in support]
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
@@ -125,7 +130,33 @@ class RimSampler(MaskSampler):
     def _nearest(
         self, foreground: Mask, rng: np.random.Generator, product: Mask, photo: Image | None, source: int | None
     ) -> Placement:
-        """Return the placement as it is drawn."""
+        """Return the placement as it is drawn.
+
+        Where the material around it is another one wherever it may lie, another support defect may be at home there.
+        """
+        off, first = self._search(foreground, rng, product, photo, source)
+        if self._materials is None or source is not None or off <= _STRANGE + _TOLERANCE or first.source is None:
+            return first
+        found = [(off, first)]
+        for other in rng.permutation(len(self._rims)).tolist():
+            if other != first.source and self._rims[other] > 0:
+                with contextlib.suppress(MaskPlacementError):
+                    found.append(self._search(foreground, rng, product, photo, other))
+            if found[-1][0] <= _STRANGE + _TOLERANCE:
+                return found[-1][1]
+        off, nearest = min(found, key=lambda pair: pair[0])
+        if off > _FOREIGN and self.insists and photo is not None:
+            raise MaskPlacementError(
+                f"nowhere found on this photo do its two tones lie as around a support defect ({off:.0%} of what would "
+                f"surround the nearest is of the other tone, expected {_FOREIGN:.0%} at most); give normal photos that "
+                "show such places, or set `foreground.like_support: false`"
+            )
+        return nearest
+
+    def _search(
+        self, foreground: Mask, rng: np.random.Generator, product: Mask, photo: Image | None, source: int | None
+    ) -> tuple[float, Placement]:
+        """Return the best placement of many, or the first good one, and how far it is from good."""
         drawn: list[tuple[float, Placement]] = []
         for _ in range(_DRAWS if self._materials is None else _SOUGHT):
             try:
@@ -137,7 +168,7 @@ class RimSampler(MaskSampler):
             source = placement.source
             wanted = 0.0 if source is None else self._rims[source]
             if placement.layout == "at":
-                return placement
+                return 0.0, placement
             strange = self._strange(placement, photo, product)
             if drawn and strange >= min(pair[0] for pair in drawn):
                 continue
@@ -147,9 +178,9 @@ class RimSampler(MaskSampler):
                 strange = strange if moved is placement else self._strange(moved, photo, product)
                 placement = moved
             if off <= _TOLERANCE and strange <= _STRANGE:
-                return placement
+                return off + strange, placement
             drawn.append((off + strange, placement))
-        return min(drawn, key=lambda pair: pair[0])[1]
+        return min(drawn, key=lambda pair: pair[0])
 
     def _strange(self, placement: Placement, photo: Image | None, product: Mask) -> float:
         """Return which share of a placement's surroundings is another material than around its support defect."""

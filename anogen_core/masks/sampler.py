@@ -33,7 +33,9 @@ class MaskSampler(ABC):
     """
 
     looks: bool = False
-    """Whether places depend on what a photo shows, beside its foreground."""
+    """Whether places depend on what a photo shows, beside its foreground..."""
+    insists: bool = False
+    """... and there are none where it shows nothing suitable; otherwise a defect goes anywhere then."""
 
     @abstractmethod
     def sample(

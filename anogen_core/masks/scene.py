@@ -74,4 +74,4 @@ class Scene:
 
     @functools.cached_property
     def _seen(self) -> Seen | None:
-        return None if self.photo is None or self._context is None else see(self.photo)
+        return None if self.photo is None or self._context is None else see(self.photo, self._context.middle)

@@ -30,7 +30,7 @@ class Seen(NamedTuple):
     size: tuple[int, int]
     """Height and width of the reduced one."""
     colours: np.ndarray
-    """(h, w, 3) differences in CIELAB from the photo's median."""
+    """(h, w, 3) differences in CIELAB from the photo's median, or from the middle between two tones."""
     spectrum: np.ndarray
     """(4, h, w // 2 + 1) of the colours and of the sum of their squares."""
 
@@ -77,18 +77,24 @@ EIGHT: Final = tuple(Position(mirrored, quarters) for mirrored in (False, True) 
 """All positions that quarter turns and mirroring give."""
 
 
-def see(photo: Image) -> Seen:
-    """Return a photo (H, W, 3) as it is compared."""
+def see(photo: Image, middle: float | None = None) -> Seen:
+    """Return a photo (H, W, 3) as it is compared.
+
+    Of two tones the photo's median may be either: there the lightness between them, `middle`, takes its place.
+    """
     frame = photo.shape[0], photo.shape[1]
     scale = min(1.0, _SIDE / max(frame))
     size = max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale))
     lab = cv2.GaussianBlur(cv2.resize(to_lab(photo), size[::-1], interpolation=cv2.INTER_AREA), (0, 0), 1.0)
-    colours = (lab - np.median(lab.reshape(-1, 3), axis=0)).astype(np.float32)
+    usual = np.median(lab.reshape(-1, 3), axis=0) if middle is None else np.array([middle, 0.0, 0.0])
+    colours = (lab - usual).astype(np.float32)
     planes = np.concatenate([np.moveaxis(colours, -1, 0), np.square(colours).sum(axis=-1)[None]])
     return Seen(frame, size, colours, np.fft.rfft2(planes))
 
 
-def cut_around(region: Region, seen: Seen, least: int = _LEAST_AROUND, *, room: float | None = None) -> Cutting:
+def cut_around(
+    region: Region, seen: Seen, least: int = _LEAST_AROUND, *, room: float | None = None, wide: float = _AROUND
+) -> Cutting:
     """Return the surroundings of a region, at least so many pixels wide.
 
     Args:
@@ -96,10 +102,11 @@ def cut_around(region: Region, seen: Seen, least: int = _LEAST_AROUND, *, room: 
         seen: Its photo.
         least: The pixels.
         room: Share of the frame that is left beside them to every side, if that makes them narrower.
+        wide: How wide they are, in multiples of the longer side of the region.
     """
     (height, width), longer = seen.size, longer_side(region, seen)
     middle = region.centre[0] * height - 0.5, region.centre[1] * width - 0.5
-    around = max(least, round(_AROUND * longer))
+    around = max(least, round(wide * longer))
     if room is not None:
         gaps = (
             min(at, side - 1 - at) - part * side / whole / 2 - room * side
@@ -219,7 +226,8 @@ def between_pixels(distances: np.ndarray, rows: np.ndarray, columns: np.ndarray)
     padded, found = np.pad(distances, 1, constant_values=math.inf), []
     for down, right in ((1, 0), (0, 1)):
         before, after = padded[rows + 1 - down, columns + 1 - right], padded[rows + 1 + down, columns + 1 + right]
-        curve = before + after - 2 * distances[rows, columns]
+        with np.errstate(invalid="ignore"):
+            curve = before + after - 2 * distances[rows, columns]
         known = np.isfinite(curve) & (curve > 0)
         slope = np.where(known, before, 0) - np.where(known, after, 0)
         found.append(np.clip(slope / np.where(known, 2 * curve, 1), -0.5, 0.5))

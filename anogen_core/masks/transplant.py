@@ -193,6 +193,7 @@ class TransplantSampler(MaskSampler):
             edge=None if goal.edge is None else (*goal.edge.point, goal.edge.outward),
             alike=goal.alike,
             layout=goal.layout,
+            fits=goal.fits,
             lit=goal.lit,
         )
         least = settings.min_overlap

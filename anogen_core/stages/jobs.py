@@ -37,6 +37,8 @@ class Source:
     """Whether its mask is an outline, a person's or one found inside their box; it is the whole box otherwise."""
     replaces: bool = False
     """Whether it takes the place of what is there."""
+    fits: bool = False
+    """Whether what surrounds it is there, too (see `Placement`)."""
 
 
 def load_job(
@@ -63,7 +65,16 @@ def load_job(
     """
     start, shown = normal if config.start == "normal" else None, None
     if config.start == "support" and source is not None:
-        shown = transplant(normal, mask, source.photo, source.mask, source.warp, source.edge, replaces=source.replaces)
+        shown = transplant(
+            normal,
+            mask,
+            source.photo,
+            source.mask,
+            source.warp,
+            source.edge,
+            replaces=source.replaces,
+            fits=source.fits,
+        )
         start = shown.image
         if source.edge is not None:
             # Part and background differ by far more than a defect does: amplified, a bite would take on their colours.

@@ -193,4 +193,5 @@ class ShardWork:
             placement.edge,
             outlined=outlined,
             replaces=placement.layout == "at",
+            fits=placement.fits,
         )
