@@ -28,6 +28,8 @@ PLANNING_VERSION = 22
 
 _REDRAWS = 20
 """Places drawn until one is not taken."""
+_PHOTOS = 20
+"""Photos that are tried where not every photo has a place for a kind of defect."""
 _TOUCHES = 8
 """Times that defects of one image may touch before it gets other places."""
 _GAP = 4
@@ -117,10 +119,13 @@ class DefectPlanner:
         taken: dict[int, TakenPlaces] = defaultdict(TakenPlaces)
         requests = []
         for number in range(self.settings.images_per_defect):
-            photo = int(order[number % len(normals)])
-            request = self._request(
-                first + number, f"{self.defect}-{number:06d}", normals[photo], replaces=None, taken=taken[photo]
-            )
+            for other in range(min(len(normals), _PHOTOS) if self.sampler.insists else 1):
+                photo = int(order[(number + other) % len(normals)])
+                request = self._request(
+                    first + number, f"{self.defect}-{number:06d}", normals[photo], replaces=None, taken=taken[photo]
+                )
+                if request.instances:
+                    break
             requests.append(request)
             if on_request is not None:
                 on_request()

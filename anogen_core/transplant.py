@@ -102,6 +102,8 @@ def transplant(
     counts = True if sides is None else sides.part
     exposure = _light(normal, photo)
     light, unlike = _gain(part, moved, inside, ~bad & counts, light=exposure)
+    if fits:
+        light, unlike = np.full(3, _highlight(normal) - _highlight(photo)), False
     if (inside & bad).any():
         light = light - _burnt(light, moved[inside & bad], exposure)
     own = moved * np.exp(light)
@@ -252,6 +254,11 @@ def _light(photo: Image, other: Image) -> np.ndarray:
     """
     levels = [np.log(np.quantile(_sample(of), _LEVELS, axis=0) + 1) for of in (photo, other)]
     return np.asarray(np.median(levels[0] - levels[1], axis=0))
+
+
+def _highlight(photo: Image) -> float:
+    """Return the logarithm of how bright the lighter of two tones is."""
+    return float(np.log(np.quantile(_sample(photo).mean(axis=1), _HIGHLIGHTS) + 1))
 
 
 def _sample(photo: Image) -> np.ndarray:

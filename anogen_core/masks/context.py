@@ -46,10 +46,14 @@ _BY_CHANCE: Final = 0.02
 """Probability below which defects do not lie in like surroundings by chance."""
 _AGAIN: Final = 0.2
 """A piece of a pattern comes again where it differs by this share of how it differs up to a defect's length away..."""
+_AGAIN_IN_TONES: Final = 0.1
+"""... or this on a product of two tones: more, and a track would be as good as none..."""
 _PATTERN: Final = 100.0
 """... and that is a squared difference in CIELAB of at least this: more than noise or light make."""
-_CLOSE: Final = 0.3
+_CLOSE: Final = 0.2
 """Surroundings that count on a product of two tones, in multiples of a defect's longer side."""
+_BOTH: Final = 0.04
+"""Share of the surroundings that is of the rarer of two tones at least where their border is near."""
 _ELSEWHERE: Final = 0.5
 """Of a defect's longer side: nearer than this to a defect, its own place is found again."""
 
@@ -169,10 +173,19 @@ class Context:
             np.array([-position.quarters * math.pi / 2 for position in self._positions])[kinds],
         )
 
+    def is_needed(self, region: Region) -> bool:
+        """Return whether a defect lies at the border of two tones, and so nowhere but where that runs as around it."""
+        if self.middle is None or region.key not in self._cuttings:
+            return False
+        cutting = self._cuttings[region.key]
+        share = float((cutting.colours[..., 0] > 0)[cutting.weights > 0].mean())
+        return min(share, 1 - share) > _BOTH
+
     def _again(self, region: Region, distances: np.ndarray) -> Mask:
         """Return where a piece of a pattern comes again (h, w): there it fits, and a little beside that it does not."""
         around = mean_around(distances, max(LEAST_APART, round(APART * self._cuttings[region.key].longer)))
-        return np.asarray((distances <= _AGAIN * around) & (around >= _PATTERN))
+        again = _AGAIN if self.middle is None else _AGAIN_IN_TONES
+        return np.asarray((distances <= again * around) & (around >= _PATTERN))
 
     def _repeats(self, region: Region, seen: Sequence[Seen]) -> bool:
         """Return whether a defect's surroundings come again where any support photo is most like them.

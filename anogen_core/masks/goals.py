@@ -121,8 +121,11 @@ class Goals:
         )
         self._light = find_light(free, shown) if shown and bounds.rotation is None else None
 
-    def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal:
-        """Return where a changed region goes on a photo: anywhere where that has no place of its kind."""
+    def draw(self, change: Change, scene: Scene, rng: np.random.Generator) -> Goal | None:
+        """Return where a changed region goes on a photo: anywhere where that has no place of its kind.
+
+        None where it may lie nowhere else: at the border of two tones.
+        """
         key, bound = change.region.key, self.context is not None and self.context.bound
         # What belongs to places does so at an edge, too: a hole in one of three wires may look like background.
         goal = self._at_place(change, scene, rng) if bound and key not in self._borders else None
@@ -133,6 +136,8 @@ class Goals:
                 goal = self._at_border(change, border, scene, rng)
             elif not bound:
                 goal = self._at_place(change, scene, rng)
+        if goal is None and self.context is not None and self.context.is_needed(change.region):
+            return None
         goal = goal or self._anywhere(change, rng)
         if not bound or (not goal.alike and (key in self._edges or key in self._borders)):
             return goal

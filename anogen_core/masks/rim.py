@@ -103,7 +103,7 @@ class RimSampler(MaskSampler):
         """
         self._sampler, self._materials = sampler, materials
         self.looks = sampler.looks or materials is not None
-        self.insists = materials is not None and materials.two_toned
+        self.insists = sampler.insists or (materials is not None and materials.two_toned)
         self._rims = [rim_on_product(mask, foreground) if mask.any() else 0.0 for mask, foreground in support]
         self._bites = [bool(mask.any()) and float(foreground[mask].mean()) < _BITE for mask, foreground in support]
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]

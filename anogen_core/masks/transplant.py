@@ -104,6 +104,7 @@ class TransplantSampler(MaskSampler):
         bounds = Bounds(settings.rotation, settings.flip, settings.reach, settings.min_size)
         self._goals = Goals(found, shown, bounds, normals)
         self.looks = self._goals.context is not None
+        self.insists = self._goals.context is not None and self._goals.context.middle is not None
         self._last: Scene | None = None
 
     def sample(
@@ -134,6 +135,11 @@ class TransplantSampler(MaskSampler):
                 if share >= least:
                     return placement
                 best = max(best or 0.0, share)
+        if best is None and self.insists:
+            raise MaskPlacementError(
+                "nowhere on this photo does the border of the product's two tones run as around a support defect; give "
+                "normal photos that show such places, or set `foreground.like_support: false`"
+            )
         if best is None:
             raise MaskPlacementError(
                 f"every outline of {self._settings.attempts} was longer than the shorter side of a frame of "
@@ -163,6 +169,8 @@ class TransplantSampler(MaskSampler):
         scale = settings.jitter ** rng.uniform(-1, 1, 2)
         change = Change(region, mirrored, large_enough(region, scale, settings.min_size))
         goal = self._goals.draw(change, scene, rng)
+        if goal is None:
+            return None
         # Bent, an outline would leave slivers of what the defect replaces.
         bend = 0.0 if goal.layout == "at" else settings.bend
         outline = deform(goal.change, goal.turn, bend=bend, margin=settings.margin, rng=rng)
