@@ -23,7 +23,7 @@ from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sam
 from anogen_core.seeding import derive_seed, numpy_generator
 from anogen_core.settings import Settings
 
-PLANNING_VERSION = 22
+PLANNING_VERSION = 23
 """Raised by hand when a change here changes a plan."""
 
 _REDRAWS = 20

@@ -165,8 +165,7 @@ class Placement(Record):
     """For a defect that belongs to places of a product that lies alike on all photos: whether it is at one of them,
     where it takes the place of what is there, or not; None for others."""
     fits: bool = False
-    """Whether, on a product of two tones, the border of these runs there as around the support defect, which hides what
-    is below it."""
+    """Whether, on a product of two tones, their border runs there as around the support defect, which hides all."""
     lit: bool = False
     """Whether it is turned so that the light falls on it from where it falls on the support defects."""
 

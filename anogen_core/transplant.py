@@ -100,18 +100,17 @@ def transplant(
     bad = _move(defect, matrix, size) > 0
     sides = None if edge is None else find_sides(edge, matrix, inside.shape)
     counts = True if sides is None else sides.part
-    exposure = _light(normal, photo)
-    light, unlike = _gain(part, moved, inside, ~bad & counts, light=exposure)
     if fits:
         light, unlike = np.full(3, _highlight(normal) - _highlight(photo)), False
+    else:
+        light, unlike = _gain(part, moved, inside, ~bad & counts, light=_light(normal, photo))
     if (inside & bad).any():
-        light = light - _burnt(light, moved[inside & bad], exposure)
+        light = light - _burnt(light, moved[inside & bad], _light(normal, photo))
     own = moved * np.exp(light)
     beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
     # Detail of the photo's own surface would show its whole edge through a bite, and a part where it is missing.
     known = ~inside & ~_near(bad, 5)
-    if not fits:
-        fits = sides is None and not replaces and continues(part, moved, known, _near(inside, _AROUND) & known)
+    fits = fits or (sides is None and not replaces and continues(part, moved, known, _near(inside, _AROUND) & known))
     hides = sides is not None or replaces or fits
     detail = [] if hides else relative_detail(own, inside & bad, beside)
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
@@ -121,9 +120,8 @@ def transplant(
         own = own + _through(part, photo, defect, matrix, light, beside)
     flattened = bands.scale(part.astype(np.float32), [min(band.core, 1.0) for band in detail])
     content = bands.keep(own, flattened, surface)
-    background = None
-    if sides is not None:
-        background = np.zeros(mask.shape, np.float32)
+    background = None if sides is None else np.zeros(mask.shape, np.float32)
+    if sides is not None and background is not None:
         background[window], content = _on_background(content, part, moved, beside, sides)
     sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
     strength = contrast(part, sharp, inside)

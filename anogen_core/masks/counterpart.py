@@ -65,8 +65,12 @@ def find_counterpart(colours: np.ndarray, window: tuple[slice, slice], hidden: M
                 continue
             off = cv2.matchTemplate(searched, wanted, cv2.TM_SQDIFF, mask=np.repeat(counts[..., None], 3, axis=2))
             off = off / counts.sum()
-            off[cv2.boxFilter(defects, -1, (width, height), anchor=(0, 0), normalize=False,
-                              borderType=cv2.BORDER_CONSTANT)[: off.shape[0], : off.shape[1]] > 0.5] = np.inf
+            off[
+                cv2.boxFilter(
+                    defects, -1, (width, height), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
+                )[: off.shape[0], : off.shape[1]]
+                > 0.5
+            ] = np.inf
             row, column = np.unravel_index(int(off.argmin()), off.shape)
             if off[row, column] < best:
                 best = float(off[row, column])

@@ -26,6 +26,8 @@ _CLEAR: Final = 0.2
 a direction: 0.85 at a straight edge, 0 in a narrow strip."""
 _SIDES: Final = ((0, -1), (0, 1), (-1, 0), (1, 0))
 """Where out is, as (x, y), at the top, the bottom, the left and the right of a photo."""
+_WIDELY: Final = 0.15
+"""Of a defect's longer side: what the border cuts off on several sides, when it does so on so many pixels of each."""
 _CUT: Final = 0.5
 """Pixels of the border that a defect takes up, relative to its thickness, from which it is cut off there."""
 _ELONGATED: Final = 2.0
@@ -106,6 +108,23 @@ def find_border(mask: Mask) -> Edge | None:
     middle, last = float(touched[0] + touched[-1]) / 2, (mask.shape[1] - 1, mask.shape[0] - 1)
     point = (last[0] if side[0] > 0 else 0.0, middle) if side[0] else (middle, last[1] if side[1] > 0 else 0.0)
     return Edge((float(point[0]), point[1]), math.atan2(side[1], side[0]), float(touched[-1] - touched[0]))
+
+
+def find_corner(mask: Mask) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return at which sides, (left, top) and (right, bottom), the photo's border cuts a wide defect off on several.
+
+    None where less is cut off: what ends there as a line may end anywhere. So may what no square of the photo holds.
+
+    Args:
+        mask: (H, W), True at the defect.
+    """
+    if not mask.any():
+        return None
+    longer = max(int(np.ptp(axis)) + 1 for axis in np.nonzero(mask))
+    if longer > min(mask.shape):
+        return None
+    top, bottom, left, right = (bool(line.sum() >= _WIDELY * longer) for line in _border_lines(mask))
+    return (np.array([left, top]), np.array([right, bottom])) if top + bottom + left + right > 1 else None
 
 
 def border_points(foreground: Mask) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from anogen_core.masks.direction import (
     find_axis,
     find_border,
     find_chord,
+    find_corner,
     find_edge,
     inside_share,
     outward_at,
@@ -34,6 +35,8 @@ _TURN = math.radians(8)
 """Defects that lie as an edge or a border asks are turned by up to this."""
 _SCALED = 0.25
 """Power of a random scale that defects keep which lie as their surroundings ask."""
+_OUT = 0.1
+"""What the border cuts off on several sides lies farther out by up to this share of its size."""
 _ASKEW = math.radians(15)
 """By how much more than allowed an edge may be turned: parts lie askew, and some are round."""
 _TRIED = 40
@@ -68,7 +71,9 @@ class Goal(NamedTuple):
     edge: Edge | None = None
     """Where the region crosses the edge of the product on its own photo, if it is to do so again."""
     cut: bool = False
-    """Whether the border of the photo cuts the region off."""
+    """Whether the border of the photo cuts the region off..."""
+    stiff: bool = False
+    """... and on several sides, so that it is not to bend."""
     alike: bool = False
     """Whether it looks there as around the region."""
     layout: Literal["at", "off"] | None = None
@@ -104,6 +109,7 @@ class Goals:
         self._axes = find_axes(found) if bounds.rotation is None else None
         self._edges: dict[tuple[int, ...], Edge] = {}
         self._borders: dict[tuple[int, ...], Edge] = {}
+        self._corners: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         for region in found if shown else ():
             foreground = shown[region.photo].foreground
             mask = region.within((foreground.shape[0], foreground.shape[1]))
@@ -111,9 +117,12 @@ class Goals:
                 self._edges[region.key] = edge
             elif (border := find_border(mask)) is not None:
                 self._borders[region.key] = border
+            elif (corner := find_corner(mask)) is not None:
+                self._corners[region.key] = corner
         normals = list(normals)
         middle = find_tones(normals)
-        free = [region for region in found if region.key not in self._edges and region.key not in self._borders]
+        held = {**self._edges, **self._borders, **self._corners}
+        free = [region for region in found if region.key not in held]
         if 2 * len(free) <= len(found):
             normals = ()  # what lies at the edge as a rule belongs to that, wherever along it
         self.context = (
@@ -134,6 +143,8 @@ class Goals:
                 goal = self._at_edge(change, edge, scene, rng)
             elif (border := self._borders.get(key)) is not None:
                 goal = self._at_border(change, border, scene, rng)
+            elif (corner := self._corners.get(key)) is not None:
+                goal = self._in_corner(change, corner, scene, rng)
             elif not bound:
                 goal = self._at_place(change, scene, rng)
         if goal is None and self.context is not None and self.context.is_needed(change.region):
@@ -214,6 +225,23 @@ class Goals:
         out = float(outward[chosen])
         goal = points[chosen] + out_by * np.array([math.cos(out), math.sin(out)])
         return Goal(change, turn, border.point, goal, cut=True)
+
+    def _in_corner(
+        self, change: Change, cut: tuple[np.ndarray, np.ndarray], scene: Scene, rng: np.random.Generator
+    ) -> Goal:
+        """Return how a region that the border cuts off on several sides is cut off by the same, mirrored with it."""
+        first, last = ([sides[0], sides[1]] for sides in (cut[::-1] if change.mirrored else cut))
+        first[1], last[1] = cut[0][1], cut[1][1]
+        spans = np.array(first) & np.array(last)
+        changed = change._replace(scale=np.where(spans, 1.0, change.scale))
+        frame, own = np.array(scene.frame[::-1]), np.array(change.region.shape.shape[::-1])
+        size, out = own * changed.scale, rng.uniform(0, _OUT, 2)
+        free = size / 2 + rng.uniform(0, 1, 2) * np.maximum(frame - size, 0)
+        middle = np.select(
+            [spans, first, last], [frame / 2, size * (0.5 - out) - 1, frame - size * (0.5 - out) + 1], free
+        )
+        anchor = np.array(change.region.centre[::-1]) * frame - 0.5
+        return Goal(changed, 0.0, (float(anchor[0]), float(anchor[1])), middle - 0.5, cut=True, stiff=True)
 
     def _at_edge(self, change: Change, edge: Edge, scene: Scene, rng: np.random.Generator) -> Goal | None:
         """Return how a region lies across the edge at a random pixel of it; None where none of some suits it."""

@@ -18,6 +18,8 @@ _LEAST_AROUND: Final = 5
 """... and at least this many pixels."""
 _HIDDEN: Final = 0.15
 """The defect may show this many times its longer side beyond its mask..."""
+_TONE: Final = 20.0
+"""Difference in L* from the middle between two tones from which a pixel is all of one."""
 _LEAST_HIDDEN: Final = 2
 """... and at least this many pixels."""
 
@@ -30,7 +32,7 @@ class Seen(NamedTuple):
     size: tuple[int, int]
     """Height and width of the reduced one."""
     colours: np.ndarray
-    """(h, w, 3) differences in CIELAB from the photo's median, or from the middle between two tones."""
+    """(h, w, 3) differences in CIELAB from the photo's median, or its tones."""
     spectrum: np.ndarray
     """(4, h, w // 2 + 1) of the colours and of the sum of their squares."""
 
@@ -80,14 +82,18 @@ EIGHT: Final = tuple(Position(mirrored, quarters) for mirrored in (False, True) 
 def see(photo: Image, middle: float | None = None) -> Seen:
     """Return a photo (H, W, 3) as it is compared.
 
-    Of two tones the photo's median may be either: there the lightness between them, `middle`, takes its place.
+    Of two tones the photo's median may be either, and light changes them: there counts on which side of the lightness
+    between them, `middle`, each pixel is.
     """
     frame = photo.shape[0], photo.shape[1]
     scale = min(1.0, _SIDE / max(frame))
     size = max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale))
     lab = cv2.GaussianBlur(cv2.resize(to_lab(photo), size[::-1], interpolation=cv2.INTER_AREA), (0, 0), 1.0)
-    usual = np.median(lab.reshape(-1, 3), axis=0) if middle is None else np.array([middle, 0.0, 0.0])
-    colours = (lab - usual).astype(np.float32)
+    if middle is None:
+        colours = (lab - np.median(lab.reshape(-1, 3), axis=0)).astype(np.float32)
+    else:
+        colours = np.zeros(lab.shape, np.float32)
+        colours[..., 0] = np.clip(lab[..., 0] - middle, -_TONE, _TONE)
     planes = np.concatenate([np.moveaxis(colours, -1, 0), np.square(colours).sum(axis=-1)[None]])
     return Seen(frame, size, colours, np.fft.rfft2(planes))
 

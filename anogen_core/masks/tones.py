@@ -17,6 +17,8 @@ _BLUR: Final = 1.5
 """Standard deviation in pixels: grain has no tone of its own."""
 _APART: Final = 0.9
 """Share of the variance of lightness that two tones explain; of light and relief half to three quarters."""
+_UNLIKE: Final = 40.0
+"""Difference in L* of two tones at least: a hard shadow makes less."""
 _SMALLER: Final = 0.1
 """Share of the product that the rarer tone has at least: less is a mark on it."""
 _STEP: Final = 2
@@ -36,7 +38,9 @@ def find_tones(normals: Sequence[Shown]) -> float | None:
     threshold = otsu_threshold(pooled)
     high = pooled > threshold
     share = float(high.mean())
-    return threshold if min(share, 1 - share) >= _SMALLER and separation(pooled, high) >= _APART else None
+    if min(share, 1 - share) < _SMALLER or separation(pooled, high) < _APART:
+        return None
+    return threshold if float(pooled[high].mean() - pooled[~high].mean()) >= _UNLIKE else None
 
 
 def lightness_of(photo: Image) -> Float32[np.ndarray, "H W"]:

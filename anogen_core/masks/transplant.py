@@ -172,10 +172,10 @@ class TransplantSampler(MaskSampler):
         if goal is None:
             return None
         # Bent, an outline would leave slivers of what the defect replaces.
-        bend = 0.0 if goal.layout == "at" else settings.bend
+        bend = 0.0 if goal.layout == "at" or goal.stiff else settings.bend
         outline = deform(goal.change, goal.turn, bend=bend, margin=settings.margin, rng=rng)
         mask, (rows, columns) = outline.mask, outline.mask.shape
-        if max(rows, columns) > min(frame):
+        if max(rows, columns) > min(frame) and not goal.stiff:
             # No square of the frame would hold it.
             return None
         if goal.point is None:
@@ -189,6 +189,8 @@ class TransplantSampler(MaskSampler):
         if mask.sum() < _KEPT * outline.mask.sum():
             return None
         tight = bounding_box(mask)
+        if max(tight.height, tight.width) > min(frame):
+            return None
         x, y, mask = x + tight.x, y + tight.y, cut(mask, tight)
         if not (0 <= x <= frame[1] - tight.width and 0 <= y <= frame[0] - tight.height):
             return None

@@ -237,6 +237,20 @@ def test_what_the_border_cuts_off_is_cut_off_again(rotation: float | None) -> No
     assert rotation or all("top" in touched for touched in sides)
 
 
+def test_what_several_sides_of_the_photo_cut_off_stays_there() -> None:
+    """A shade over a whole end of the part, or in a corner of it, shows no straight side: those lie at the border."""
+    end, corner = np.zeros(FRAME, bool), np.zeros(FRAME, bool)
+    end[:, 150:] = True
+    corner[:60, :80] = True
+    for mask, sides in ((end, {"top", "bottom"}), (corner, {"top"})):
+        for placement in _placed(TransplantSamplerSettings(), [mask], np.ones(FRAME, bool)):
+            placed = render(placement, FRAME)
+            ends = {"top": placed[0], "bottom": placed[-1], "left": placed[:, 0], "right": placed[:, -1]}
+            touched = {name for name, line in ends.items() if line.sum() > 30}
+            assert touched >= sides
+            assert touched - sides in ({"left"}, {"right"})
+
+
 def test_a_stain_at_the_border_stays_as_large_as_it_was() -> None:
     """It is pushed out by no more than its straight side asks; where the part ends before, it goes anywhere."""
     stain = cv2.circle(np.zeros(FRAME, np.uint8), (160, 0), 20, 1, -1) > 0
