@@ -268,7 +268,8 @@ def plan_requests(
 ) -> list[GenerationRequest]:
     """Return every request of one category, blocked ones included, in a fixed order.
 
-    Normal photos are used evenly, and no two images of a defect have nearly the same mask on the same photo.
+    Normal photos are used evenly, but for those without a place, and no two images of a defect have nearly the same
+    mask on the same photo.
 
     Args:
         normals: Normal photos of the category.

@@ -11,10 +11,10 @@ In the order in which a plan uses them:
   `context.py` (surroundings, patterns) and `layout.py` (places of the product), which compare by `surroundings.py`.
   `scene.py` keeps what of these was found on one photo.
 - `rim.py` wraps a sampler: what crosses the edge of the part lies across it as on its support photo and leaves no
-  `sliver.py` outside, and the surface around is of the same colour (`material.py`).
+  `sliver.py` outside, and the surface around is of the same colour (`material.py`) or tone (`tones.py`).
   `duplicates.py`: no two masks of a photo are nearly the same.
-- `box_outline.py` and `refinement.py` (`segmentation.py`): the outline of a support defect inside its box, and of a
-  generated one.
+- `box_outline.py` (`counterpart.py`) and `refinement.py` (`segmentation.py`): the outline of a support defect inside
+  its box, and of a generated one.
 
 To add a mask sampler: write its settings and class in a file like `box.py` and add the settings to
 `MaskSamplerSettings` here.
