@@ -230,16 +230,15 @@ class Goals:
         self, change: Change, cut: tuple[np.ndarray, np.ndarray], scene: Scene, rng: np.random.Generator
     ) -> Goal:
         """Return how a region that the border cuts off on several sides is cut off by the same, mirrored with it."""
-        first, last = ([sides[0], sides[1]] for sides in (cut[::-1] if change.mirrored else cut))
-        first[1], last[1] = cut[0][1], cut[1][1]
-        spans = np.array(first) & np.array(last)
+        swapped = np.array([change.mirrored, False])
+        first, last = np.where(swapped, cut[::-1], cut)
+        spans = first & last
         changed = change._replace(scale=np.where(spans, 1.0, change.scale))
         frame, own = np.array(scene.frame[::-1]), np.array(change.region.shape.shape[::-1])
         size, out = own * changed.scale, rng.uniform(0, _OUT, 2)
         free = size / 2 + rng.uniform(0, 1, 2) * np.maximum(frame - size, 0)
-        middle = np.select(
-            [spans, first, last], [frame / 2, size * (0.5 - out) - 1, frame - size * (0.5 - out) + 1], free
-        )
+        at = [frame / 2, size * (0.5 - out) - 1, frame - size * (0.5 - out) + 1]
+        middle = np.select([spans, first, last], at, free)
         anchor = np.array(change.region.centre[::-1]) * frame - 0.5
         return Goal(changed, 0.0, (float(anchor[0]), float(anchor[1])), middle - 0.5, cut=True, stiff=True)
 
