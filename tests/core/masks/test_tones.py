@@ -170,3 +170,17 @@ def test_a_defect_is_as_bright_as_the_tones_of_its_new_photo() -> None:
 
     changed = np.abs(image.astype(int) - dim).max(axis=2) > 80
     assert abs(float(np.median(image[changed & mask])) - 0.7 * GROUND) < 15
+
+
+def test_a_spur_stays_dark_where_a_board_is_mostly_ground() -> None:
+    """The support photo is mostly track, its spur in a narrow strip of ground: that says nothing of the light."""
+    photo, normal = (np.full((*FRAME, 3), tone, np.uint8) for tone in (TRACK, GROUND))
+    photo[20:33] = GROUND
+    normal[:20] = TRACK
+    spur = np.zeros(FRAME, bool)
+    spur[20:30, 50:58] = True
+    photo[spur] = TRACK
+
+    image = transplant(normal, spur, photo, spur, (1, 0, 0, 0, 1, 0), fits=True).image
+
+    assert np.median(image[spur]) < 2 * TRACK
