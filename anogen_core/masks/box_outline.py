@@ -24,8 +24,10 @@ _CLEAREST = 98
 """Percentile of the pixels of a box that counts as the clearest."""
 _SHARE = 0.85
 """Of the threshold that best parts a box in two: above it a pixel belongs to the defect."""
-_FAR = 8
-"""What surrounds a box is looked for again in a square of this many times its longer side."""
+_FAR = 4
+"""What surrounds a box is looked for again up to this many times its longer side beyond it..."""
+_FARTHEST = 224
+"""... and up to this many pixels of the reduced photo."""
 _SEED_RATIO = 1.3
 """A region counts when it holds a pixel of this multiple of that threshold."""
 
@@ -48,24 +50,26 @@ def outline_boxes(photo: Image, boxes: Mask) -> Mask:
         own = labels == label
         box = bounding_box(own)
         window = window_around(own, _LEAST_AROUND + round(_AROUND * max(box.height, box.width)))
-        far = window_around(own, _FAR * max(box.height, box.width) // 2)
-        if (outline := _structured(photo[far], own[far], boxes[far])) is not None:
+        longer = max(box.height, box.width)
+        scale = min(1.0, _SIDE / (longer * (1 + 2 * _AROUND)))
+        far = window_around(own, round(min(_FAR * longer, _FARTHEST / scale)))
+        if (outline := _structured(photo[far], own[far], boxes[far], scale)) is not None:
             found[far] |= outline
         else:
             found[window] |= _outline(photo[window], own[window], boxes[window])
     return found
 
 
-def _structured(photo: Image, box: Mask, labelled: Mask) -> Mask | None:
+def _structured(photo: Image, box: Mask, labelled: Mask, scale: float) -> Mask | None:
     """Return the outline inside one box whose surroundings have a structure that comes again nearby; None for others.
 
     Args:
         photo: (H, W, 3) the box and what is far around.
         box: (H, W), True inside it.
         labelled: (H, W), True inside all boxes.
+        scale: At which it is looked at.
     """
     longer = max(side.stop - side.start for side in window_around(box, 0))
-    scale = min(1.0, _SIDE / (longer * (1 + 2 * _AROUND)))
     colours = cv2.GaussianBlur(to_lab(_reduced(photo, scale)), (0, 0), 0.7)
     within, hidden = (_reduced(255 * mask.astype(np.uint8), scale) > 0 for mask in (box, labelled))
     for around in (_AROUND, _NARROW):
