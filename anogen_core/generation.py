@@ -21,7 +21,7 @@ from anogen_core.quality.contrast import ContrastSettings, contrast, gain, resto
 from anogen_core.records import Box
 from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
-from anogen_core.transplant import Transplant
+from anogen_core.transplant import Transplant, fade
 
 GENERATION_VERSION = 19
 """Raised by hand when a change here changes the pixels or the mask of a request."""
@@ -213,6 +213,8 @@ def _compose(job: Job, square: Float[np.ndarray, "s s 3"], settings: GenerationS
         generated = bands.keep(generated, native, transplant.surface)
         if transplant.background is not None:
             generated = generated + cut(transplant.background, job.crop)[..., None] * (native - generated)
+        # The support defect that is started from has faded in already; what the model changes of it has not.
+        generated = native + cut(fade(job.mask), job.crop)[..., None] * (generated - native)
     if is_grey(job.normal):
         generated = np.repeat(generated.mean(axis=2, keepdims=True), 3, axis=2)
     feather = settings.feather if transplant is None else 0

@@ -125,11 +125,22 @@ def transplant(
         background[window], content = _on_background(content, part, moved, beside, sides)
     sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
     strength = contrast(part, sharp, inside)
-    depth = cv2.distanceTransform(np.pad(inside, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    alpha = np.clip(depth / _SOFT, 0, 1)[..., None]
-    blended = part + alpha * (content - part)
+    blended = part + fade(inside)[..., None] * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
     return Transplant(shown, surface, strength, unlike, background, replaces, fits)
+
+
+def fade(mask: Mask) -> Float32[np.ndarray, "H W"]:
+    """Return how far what is shown inside a mask covers the photo, 0 to 1.
+
+    It fades in from the outline, and not where the border of the photo cuts that off.
+
+    Args:
+        mask: (H, W), True at one pixel at least. A part of a photo goes a pixel beyond it, or to the photo's border.
+    """
+    alpha, window = np.zeros(mask.shape, np.float32), window_around(mask, 1)
+    alpha[window] = np.clip(cv2.distanceTransform(mask[window].astype(np.uint8), cv2.DIST_L2, 5) / _SOFT, 0, 1)
+    return alpha
 
 
 def _through(

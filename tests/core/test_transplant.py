@@ -178,6 +178,21 @@ def test_a_mask_that_fills_the_photo_is_transplanted_as_it_is() -> None:
     assert np.array_equal(shown[10:-10, 10:-10], photo[10:-10, 10:-10])
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_what_the_photos_border_cuts_off_does_not_fade_out_there(turns: int) -> None:
+    """A crack that runs out of the photo is as dark in the last pixel as before it, and ends softly inside the photo."""
+    photo, crack = np.full((64, 96, 3), 150, np.uint8), np.zeros((64, 96), bool)
+    crack[28:36, 40:] = True
+    photo[crack] = 60
+    turned, outline = np.rot90(photo, turns).copy(), np.rot90(crack, turns).copy()
+
+    image = transplant(np.full_like(turned, 150), outline, turned, outline, STILL).image
+
+    along = np.rot90(image, -turns)[32, 40:, 0].astype(int)
+    assert abs(along[-1] - along[-5]) <= 3
+    assert along[0] > along[-5] + 20
+
+
 def test_the_label_is_the_persons_outline_moved_and_cut_to_the_mask() -> None:
     """Where the support defect arrives and the mask allows it; the refined mask is that."""
     photo, mask = _defect()
@@ -438,6 +453,21 @@ def test_without_variation_the_support_defect_is_pasted(model: DiffusionModel) -
 
     assert np.abs(image.astype(int) - job.start)[job.mask].max() <= 1
     assert not np.array_equal(image[job.mask], job.normal[job.mask])
+
+
+def test_what_a_model_changes_fades_in_like_the_support_defect(model: DiffusionModel) -> None:
+    """Thin cracks had a bright line along their outline, where all of the change met half of the crack."""
+    job = _shown_job(model)
+    assert job.start is not None
+    core = cv2.erode(job.mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    rim = job.mask & (cv2.erode(job.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    jobs = [job, dataclasses.replace(job, transplant=None)]
+
+    images = generate(jobs, model, _settings(0.9).model_copy(update={"variation": 4.0}))
+
+    faded, free = (np.abs(image - job.start.astype(float)) for image in images)
+    assert np.array_equal(faded[core], free[core])
+    assert 0.4 * free[rim].mean() < faded[rim].mean() < 0.7 * free[rim].mean()
 
 
 def test_a_model_changes_no_more_of_a_defect_than_its_share(model: DiffusionModel) -> None:
