@@ -14,6 +14,8 @@ from anogen_core.arrays import Mask
 from anogen_core.diffusion.crop import thickness
 from anogen_core.masks.rim import find_ring
 from anogen_core.masks.sampler import Region, largest_regions
+from anogen_core.outline import decode_outline
+from anogen_core.records import Placement
 
 _CROSSES: Final = 0.05
 """Share of a defect's rim that lies beside the product, and on it, from which the defect is at the edge."""
@@ -29,7 +31,7 @@ _SIDES: Final = ((0, -1), (0, 1), (-1, 0), (1, 0))
 _WIDELY: Final = 0.15
 """Of a defect's longer side: what the border cuts off on several sides, when it does so on so many pixels of each."""
 _CUT: Final = 0.5
-"""Pixels of the border that a defect takes up, relative to its thickness, from which it is cut off there."""
+"""Pixels of the border that a defect takes up, relative to how thick it is near there, from which it is cut off."""
 _ELONGATED: Final = 2.0
 """Standard deviation along a defect over that across it from which it has an axis."""
 PHOTOS: Final = 3
@@ -103,7 +105,7 @@ def find_border(mask: Mask) -> Edge | None:
     """
     sides = [(side, np.flatnonzero(line)) for side, line in zip(_SIDES, _border_lines(mask), strict=True)]
     (side, touched), (_, other) = sorted(sides, key=lambda pair: -len(pair[1]))[:2]
-    if len(touched) < _CUT * thickness(mask) or len(other) > _CROSSES * len(touched):
+    if len(other) > _CROSSES * len(touched) or not _reaches(mask, side, len(touched)):
         return None
     middle, last = float(touched[0] + touched[-1]) / 2, (mask.shape[1] - 1, mask.shape[0] - 1)
     point = (last[0] if side[0] > 0 else 0.0, middle) if side[0] else (middle, last[1] if side[1] > 0 else 0.0)
@@ -125,6 +127,24 @@ def find_corner(mask: Mask) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     top, bottom, left, right = (bool(line.sum() >= _WIDELY * longer) for line in _border_lines(mask))
     return (np.array([left, top]), np.array([right, bottom])) if top + bottom + left + right > 1 else None
+
+
+def _reaches(mask: Mask, side: tuple[int, int], touched: int) -> bool:
+    """Return whether a defect that takes up so many pixels of a side goes on beyond it: cracks taper towards it."""
+    deep = math.ceil(thickness(mask))
+    within = slice(-deep, None) if sum(side) > 0 else slice(deep)
+    near = mask[:, within] if side[0] else mask[within]
+    return 0 < touched >= _CUT * thickness(near)
+
+
+def is_cut_off(placement: Placement, frame: tuple[int, int]) -> bool:
+    """Return whether the border of a frame (height, width) cuts an outline off."""
+    if placement.outline is None:
+        return False
+    box = placement.box
+    mask = decode_outline(placement.outline, (box.height, box.width))
+    free = (box.y, frame[0] - box.y - box.height), (box.x, frame[1] - box.x - box.width)
+    return find_border(np.pad(mask, [(min(1, first), min(1, last)) for first, last in free])) is not None
 
 
 def border_points(foreground: Mask) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,9 @@ from typing import Final, Literal
 import torch
 
 from anogen_core.config import RunConfig
+from anogen_core.masks.direction import find_border, is_cut_off
+from anogen_core.masks.product import Product
+from anogen_core.masks.sampler import regions
 from anogen_core.records import GenerationRequest, Record, SupportSet
 from anogen_core.stages import embedding
 from anogen_core.stages.catalogue import Category, read_catalogue
@@ -45,6 +48,8 @@ class DefectForecast(Room):
     """Defects that would be shown, more than images where images show several."""
     at_edge: int
     """Those that would lie across the edge of the product, as support defects do."""
+    at_border: int
+    """Those that the photo's border would cut off, as it does the support defects that they are made from."""
     misses: str | None
     """Why it may lie all over the frame, though `foreground.method: auto` finds a product for other defects."""
     alike: int
@@ -83,6 +88,7 @@ class DefectForecast(Room):
         )
         places = (
             (self.at_edge, "at the edge of the product, turned with it"),
+            (self.at_border, "cut off by the photo's border, as the support defects are that they are made from"),
             (self.alike, alike),
             (self.bound, "at places that they belong to, of a product that lies alike on all photos"),
             (self.strayed, "elsewhere, as none of the places that they belong to was free"),
@@ -223,16 +229,23 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         kept=len(reused),
         kept_instances=sum(len(row.instances or ()) for row in reused),
         defects=[
-            _defect(s, [r for r in requests if r.defect == s.defect], state=state, misses=product.misses.get(s.defect))
+            _defect(config, s, [r for r in requests if r.defect == s.defect], state=state, product=product)
             for s, state in zip(category.supports, states, strict=True)
         ],
     )
 
 
 def _defect(
-    support: SupportSet, requests: list[GenerationRequest], *, state: EmbeddingState, misses: str | None
+    config: RunConfig,
+    support: SupportSet,
+    requests: list[GenerationRequest],
+    *,
+    state: EmbeddingState,
+    product: Product,
 ) -> DefectForecast:
     places = [instance.placement for request in requests for instance in request.instances]
+    masks = [mask for _, mask in embedding.load_support(support, config)]
+    cut = {region.photo for region in regions(masks) if find_border(region.within(masks[region.photo].shape))}
     return DefectForecast(
         defect=support.defect,
         support=[photo.sample_id for photo in support.samples],
@@ -240,7 +253,8 @@ def _defect(
         embedding=state,
         instances=len(places),
         at_edge=sum(place.edge is not None for place in places),
-        misses=misses,
+        at_border=sum(place.source in cut and is_cut_off(place, masks[0].shape) for place in places),
+        misses=product.misses.get(support.defect),
         alike=sum(place.alike and place.layout is None for place in places),
         bound=sum(place.layout == "at" for place in places),
         strayed=sum(place.layout == "off" for place in places),

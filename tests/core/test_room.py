@@ -49,6 +49,7 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
         embedding="to be learned",
         instances=9,
         at_edge=0,
+        at_border=0,
         misses=None,
         alike=0,
         bound=0,
@@ -74,8 +75,9 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
         )
         return Forecast(categories=[category], inversion_seconds=1, generation_seconds=1, storage_mb=1).describe()
 
-    bound = told(plain.model_copy(update={"at_edge": 2, "alike": 3, "lit": 4}))
-    assert all(line in bound for line in ("2 of 9 at the edge", "3 of 9 where it looks", "4 of 9 turned so that"))
+    bound = told(plain.model_copy(update={"at_edge": 2, "at_border": 1, "alike": 3, "lit": 4}))
+    lines = "2 of 9 at the edge", "1 of 9 cut off by the photo's", "3 of 9 where it looks", "4 of 9 turned so that"
+    assert all(line in bound for line in lines)
 
     loose = told(plain.model_copy(update={"misses": "misses 3 of 3 support photos of d"}))
     assert "may lie all over the frame: what was found misses 3 of 3 support photos of d; `foreground.legal`" in loose

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from anogen_core.arrays import Mask
-from anogen_core.masks.direction import find_axes, find_axis, find_border, find_contour, find_edge, turn_between
+from anogen_core.masks.direction import (
+    find_axes,
+    find_axis,
+    find_border,
+    find_contour,
+    find_edge,
+    is_cut_off,
+    turn_between,
+)
 from anogen_core.masks.rim import RimSampler, rim_on_product
 from anogen_core.masks.sampler import Shown, regions, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
@@ -273,3 +281,30 @@ def test_borders_and_corners() -> None:
     assert border.width == 30
     assert find_border(cv2.circle(np.zeros(FRAME, np.uint8), (120, 20), 20, 1, -1) > 0) is None
     assert border.outward == pytest.approx(math.pi)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_crack_that_tapers_towards_the_border_is_cut_off_by_it(turns: int) -> None:
+    """It counts how thick it is near the border, not where it is thickest; a blob that grazes the border is not."""
+    crack = _filled((239, 97), (239, 105), (190, 112), (160, 100), (190, 88)) | _line(0, (150, 100))
+    blob = cv2.circle(np.zeros(FRAME, np.uint8), (219, 100), 20, 1, -1) > 0
+
+    border = find_border(np.rot90(crack, turns))
+
+    assert np.flatnonzero(crack[:, -1]).tolist() == list(range(97, 106))
+    assert border is not None
+    assert border.outward == pytest.approx([0, -math.pi / 2, math.pi, math.pi / 2][turns])
+    assert find_border(np.rot90(blob, turns)) is None
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_plan_tells_what_the_border_cuts_off(flip: bool) -> None:
+    """It does of cracks that leave the photo, but in its corners, and of hardly any that ends inside."""
+    inside = cv2.line(np.zeros(FRAME, np.uint8), (120, 60), (128, 105), 1, 3) > 0
+    crack = cv2.line(np.zeros(FRAME, np.uint8), (120, 0), (128, 45), 1, 3) > 0
+    settings, everywhere = TransplantSamplerSettings(flip=flip), np.ones(FRAME, bool)
+
+    placed = [is_cut_off(placement, FRAME) for placement in _placed(settings, [crack], everywhere)]
+    assert sum(placed) >= 0.9 * len(placed)
+    touching = [is_cut_off(placement, FRAME) for placement in _placed(settings, [inside], everywhere)]
+    assert sum(touching) <= 0.1 * len(touching)  # by chance
