@@ -180,7 +180,7 @@ def test_a_mask_that_fills_the_photo_is_transplanted_as_it_is() -> None:
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
 def test_what_the_photos_border_cuts_off_does_not_fade_out_there(turns: int) -> None:
-    """A crack that runs out of the photo is as dark in the last pixel as before it, and ends softly inside the photo."""
+    """A crack that runs out of the photo is as dark in the last pixel as before it, and ends softly inside."""
     photo, crack = np.full((64, 96, 3), 150, np.uint8), np.zeros((64, 96), bool)
     crack[28:36, 40:] = True
     photo[crack] = 60

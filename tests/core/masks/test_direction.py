@@ -298,7 +298,7 @@ def test_a_crack_that_tapers_towards_the_border_is_cut_off_by_it(turns: int) -> 
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_the_plan_tells_what_the_border_cuts_off(flip: bool) -> None:
+def test_the_plan_tells_what_the_border_cuts_off(*, flip: bool) -> None:
     """It does of cracks that leave the photo, but in its corners, and of hardly any that ends inside."""
     inside = cv2.line(np.zeros(FRAME, np.uint8), (120, 60), (128, 105), 1, 3) > 0
     crack = cv2.line(np.zeros(FRAME, np.uint8), (120, 0), (128, 45), 1, 3) > 0
