@@ -17,6 +17,8 @@ from anogen_core.stages.embedding import load_support
 from anogen_core.stages.generation import plan_category, product_of
 
 _COLUMNS, _SIDE, _GAP, _TITLE = 10, 160, 6, 26
+_TALLEST = 3
+"""Height of a picture in its widths, up to which tall photos are shown as wide as square ones."""
 
 
 def placement_sheet(config: RunConfig) -> bytes:
@@ -31,23 +33,25 @@ def placement_sheet(config: RunConfig) -> bytes:
 def _defects(config: RunConfig, category: Category) -> Iterator[tuple[str, list[Image]]]:
     product = product_of(config, category)
     requests = plan_category(config, category, product)
+    height, width = category.frame
+    side = round(_SIDE * min(_TALLEST, max(1, height / width)))
     for support in category.supports:
         own = [r for r in requests if r.defect == support.defect]
         placed = [r for r in own if r.instances]
-        shown = [outline(image, mask, side=_SIDE) for image, mask in load_support(support, config)][: _COLUMNS // 2]
+        shown = [outline(image, mask, side=side) for image, mask in load_support(support, config)][: _COLUMNS // 2]
         count = min(_COLUMNS - len(shown), len(placed))
         chosen = [placed[i * len(placed) // count] for i in range(count)]
         title = f"{category.name}: {support.defect} - {len(shown)} support photos, {len(placed)} planned"
         blocked = f", {len(own) - len(placed)} blocked" if len(placed) < len(own) else ""
-        yield title + blocked, shown + [_planned(request, category, product) for request in chosen]
+        yield title + blocked, shown + [_planned(request, category, product, side=side) for request in chosen]
 
 
-def _planned(request: GenerationRequest, category: Category, product: Product) -> Image:
+def _planned(request: GenerationRequest, category: Category, product: Product, *, side: int) -> Image:
     photo = category.load(request.normal)
     foreground = find_region(photo, product, request.category, request.defect)
     shaded = np.where(foreground[..., None], photo, photo // 3)
     mask = union_of([instance.placement for instance in request.instances], category.frame)
-    return outline(shaded, mask, side=_SIDE, colour=BOX_COLOUR)
+    return outline(shaded, mask, side=side, colour=BOX_COLOUR)
 
 
 def _row(title: str, tiles: list[Image]) -> Image:
