@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterExpectedStartTime,
     FlowRunFilterParentFlowRunId,
 )
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
@@ -37,6 +37,11 @@ from flows.fleet import run_fleet, run_name, run_tags
 
 FLOW: Final = run_fleet.name
 Schedule = CronSchedule | IntervalSchedule
+_WAITS: Final = {
+    "AwaitingConcurrencySlot": "waits until the run of {deployment} that is in work has ended",
+    "Late": "no worker has taken it; prefect worker start --pool {pool} --type process starts one",
+}
+"""What Prefect's states of runs that have not begun mean."""
 POOL: Final = "anogen"
 """The work pool of a run for which none was ever named."""
 
@@ -202,7 +207,7 @@ def submit(client: SyncPrefectClient, config: RunConfig, *, name: str, pool: str
         deployment,
         parameters=_parameters(config),
         state=Scheduled(scheduled_time=now),
-        name=run_name(config, now),
+        name=run_name(config.name, now),
         tags=run_tags(config),
     )
     return _status(run, {deployment: name}, ())
@@ -259,18 +264,27 @@ def _stages(client: SyncPrefectClient, run: FlowRun) -> Sequence[Stage]:
         ),
         sort=ArtifactSort.CREATED_DESC,
     )
+    whole = {part.id for part in categories if part.state_type is StateType.COMPLETED}
     # Work that was begun again has a bar of each beginning: the newest one counts.
-    percents = {bar.description or str(bar.key): float(str(bar.data)) for bar in reversed(bars)}
+    percents = {
+        bar.description or str(bar.key): 100.0 if bar.flow_run_id in whole else float(str(bar.data))
+        for bar in reversed(bars)
+    }
     return [Stage(name=name, percent=percent) for name, percent in percents.items()]
 
 
 def _status(run: FlowRun, deployments: dict[Any, str], stages: Sequence[Stage]) -> RunStatus:
-    page = PREFECT_UI_URL.value()
+    page, name, deployment = PREFECT_UI_URL.value(), run.name, deployments.get(run.deployment_id)
+    named = run.parameters.get("config", {}).get("name")
+    if named and run.auto_scheduled and run.start_time is None and run.expected_start_time is not None:
+        # Until it begins, Prefect calls what a schedule has planned by a random name.
+        name = run_name(named, run.expected_start_time)
+    waits = _WAITS.get(run.state_name or "", "").format(deployment=deployment, pool=run.work_pool_name)
     return RunStatus(
-        name=run.name,
-        deployment=deployments.get(run.deployment_id),
+        name=name,
+        deployment=deployment,
         state=run.state_name or "Unknown",
-        message=(run.state.message if run.state is not None else None) or "",
+        message=(run.state.message if run.state is not None else None) or waits,
         started=run.start_time,
         ended=run.end_time,
         stages=tuple(stages),

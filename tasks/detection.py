@@ -31,8 +31,10 @@ def train_detector(
     """Train one detector; returns at once when the store holds it (a CheckpointRef as plain JSON)."""
     page.say_where(config)
     require_versions(code)
-    bar = page.steps(f"{category}: train {trial.arm} seed {trial.seed}")
-    return detection.train(config, category, trial, dataset, on_step=bar).model_dump(mode="json")
+    bar = page.Steps(f"{category}: train {trial.arm} seed {trial.seed}")
+    trained = detection.train(config, category, trial, dataset, on_step=bar)
+    bar.end()
+    return trained.model_dump(mode="json")
 
 
 @task(

@@ -31,6 +31,8 @@ def learn_defects(supports: list[SupportSet], config: RunConfig, code: dict[str,
     require_versions(code)
     if len(supports) > 1:
         get_run_logger().info("Learns together: %s.", ", ".join(map(embedding.defect_name, supports)))
-    bars = {embedding.defect_name(s): page.steps(f"{s.category}: learn {s.defect}") for s in supports}
+    bars = {embedding.defect_name(s): page.Steps(f"{s.category}: learn {s.defect}") for s in supports}
     learned = embedding.learn(supports, config, on_step=lambda name, done, total: bars[name](done, total))
+    for bar in bars.values():
+        bar.end()
     return [one.model_dump(mode="json") for one in learned]

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
@@ -25,6 +25,8 @@ from tasks.wanted import stop_if_unwanted
 _EVERY: Final = 15.0
 """Seconds between two movements of a bar: each is a request to the server."""
 
+_ALL: Final = 100.0
+
 _SILENCE: Final = 300.0
 """Seconds in which no bar is moved after a server did not answer: Prefect's client tries each request for a minute, and
 work would wait for all of them."""
@@ -40,11 +42,13 @@ class Bar:
         self._title = title
         self._id: UUID | None = None
         self._moved = 0.0
+        self.percent = 0.0
+        """What it was moved to last."""
         self.move(0.0)
 
     def move(self, percent: float) -> None:
         """Show how much is done."""
-        self._moved, server = time.monotonic(), PREFECT_API_URL.value()
+        self._moved, self.percent, server = time.monotonic(), percent, PREFECT_API_URL.value()
         if self._moved < _silent_until.get(server, 0.0):
             return
         with forgiving():
@@ -64,23 +68,37 @@ class Bar:
     def follow(self, done: int, total: int) -> None:
         """Show how much is done, unless that was shown just now."""
         if done == total or time.monotonic() - self._moved >= _EVERY:
-            self.move(100 * done / total)
+            self.move(_ALL * done / total)
 
 
-def steps(title: str) -> Callable[[int, int], None]:
-    """Return a callback (done, total) that reports one task's steps to this process and, now and then, to the page."""
-    tell = progress.steps(title)
-    bar: Bar | None = None
+class Steps:
+    """A callback (done, total) that reports one task's steps to this process and, now and then, to the page.
 
-    def step(done: int, total: int) -> None:
-        nonlocal bar
+    Finished work that is found again has no steps, and shows no bar. Where an attempt before has left one, which stands
+    where that one failed, another attempt begins a new one.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._tell = progress.steps(title)
+        self._bar = Bar(title) if _is_retry() else None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report that `done` of `total` steps are done; the last one is told at once."""
         stop_if_unwanted()
-        tell(done, total)
-        # Finished work that is found again has no steps, and shows no bar.
-        bar = bar or Bar(title)
-        bar.follow(done, total)
+        self._tell(done, total)
+        self._bar = self._bar or Bar(self._title)
+        self._bar.follow(done, total)
 
-    return step
+    def end(self) -> None:
+        """Show that everything is done, also where that took fewer steps, or none because it was found."""
+        if self._bar is not None and self._bar.percent < _ALL:
+            self._bar.move(_ALL)
+
+
+def _is_retry() -> bool:
+    context = TaskRunContext.get()
+    return context is not None and context.task_run.run_count > 1
 
 
 def say_where(config: RunConfig) -> None:

@@ -11,26 +11,31 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import httpx
 import pytest
 import torch
 import yaml
 from distributed import LocalCluster
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Scheduled
 from typer.testing import CliRunner
 
-from anogen_core.config import parse_config
+from anogen_core.config import RunConfig, parse_config
 from anogen_core.diffusion.inversion import Concept, learn_embeddings
 from anogen_core.errors import AnogenError, InputError, PartlyFailedRunError
 from anogen_core.stages import embedding
 from anogen_core.stages.result import read_result
 from flows.cli.app import app
 from flows.fleet import run_fleet
-from flows.remote import schedule
+from flows.remote import RunStatus, _status, schedule
 from flows.remote import server as connect
+from tasks import page
 
 PREFECT = [sys.executable, "-c", "from prefect.cli import app; app()"]
 
@@ -244,6 +249,71 @@ def test_a_defect_that_cannot_be_learned_fails_its_category_alone(
     again = read_result(str(tmp_path))
     assert ([made.category for made in again.categories], again.failed) == (["bolt", "felt"], ())
     assert "inversion loss is nan" not in Path(failed.value.made["report"]).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_a_retry_that_finds_its_work_finished_shows_it_so(
+    server: str, small_run: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bar of the attempt that failed stays where it was; that of the next one, without steps, ends at 100 %."""
+    learn, attempts = embedding.learn, 0
+
+    def lose_the_answer(supports: Any, config: RunConfig, *, on_step: Callable[[str, int, int], None]) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            return learn(supports, config, on_step=on_step)
+        on_step("bolt/cut", 1, 2)
+        learn(supports, config)
+        raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(embedding, "learn", lose_the_answer)
+    monkeypatch.setattr(page, "_EVERY", 0.0)
+    values = {
+        **small_run,
+        "name": "again",
+        "reader": {**cast("dict[str, object]", small_run["reader"]), "categories": ["bolt"]},
+        "support": {"defects": ["cut"]},
+        "generation": {"images_per_defect": 1, "sampler": {"num_inference_steps": 2}},
+        "evaluation": {"enabled": False},
+        "output": str(tmp_path),
+    }
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        run_fleet(parse_config(values, source="test"))
+
+    assert attempts > 1
+    asked = {"artifacts": {"key": {"any_": ["bolt-learn-cut"]}}, "sort": "CREATED_DESC"}
+    new, old = _find(server, "artifacts", asked)[:2]
+    assert (old["data"], new["data"]) == (50, 100)
+    # A bar that could not be moved any more, as the server was away.
+    httpx.patch(f"{server}/artifacts/{new['id']}", json={"data": 70}).raise_for_status()
+    (run,) = (run for run in json.loads(_anogen("status", "--json")) if run["name"].startswith("again "))
+    assert {stage["percent"] for stage in run["stages"] if stage["name"] == "bolt: learn cut"} == {100}
+
+
+def test_a_run_that_has_not_begun_says_what_it_waits_for() -> None:
+    """Under the name that it will have, not Prefect's own."""
+    due = datetime(2026, 11, 25, 3, tzinfo=UTC)
+    deployment = uuid4()
+    planned = FlowRun(
+        flow_id=uuid4(),
+        deployment_id=deployment,
+        name="hairy-kagu",
+        auto_scheduled=True,
+        expected_start_time=due,
+        work_pool_name="gpu",
+        parameters={"config": {"name": "bottles"}},
+    )
+
+    def said(name: str) -> RunStatus:
+        run = planned.model_copy(update={"state": Scheduled(scheduled_time=due, name=name), "state_name": name})
+        return _status(run, {deployment: "nightly"}, ())
+
+    assert said("Scheduled").name == "bottles 2026-11-25 03:00:00"
+    assert said("AwaitingConcurrencySlot").message == "waits until the run of nightly that is in work has ended"
+    assert "prefect worker start --pool gpu" in said("Late").message
+    assert said("Scheduled").message == ""
 
 
 def _without_numbers(concept: Concept) -> Concept:
