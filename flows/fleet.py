@@ -27,7 +27,7 @@ from anogen_core.stages.running import announced
 from flows.category import make_category
 from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
-from flows.page import as_cancelled, show_run
+from flows.page import as_cancelled, show_run, show_waiting
 from flows.runners import NewRunner, task_runners
 from tasks import progress
 from tasks.page import Bar
@@ -36,9 +36,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def run_name(config: RunConfig, when: datetime) -> str:
-    """Return how a run is called everywhere: what it makes, and when it was asked for."""
-    return f"{config.name} {when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+def run_name(name: str, when: datetime) -> str:
+    """Return how a run is called everywhere: its name in the run file, and when it was asked for."""
+    return f"{name} {when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def run_tags(config: RunConfig) -> list[str]:
@@ -48,7 +48,7 @@ def run_tags(config: RunConfig) -> list[str]:
 
 def _own_name() -> str:
     config: RunConfig = runtime.flow_run.parameters["config"]
-    return run_name(config, runtime.flow_run.scheduled_start_time)
+    return run_name(config.name, runtime.flow_run.scheduled_start_time)
 
 
 @flow(
@@ -67,14 +67,20 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         config: What to learn from, what to make, and where to put it.
         warnings: What was noticed in the photos before the run, for the report; leave it empty.
 
+    While another run with this output works on one of its categories, it waits.
+
     Raises:
         PartlyFailedRunError: some categories failed; the result and the report of the others are written.
         AnogenError: every request would be blocked, or all categories failed; an earlier result and report are kept.
         InterruptedRunError: a person asked the run to stop.
     """
-    with announced(config.output, config.name):
+    names = [category.name for category in read_catalogue(config)]
+    waits: list[str] = []
+    with announced(config.output, config.name, names, on_wait=lambda line: _wait(line, waits)):
+        if waits:
+            show_waiting(None)
         try:
-            return _run(config, warnings)
+            return _run(config, names, warnings)
         except BaseException as error:
             if not isinstance(error, Exception):
                 # A signal that met no task: what still waits for the store, to take the mark away, gives up too.
@@ -82,9 +88,16 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
             raise
 
 
-def _run(config: RunConfig, warnings: list[str] | None) -> dict[str, Any]:
+def _wait(line: str, waits: list[str]) -> None:
+    """Tell, to whoever started the run and on its page, which run it waits for."""
+    waits.append(line)
+    get_run_logger().info("%s", line)
+    progress.note(line)
+    show_waiting(line)
+
+
+def _run(config: RunConfig, names: Sequence[str], warnings: list[str] | None) -> dict[str, Any]:
     log = get_run_logger()
-    names = [category.name for category in read_catalogue(config)]
     log.info("%s: %d categories (%s).", config.name, len(names), ", ".join(names))
     log.info("Everything goes to %s", config.output)
     if warnings is None:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-from prefect import Flow, State
+from prefect import Flow, State, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Running
 
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import Evaluation
@@ -19,6 +19,9 @@ from anogen_core.stages import reporting
 from anogen_core.stages.result import CategoryResult, RunResult
 from anogen_core.storage import Dataset, open_store
 from tasks.page import forgiving, slug
+
+WAITING: Final = "Waiting"
+"""The state of a run while another one does its work."""
 
 _WEEK: Final = 7 * 24 * 3600
 _SCORES: Final = {
@@ -124,6 +127,13 @@ def _link(place: str, key: str, text: str) -> str:
         return f"{text}: `{open_store(place).uri}/{key}`"
     address = open_store(place).link(key, seconds=_WEEK, endpoint=os.environ.get("ANOGEN_S3_LINKS"))
     return f"[{text}]({address})"
+
+
+def show_waiting(line: str | None) -> None:
+    """Show the run that this is as `Waiting`, and why; with None as `Running` again."""
+    state: State[Any] = Running() if line is None else Running(name=WAITING, message=line)
+    with forgiving(), get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(runtime.flow_run.id), state, force=True)
 
 
 def as_cancelled(whole: UUID) -> Callable[[Flow[..., Any], FlowRun, State], None]:

@@ -85,7 +85,7 @@ def prune(found: Pruning) -> None:
         if running:
             raise AnogenError(
                 f"{found.output}: nothing is deleted while a run goes on there: {'; '.join(running)}. Wait until it "
-                "has ended; one that was killed counts for an hour."
+                "has ended; one that was killed on another machine counts for an hour."
             )
         if read_result(found.output) != found.result:
             raise AnogenError(f"{found.output}: a run has ended there meanwhile. Start `anogen prune` again.")
@@ -95,4 +95,4 @@ def prune(found: Pruning) -> None:
 
 def _running(output: str, now: datetime) -> tuple[str, ...]:
     marks = runs_going_on(output, now=now)
-    return tuple(f"{mark.run}, since {mark.began.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for mark in marks)
+    return tuple(mark.describe() for mark in marks)

@@ -193,15 +193,15 @@ def test_nothing_is_deleted_while_a_run_goes_on(configure_here: Configure) -> No
     last = _run(configure_here(2), trained=False)
     found, before = find_removable(str(output), now=LATER), set(_objects(str(output)))
 
-    with announced(str(output), "nightly"):
-        assert find_removable(str(output)).running[0].startswith("nightly, since 20")
-        with pytest.raises(AnogenError, match=r"nothing is deleted while a run goes on there: nightly, since"):
+    with announced(str(output), "nightly", ["bolt"]):
+        assert find_removable(str(output)).running[0].startswith("nightly on ")
+        with pytest.raises(AnogenError, match=r"nothing is deleted while a run goes on there: nightly on "):
             prune(found)
         (mark,) = (output / MARKS).iterdir()
         copy_of_killed = mark.read_bytes()
     assert set(_objects(str(output))) == before
     mark.write_bytes(copy_of_killed)
-    with pytest.raises(AnogenError, match="one that was killed counts for an hour"):
+    with pytest.raises(AnogenError, match="one that was killed on another machine counts for an hour"):
         prune(found)
     os.utime(mark, (time.time() - 3700,) * 2)
     write_result(configure_here(2), [last], seconds={"learn defects": 1.0})
@@ -215,7 +215,7 @@ def test_nothing_is_deleted_while_a_run_goes_on(configure_here: Configure) -> No
 def test_a_run_that_ends_well_takes_marks_of_dead_runs_away(tmp_path: Path) -> None:
     """One that was killed leaves a mark; after an hour the next run removes it, and none that may still go on."""
     folder = tmp_path / MARKS
-    with announced(str(tmp_path), "nightly"):
+    with announced(str(tmp_path), "nightly", ["bolt"]):
         (mark,) = folder.iterdir()
         dead, going_on = folder / "dead.json", folder / "going-on.json"
         for copy, age in ((dead, 3700), (going_on, 3500)):
@@ -224,7 +224,7 @@ def test_a_run_that_ends_well_takes_marks_of_dead_runs_away(tmp_path: Path) -> N
     assert list(folder.iterdir()) == [going_on]
 
     os.utime(going_on, (time.time() - 3700,) * 2)
-    with pytest.raises(ZeroDivisionError), announced(str(tmp_path), "nightly"):
+    with pytest.raises(ZeroDivisionError), announced(str(tmp_path), "nightly", ["bolt"]):
         raise ZeroDivisionError
     assert list(folder.iterdir()) == [going_on]
 
@@ -233,7 +233,7 @@ def test_a_run_that_cannot_write_ends_before_it_begins(tmp_path: Path) -> None:
     """Its mark is the first object that it writes; what is refused then would be refused after hours of learning."""
     (tmp_path / MARKS).write_text("a file is in the way")
 
-    with pytest.raises(StorageError, match="same name"), announced(str(tmp_path), "nightly"):
+    with pytest.raises(StorageError, match="same name"), announced(str(tmp_path), "nightly", ["bolt"]):
         pytest.fail("it began")
 
 
