@@ -62,6 +62,9 @@ class RunResult(Record):
     failed: tuple[FailedCategory, ...] = ()
     earlier: tuple[EarlierResult, ...] = ()
     """What there is from before of the failed categories, and of those that the run file left out."""
+    compared: tuple[EarlierResult, ...] = ()
+    """What earlier runs made of the finished categories with the same dataset and detector settings and further seeds,
+    arms or amounts: a plain run after `anogen evaluate` leaves that alone."""
     settings: dict[str, object]
     """The whole run file, as validated."""
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -75,25 +78,49 @@ def write_result(
     failed: Sequence[FailedCategory] = (),
     seconds: dict[str, float] | None = None,
 ) -> RunResult:
-    """Store and return the result of a run, with what earlier ones made for the categories that it did not finish."""
+    """Store and return the result of a run, with what earlier ones made beside it."""
+    last, settings = _last(config.output), config.model_dump(mode="json")
     result = RunResult(
         categories=tuple(categories),
         failed=tuple(failed),
-        earlier=_earlier(config.output, finished={one.category for one in categories}),
-        settings=config.model_dump(mode="json"),
+        earlier=_earlier(last, finished={one.category for one in categories}),
+        compared=_compared(last, categories, settings),
+        settings=settings,
         seconds=seconds or {},
     )
     open_store(config.output).put(RESULT, result.model_dump_json(indent=1).encode())
     return result
 
 
-def _earlier(output: str, *, finished: set[str]) -> tuple[EarlierResult, ...]:
-    """Return the newest results with detectors of all categories but those that are finished."""
+def _last(output: str) -> RunResult | None:
     try:
-        last = find_result(output)
+        return find_result(output)
     except CorruptDatasetError as error:
-        log.warning("what earlier runs made for other categories is not known: %s", error)
+        log.warning("what earlier runs made is not known: %s", error)
+        return None
+
+
+def _compared(
+    last: RunResult | None, finished: Sequence[CategoryResult], settings: dict[str, object]
+) -> tuple[EarlierResult, ...]:
+    """Return results of the finished categories with the same dataset and detector settings, and further detectors."""
+    if last is None:
         return ()
+    kept: list[EarlierResult] = []
+    now = {one.category: one for one in finished}
+    known = {checkpoint.uri for one in finished for checkpoint in one.checkpoints}
+    for one in (*(EarlierResult(made=made, settings=last.settings) for made in last.categories), *last.compared):
+        made = now.get(one.made.category)
+        further = {checkpoint.uri for checkpoint in one.made.checkpoints} - known
+        alike = made is not None and made.dataset == one.made.dataset
+        if alike and further and one.settings.get("detector") == settings["detector"]:
+            kept.append(one)
+            known |= further
+    return tuple(kept)
+
+
+def _earlier(last: RunResult | None, *, finished: set[str]) -> tuple[EarlierResult, ...]:
+    """Return the newest results with detectors of all categories but those that are finished."""
     if last is None:
         return ()
     found = [EarlierResult(made=made, settings=last.settings) for made in last.categories if made.checkpoints]
@@ -128,9 +155,12 @@ def find_result(output: str) -> RunResult | None:
         return None
     result = parse(RunResult, store.read(RESULT), where=f"{output}/{RESULT}")
     before = str(result.settings.get("output"))
-    earlier = (one.model_copy(update={"made": _moved(one.made, before, store.uri)}) for one in result.earlier)
-    made = (_moved(one, before, store.uri) for one in result.categories)
-    return result.model_copy(update={"categories": tuple(made), "earlier": tuple(earlier)})
+    moved = {
+        field: tuple(one.model_copy(update={"made": _moved(one.made, before, store.uri)}) for one in ones)
+        for field, ones in (("earlier", result.earlier), ("compared", result.compared))
+    }
+    made = tuple(_moved(one, before, store.uri) for one in result.categories)
+    return result.model_copy(update={"categories": made, **moved})
 
 
 def _moved(made: CategoryResult, before: str, now: str) -> CategoryResult:

@@ -144,6 +144,31 @@ def test_what_earlier_runs_left_goes_and_all_works_on(configure: Configure, phot
     assert _run(configure(3)).dataset == first.dataset
 
 
+def test_further_seeds_of_an_evaluation_stay_with_their_dataset(configure_here: Configure) -> None:
+    """A plain run after `anogen evaluate` leaves them, however often; they go with another dataset or detector."""
+
+    def seeded(seeds: int, steps: int = 4, images: int = 1) -> RunConfig:
+        config = configure_here(images)
+        evaluation = config.evaluation.model_copy(update={"seeds": seeds})
+        detector = config.detector.model_copy(update={"steps": steps})
+        return config.model_copy(update={"evaluation": evaluation, "detector": detector})
+
+    output, trained = configure_here(1).output, {Path(c.uri).name for c in _run(seeded(2)).checkpoints}
+    assert len(trained) == 4
+
+    for _ in range(2):
+        plain = _run(seeded(1))
+        assert len(plain.checkpoints) == 2
+        assert _names(output) == set()
+    _run(seeded(2))
+    assert read_result(output).compared == ()
+    write_result(seeded(1), [plain])
+    write_result(seeded(1, steps=5), [plain])
+
+    gone = trained - {Path(c.uri).name for c in plain.checkpoints}
+    assert {one.name for one in find_removable(output, now=LATER).removable if one.kind == "detector"} == gone
+
+
 def test_young_named_and_foreign_things_stay(configure_here: Configure) -> None:
     """What was written within a day or since the last run ended, other categories, and what AnoGen does not write."""
     output = Path(configure_here(1).output)
