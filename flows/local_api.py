@@ -7,13 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from anogen_core.errors import AnogenError, FullStoreError
+from anogen_core.errors import AnogenError, FullStoreError, StorageError
 
 _START_TIMEOUT = 180.0
 _ROOM = 1 << 20
@@ -80,7 +81,7 @@ class LocalApi:
         """Return when the server answers.
 
         Raises:
-            FullStoreError: there is no space for its database.
+            StorageError: its database cannot be written: there is no space, or no permission.
             AnogenError: it ended or did not answer in time; names its log file.
         """
         deadline = time.monotonic() + _START_TIMEOUT
@@ -91,14 +92,14 @@ class LocalApi:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         self.stop()
-        raise self._full() or AnogenError(
+        raise self._unwritable() or AnogenError(
             f"The local Prefect server did not start; its log is {self._log}. Try again. If that fails too"
             f" and no other run is going on with this output, delete {self._log.parent} first."
         )
 
     def explain(self, error: Exception) -> AnogenError:
-        """Return in one sentence why the server failed: mostly because its disk, which is the output's, is full."""
-        return self._full() or AnogenError(
+        """Return in one sentence why the server failed: mostly because its disk, the output's, is full or was closed."""
+        return self._unwritable() or AnogenError(
             f"The run's own Prefect server failed ({error}); its log is {self._log}. Finished work is kept; run again."
         )
 
@@ -111,11 +112,20 @@ class LocalApi:
             self._process.kill()
             self._process.wait()
 
-    def _full(self) -> FullStoreError | None:
+    def _unwritable(self) -> StorageError | None:
+        """Return why the server cannot write its database; None where it can."""
+        from anogen_core.storage.local import explained  # noqa: PLC0415 - the server needs nothing of it
+
         home = self._log.parent
-        if shutil.disk_usage(home).free >= _ROOM:
-            return None
-        return FullStoreError(f"{home}: the disk is full. Free some space and run again; finished work is kept.")
+        try:
+            with explained(home), tempfile.TemporaryFile(dir=home):
+                if shutil.disk_usage(home).free < _ROOM:
+                    return FullStoreError(
+                        f"{home}: the disk is full. Free some space and run again; finished work is kept."
+                    )
+        except StorageError as error:
+            return error
+        return None
 
 
 def _end_with(parent: int) -> None:

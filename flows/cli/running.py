@@ -1,5 +1,6 @@
 """`anogen run` and `anogen demo`: a run on this machine, with its own Prefect server where the user has none."""
 
+import logging
 import os
 import signal
 import sys
@@ -105,6 +106,8 @@ def _run(config: "RunConfig", api: LocalApi | None, display: ProgressDisplay, *,
 
     from flows.fleet import run_fleet, run_tags  # noqa: PLC0415 - imports Prefect, which reads its settings now
 
+    # What cannot be told to the flow page is no error of the run.
+    logging.raiseExceptions = False
     silence = progress.listen(display)
     signal.signal(signal.SIGINT, _stop_once)
     try:

@@ -1,15 +1,16 @@
-"""The disk of the output is full."""
+"""The disk of the output is full, or nobody may write to it any more."""
 
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.faults.fleet import COMMAND, Begin, Undisturbed, sealed
+from tests.faults.fleet import COMMAND, Begin, Fleet, Undisturbed, commits, sealed
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
 
@@ -78,3 +79,51 @@ def test_a_disk_that_is_full(
     assert "the disk is full" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert sealed(tmp_path / "kept") == undisturbed.digests
+
+
+def _can_close(folder: Path) -> bool:
+    """Return whether we can forbid everybody, root too, to write to a directory."""
+    folder.mkdir()
+    try:
+        return _close(folder).returncode == 0
+    except FileNotFoundError:
+        return False
+    finally:
+        _open(folder)
+
+
+def _close(folder: Path) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(["chattr", "-R", "+i", folder], capture_output=True, check=False)  # noqa: S607
+
+
+def _open(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        subprocess.run(["chattr", "-R", "-i", folder], capture_output=True, check=False)  # noqa: S607
+
+
+@pytest.mark.parametrize("server", ["elsewhere", "in the closed directory"])
+def test_a_directory_that_nobody_may_write_to_any_more(
+    begin: Begin, undisturbed: Undisturbed, prefect_api: str, tmp_path: Path, server: str
+) -> None:
+    """One sentence that says so; when it is open again the same command goes on."""
+    if not _can_close(tmp_path / "probe"):
+        pytest.skip("needs chattr, root and a file system that knows immutable files")
+    out = tmp_path / "out"
+    run_file = begin(out)
+    with Fleet(tmp_path, {"PREFECT_API_URL": prefect_api} if server == "elsewhere" else {}) as fleet:
+        fleet.run(run_file)
+        fleet.until(lambda: commits(out), "a stored shard")
+        try:
+            assert _close(out).returncode == 0
+
+            assert fleet.ended() == 1, fleet.said()
+        finally:
+            _open(out)
+        (said,) = (line for line in fleet.said().splitlines() if "no permission" in line)
+        assert str(out) in said
+        assert "Error" not in fleet.said()
+
+        fleet.run(run_file)
+
+        assert fleet.ended() == 0, fleet.said()
+        assert sealed(out) == undisturbed.digests

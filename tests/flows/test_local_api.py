@@ -1,5 +1,6 @@
 """The Prefect server of a run's own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,21 @@ def test_two_servers_start_at_once_on_one_fresh_home(tmp_path: Path, monkeypatch
     finally:
         first.stop()
         second.stop()
+
+
+@pytest.mark.prefect
+def test_a_server_whose_place_is_gone_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not which request to it failed."""
+    home = tmp_path / "prefect"
+    for name, value in quiet_environment(home).items():
+        monkeypatch.setenv(name, value)
+    api = LocalApi(home)
+    api.stop()
+    assert "server failed (status 500)" in str(api.explain(RuntimeError("status 500")))
+
+    shutil.rmtree(home)
+
+    assert str(api.explain(RuntimeError("status 500"))) == f"{home}: is not there. It was moved or deleted."
 
 
 def test_every_output_has_a_prefect_history_of_its_own(small_run: dict[str, object], tmp_path: Path) -> None:
