@@ -9,6 +9,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from anogen_core.config import RunConfig
+from anogen_core.errors import InterruptedRunError
 from anogen_core.evaluation import CheckpointRef, SetLikeness
 from anogen_core.records import ConceptEmbedding, DatasetRef
 from anogen_core.runner import DaskRunnerSettings
@@ -19,8 +20,8 @@ from anogen_core.stages.code import versions_at_work
 from anogen_core.stages.generation import PlannedDataset
 from anogen_core.stages.result import CategoryResult
 from anogen_core.storage.commit import ShardReceipt
-from flows.collect import BackupTasks, collect, fresh
-from flows.page import show_category
+from flows.collect import BackupTasks, collect, describe, fresh
+from flows.page import show_category, show_failure
 from flows.runners import on_device
 from tasks import progress
 from tasks.dataset import choose_support
@@ -45,6 +46,16 @@ from tasks.page import Bar
 )
 def make_category(category: str, config: RunConfig) -> dict[str, Any]:
     """Turn k photos of each defect of one category into a sealed dataset and evaluated detectors."""
+    try:
+        return _category(category, config)
+    except InterruptedRunError:
+        raise
+    except Exception as error:
+        show_failure(category, describe(error))
+        raise
+
+
+def _category(category: str, config: RunConfig) -> dict[str, Any]:
     clock = _Clock()
     embeddings, dataset, is_new = _make(category, config, clock) if needs_dataset(config) else _find(category, config)
     with tags("stage:measure"):

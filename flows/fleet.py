@@ -27,7 +27,7 @@ from anogen_core.stages.running import announced
 from flows.category import make_category
 from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
-from flows.page import as_cancelled, show_run, show_waiting
+from flows.page import as_cancelled, show_failure, show_run, show_waiting
 from flows.runners import NewRunner, task_runners
 from tasks import progress
 from tasks.page import Bar
@@ -119,6 +119,8 @@ def _run(config: RunConfig, names: Sequence[str], warnings: list[str] | None) ->
         which = ", ".join(one.category for one in failed)
         reasons = "".join(f"\n  {one.category}: {one.reason}" for one in failed)
         message = f"{len(failed)} of {len(names)} categories failed ({which}):{reasons}"
+        if not made:
+            show_failure(config.name, "\n".join(f"- {one.category}: {one.reason}" for one in failed))
         raise (PartlyFailedRunError(message, made) if made else AnogenError(message)) from failures[failed[0].category]
     return made
 

@@ -23,6 +23,7 @@ from tasks.page import forgiving, slug
 WAITING: Final = "Waiting"
 """The state of a run while another one does its work."""
 
+_TO_DO: Final = "Mend what the reason names and start the run again: finished work is kept."
 _WEEK: Final = 7 * 24 * 3600
 _SCORES: Final = {
     "image_auroc": "Image AUROC",
@@ -60,19 +61,26 @@ def _show_dataset(config: RunConfig, result: CategoryResult, dataset: DatasetRef
         )
 
 
+def show_failure(name: str, reason: str) -> None:
+    """Put on the page of what failed why, and what to do: its log has that among tracebacks."""
+    lines = f"### {name} failed\n\n{reason}\n\n{_TO_DO}"
+    with forgiving():
+        create_markdown_artifact(lines, key=slug(f"{name} failed"), description=f"{name}: failed. Why, and what to do")
+
+
 def show_run(config: RunConfig, result: RunResult, report: str) -> None:
     """Put the report's address and a line for each category on the page of the whole run."""
     made = [(r, r.dataset) for r in result.categories if r.dataset is not None]
     rows = [f"| {r.category} | {dataset.num_images} | {len(r.embeddings)} | `{dataset.uri}` |" for r, dataset in made]
     failed = [f"- {one.category}: {one.reason}" for one in result.failed]
     lines = [
+        *(["### Failed\n\n" + "\n".join(failed) + f"\n\n{_TO_DO}"] if failed else []),
         f"### Report\n\n{_report_link(config, report)}",
         *(
             ["### Datasets\n\n| Category | Images | Defects | Dataset |\n|---|---|---|---|\n" + "\n".join(rows)]
             if rows
             else []
         ),
-        *(["### Failed\n\n" + "\n".join(failed)] if failed else []),
         *(_places(dataset) for _, dataset in made[:1]),
     ]
     with forgiving():

@@ -1,5 +1,6 @@
 """Runs that a Prefect server keeps and its workers execute: register one, start one, look at all of them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,8 @@ _WAITS: Final = {
     "Late": "no worker has taken it; prefect worker start --pool {pool} --type process starts one",
 }
 """What Prefect's states of runs that have not begun mean."""
+_PREFACE: Final = re.compile(r"^Flow run encountered an exception: \w+: ")
+"""What Prefect puts before the sentence of an error."""
 POOL: Final = "anogen"
 """The work pool of a run for which none was ever named."""
 
@@ -279,12 +282,13 @@ def _status(run: FlowRun, deployments: dict[Any, str], stages: Sequence[Stage]) 
     if named and run.auto_scheduled and run.start_time is None and run.expected_start_time is not None:
         # Until it begins, Prefect calls what a schedule has planned by a random name.
         name = run_name(named, run.expected_start_time)
+    said = _PREFACE.sub("", (run.state.message if run.state is not None else None) or "")
     waits = _WAITS.get(run.state_name or "", "").format(deployment=deployment, pool=run.work_pool_name)
     return RunStatus(
         name=name,
         deployment=deployment,
         state=run.state_name or "Unknown",
-        message=(run.state.message if run.state is not None else None) or waits,
+        message=said or waits,
         started=run.start_time,
         ended=run.end_time,
         stages=tuple(stages),

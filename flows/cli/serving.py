@@ -71,7 +71,7 @@ def status(limit: int, *, as_json: bool) -> None:
         where = f"  ({run.deployment})" if run.deployment else ""
         sys.stdout.write(f"{run.name}  {run.state}{_took(run.started, run.ended)}{where}\n")
         if run.message and run.state != "Completed":
-            sys.stdout.write(f"    {run.message.splitlines()[0]}\n")
+            sys.stdout.write("".join(f"    {line}\n" for line in run.message.splitlines()))
         if run.ended is None:
             sys.stdout.write("".join(f"    {stage.name}  {stage.percent:.0f} %\n" for stage in run.stages))
 

@@ -241,6 +241,19 @@ def test_a_defect_that_cannot_be_learned_fails_its_category_alone(
     asked = {"flows": {"name": {"any_": ["anogen"]}}, "flow_runs": started, "sort": "START_TIME_DESC"}
     run = _find(server, "flow_runs", asked)[0]
     assert (run["state_name"], run["name"].split()[0]) == ("Failed", "small")
+    shown = _anogen("status", "--limit", "1").splitlines()
+    assert shown[1:3] == [f"    {first}", f"    {second}"]
+    (why,) = _find(server, "artifacts", {"artifacts": {"key": {"any_": ["bolt-failed"]}}})
+    (part,) = _find(server, "flow_runs", {"flow_runs": {"id": {"any_": [why["flow_run_id"]]}}})
+    assert part["name"] == "small bolt"
+    assert "inversion loss is nan" in why["data"]
+    assert "start the run again" in why["data"]
+
+    alone = parse_config({**values, "reader": {**config.reader.model_dump(), "categories": ["bolt"]}}, source="test")
+    with pytest.raises(AnogenError, match="1 of 1 categories failed"), temporary_settings(quick):
+        run_fleet(alone)
+    (whole,) = _find(server, "artifacts", {"artifacts": {"key": {"any_": ["small-failed"]}}})
+    assert "bolt: bolt: learn defects" in whole["data"]
 
     monkeypatch.undo()
     with temporary_settings(quick):
