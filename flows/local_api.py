@@ -98,7 +98,7 @@ class LocalApi:
         )
 
     def explain(self, error: Exception) -> AnogenError:
-        """Return in one sentence why the server failed: mostly because its disk, the output's, is full or was closed."""
+        """Return in one sentence why the server failed: mostly because its disk, the output's, is full or closed."""
         return self._unwritable() or AnogenError(
             f"The run's own Prefect server failed ({error}); its log is {self._log}. Finished work is kept; run again."
         )

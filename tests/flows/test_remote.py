@@ -241,8 +241,7 @@ def test_a_defect_that_cannot_be_learned_fails_its_category_alone(
     asked = {"flows": {"name": {"any_": ["anogen"]}}, "flow_runs": started, "sort": "START_TIME_DESC"}
     run = _find(server, "flow_runs", asked)[0]
     assert (run["state_name"], run["name"].split()[0]) == ("Failed", "small")
-    shown = _anogen("status", "--limit", "1").splitlines()
-    assert shown[1:3] == [f"    {first}", f"    {second}"]
+    assert _anogen("status", "--limit", "1").splitlines()[1:3] == [f"    {first}", f"    {second}"]
     (why,) = _find(server, "artifacts", {"artifacts": {"key": {"any_": ["bolt-failed"]}}})
     (part,) = _find(server, "flow_runs", {"flow_runs": {"id": {"any_": [why["flow_run_id"]]}}})
     assert part["name"] == "small bolt"
