@@ -265,6 +265,7 @@ def plan_requests(
     load: Callable[[Sample], Image],
     seed: int,
     on_request: Callable[[], None] | None = None,
+    on_planner: Callable[[DefectPlanner], None] | None = None,
 ) -> list[GenerationRequest]:
     """Return every request of one category, blocked ones included, in a fixed order.
 
@@ -279,6 +280,7 @@ def plan_requests(
         load: Returns a photo in the frame.
         seed: The run's seed.
         on_request: Called after each request.
+        on_planner: Given the planner of each defect.
     """
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
     requests: list[GenerationRequest] = []
@@ -286,6 +288,8 @@ def plan_requests(
         planner = DefectPlanner.learn(
             ordered[0].category, defect, support[defect], settings, product=product, load=load, seed=seed
         )
+        if on_planner is not None:
+            on_planner(planner)
         requests += planner.plan(ordered, first=len(requests), on_request=on_request)
     return requests
 

@@ -108,6 +108,11 @@ class RimSampler(MaskSampler):
         self._bites = [bool(mask.any()) and float(foreground[mask].mean()) < _BITE for mask, foreground in support]
         self._shown = [np.where(mask, _UNKNOWN, foreground).astype(np.uint8) for mask, foreground in support]
 
+    @property
+    def heeds_colours(self) -> bool:
+        """Return whether defects go where the colours around them are those around their support defects."""
+        return self._materials is not None
+
     def sample(
         self,
         foreground: Mask,

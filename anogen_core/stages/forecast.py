@@ -1,26 +1,24 @@
 """What a run would make, before it makes anything: counts, blocked requests, time and storage."""
 
-import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final, Literal
 
-import torch
-
 from anogen_core.config import RunConfig
 from anogen_core.masks.direction import find_border, is_cut_off
-from anogen_core.masks.product import Product
+from anogen_core.masks.rim import RimSampler
 from anogen_core.masks.sampler import regions
+from anogen_core.planning import DefectPlanner
 from anogen_core.records import GenerationRequest, Record, SupportSet
 from anogen_core.stages import embedding
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.generation import find_made, plan_category, product_of
+from anogen_core.stages.pace import measure_photo, seconds_per_forward
 from anogen_core.stages.recipe import recipes
 from anogen_core.stages.reuse import find_kept
 from anogen_core.stages.room import Room, room_of
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage import Dataset
-from anogen_core.storage.shard import IMAGE_LEVEL, encode_chunk
 
 EmbeddingState = Literal["learned", "named", "to be learned"]
 _LEARNED: Final[dict[EmbeddingState, str]] = {
@@ -30,8 +28,6 @@ _LEARNED: Final[dict[EmbeddingState, str]] = {
 }
 _FEW: Final = 4
 """Defects for each support photo below which it means nothing how many are made from which."""
-_MEASURED_SECONDS, _MOST_MEASURED = 2.0, 10
-"""How long, and how often at most, a step of the base model is measured."""
 
 
 class DefectForecast(Room):
@@ -59,6 +55,8 @@ class DefectForecast(Room):
     """Those that belong to places of the product, which lies alike on all photos, and would be at one of them..."""
     strayed: int
     """... and those that would be elsewhere, as no such place was free."""
+    coloured: int
+    """Those that would be placed by the colours around them, as the product has several."""
     lit: int
     """Those that would be turned so that the light falls on them from where it falls on the support defects."""
 
@@ -92,6 +90,10 @@ class DefectForecast(Room):
             (self.alike, alike),
             (self.bound, "at places that they belong to, of a product that lies alike on all photos"),
             (self.strayed, "elsewhere, as none of the places that they belong to was free"),
+            (
+                self.coloured,
+                "where the colours are most like those around the support defects, as the product has several",
+            ),
             (self.lit, "turned so that their bright side is that of the support defects, which the light decides"),
         )
         lines += [f"    {count} of {self.instances} {where}" for count, where in places if count]
@@ -181,8 +183,8 @@ def forecast(config: RunConfig, *, on_planned: Callable[[int, int], None] | None
         return Forecast(categories=categories, inversion_seconds=0, generation_seconds=0, storage_mb=0)
     defects_made = sum(sum(d.instances for d in plan.defects) - plan.kept_instances for _, plan in missing)
     images = [sum(d.planned - d.blocked for d in plan.defects) for _, plan in missing]
-    handled = [_handle(category) for category, _ in missing]
-    forward = _seconds_per_forward(config)
+    handled = [measure_photo(category) for category, _ in missing]
+    forward = seconds_per_forward(config)
     steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
     stated = config.generation.sampler.guidance_scale
     guided = base_model(config).guidance if stated is None else stated
@@ -206,7 +208,12 @@ def _starts_from_photos(config: RunConfig) -> bool:
 
 def _category(config: RunConfig, category: Category, on_request: Callable[[], None] | None) -> CategoryForecast:
     product = product_of(config, category)
-    requests = plan_category(config, category, product, on_request=on_request)
+    coloured: dict[str, bool] = {}
+
+    def note(planner: DefectPlanner) -> None:
+        coloured[planner.defect] = isinstance(planner.sampler, RimSampler) and planner.sampler.heeds_colours
+
+    requests = plan_category(config, category, product, on_request=on_request, on_planner=note)
     kept, excluded = category.evaluated
     learned = [embedding.is_learned(support, config) for support in category.supports]
     states: list[EmbeddingState] = [
@@ -229,7 +236,14 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         kept=len(reused),
         kept_instances=sum(len(row.instances or ()) for row in reused),
         defects=[
-            _defect(config, s, [r for r in requests if r.defect == s.defect], state=state, product=product)
+            _defect(
+                config,
+                s,
+                [r for r in requests if r.defect == s.defect],
+                state=state,
+                misses=product.misses.get(s.defect),
+                coloured=coloured[s.defect],
+            )
             for s, state in zip(category.supports, states, strict=True)
         ],
     )
@@ -241,7 +255,8 @@ def _defect(
     requests: list[GenerationRequest],
     *,
     state: EmbeddingState,
-    product: Product,
+    misses: str | None,
+    coloured: bool,
 ) -> DefectForecast:
     places = [instance.placement for request in requests for instance in request.instances]
     masks = [mask for _, mask in embedding.load_support(support, config)]
@@ -254,50 +269,18 @@ def _defect(
         instances=len(places),
         at_edge=sum(place.edge is not None for place in places),
         at_border=sum(place.source in cut and is_cut_off(place, masks[0].shape) for place in places),
-        misses=product.misses.get(support.defect),
+        misses=misses,
         alike=sum(place.alike and place.layout is None for place in places),
         bound=sum(place.layout == "at" for place in places),
         strayed=sum(place.layout == "off" for place in places),
+        # A box has no surroundings to compare, and what takes the place of a part is where that is.
+        coloured=sum(coloured and place.warp is not None and place.layout != "at" for place in places),
         lit=sum(place.lit for place in places),
         **room_of(requests).model_dump(),
     )
 
 
-def _handle(category: Category) -> tuple[float, int]:
-    """Return the seconds that reading and encoding a photo of a category takes, and its bytes as stored."""
-    started = time.perf_counter()
-    photo = category.load(category.normals[0])
-    size = len(encode_chunk(photo, IMAGE_LEVEL))
-    return time.perf_counter() - started, size
-
-
-def _seconds_per_forward(config: RunConfig) -> float:
-    """Return the time of one noise prediction for one sample at the run's batch size.
-
-    The least of a few: whatever else the machine does at this moment makes single ones many times as long.
-    """
-    model, settings = base_model(config), config.generation
-    text = model.condition([""]).expand(settings.batch_size, -1, -1)
-    side = settings.crop.canvas or model.resolution
-    blank = torch.zeros(settings.batch_size, 3, side, side)
-    latents = model.encode(blank)
-    timestep = torch.zeros(settings.batch_size, dtype=torch.long, device=model.device)
-    around = model.surroundings(blank, torch.ones_like(latents[:, :1]), latents)
-    with torch.no_grad():
-        model.predict_noise(latents, timestep, text, around)
-        seconds: list[float] = []
-        while not seconds or (sum(seconds) < _MEASURED_SECONDS and len(seconds) < _MOST_MEASURED):
-            started = time.perf_counter()
-            model.predict_noise(latents, timestep, text, around)
-            seconds.append(time.perf_counter() - started)
-        return min(seconds) / settings.batch_size
-
-
 def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

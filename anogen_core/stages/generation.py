@@ -13,7 +13,7 @@ from anogen_core.config import RunConfig
 from anogen_core.diffusion.crop import bounding_box
 from anogen_core.masks.product import Product, find_product
 from anogen_core.masks.refinement import RefinedMask, refine_mask
-from anogen_core.planning import plan_requests
+from anogen_core.planning import DefectPlanner, plan_requests
 from anogen_core.records import (
     ConceptEmbedding,
     DatasetRef,
@@ -66,7 +66,12 @@ def product_of(config: RunConfig, category: Category) -> Product:
 
 
 def plan_category(
-    config: RunConfig, category: Category, product: Product, *, on_request: Callable[[], None] | None = None
+    config: RunConfig,
+    category: Category,
+    product: Product,
+    *,
+    on_request: Callable[[], None] | None = None,
+    on_planner: Callable[[DefectPlanner], None] | None = None,
 ) -> list[GenerationRequest]:
     """Return every request of a category, telling of each; of the base model only its configuration files are read."""
     return plan_requests(
@@ -77,6 +82,7 @@ def plan_category(
         load=category.load,
         seed=config.seed,
         on_request=on_request,
+        on_planner=on_planner,
     )
 
 

@@ -1,7 +1,13 @@
 """Whether there is room for what a run asks for, and what its plan says of places."""
 
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from anogen_core.config import parse_config
 from anogen_core.records import GenerationRequest, Sample
-from anogen_core.stages.forecast import CategoryForecast, DefectForecast, Forecast
+from anogen_core.stages.forecast import CategoryForecast, DefectForecast, Forecast, forecast
 from anogen_core.stages.room import room_of, room_problems
 
 NORMAL = Sample(sample_id="c/0", category="c", defect="good", split="train", image_uri="/0.png", sha256="0")
@@ -54,6 +60,7 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
         alike=0,
         bound=0,
         strayed=0,
+        coloured=0,
         lit=0,
         planned=9,
         blocked=0,
@@ -75,8 +82,15 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
         )
         return Forecast(categories=[category], inversion_seconds=1, generation_seconds=1, storage_mb=1).describe()
 
-    bound = told(plain.model_copy(update={"at_edge": 2, "at_border": 1, "alike": 3, "lit": 4}))
-    lines = "2 of 9 at the edge", "1 of 9 cut off by the photo's", "3 of 9 where it looks", "4 of 9 turned so that"
+    counts = {"at_edge": 2, "at_border": 1, "alike": 3, "coloured": 5, "lit": 4}
+    bound = told(plain.model_copy(update=counts))
+    lines = (
+        "2 of 9 at the edge",
+        "1 of 9 cut off by the photo's",
+        "3 of 9 where it looks",
+        "5 of 9 where the colours",
+        "4 of 9 turned so that",
+    )
     assert all(line in bound for line in lines)
 
     loose = told(plain.model_copy(update={"misses": "misses 3 of 3 support photos of d"}))
@@ -90,3 +104,37 @@ def test_the_plan_tells_what_decides_where_defects_lie() -> None:
     assert "unevenly" not in told(plain)
     assert "unevenly made: 1 from c/1, 8 from c/2" in told(plain.model_copy(update={"made_from": [1, 8]}))
     assert "unevenly" not in told(plain.model_copy(update={"made_from": [0, 1]}))
+
+
+def test_the_plan_tells_when_colours_decide(small_run: dict[str, object], tmp_path: Path) -> None:
+    """On a capsule of two colours all dents keep to theirs, on one of a single colour they do not."""
+    halves = {"capsule": ((170, 40, 40), (235, 220, 190)), "pill": ((235, 220, 190),) * 2}
+    rng = np.random.Generator(np.random.PCG64(0))
+    for category, (left, right) in halves.items():
+        for number in range(8):
+            dented = number < 3
+            photo = np.where(np.arange(96)[None, :, None] < 48, left, right) + rng.normal(0, 3, (96, 96, 3))
+            mask = np.zeros((96, 96), np.uint8)
+            mask[30:40, 12 + number : 24 + number] = 255
+            photo[mask > 0] *= 0.6 if dented else 1
+            folder = tmp_path / "photos" / category
+            place = folder / ("test/dent" if dented else "train/good") / f"{number}.png"
+            truth = folder / "ground_truth" / "dent" / f"{number}_mask.png"
+            for path in (place, truth):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place), photo.clip(0, 255)[..., ::-1].astype(np.uint8))
+            if dented:
+                cv2.imwrite(str(truth), mask)
+    values = {
+        **small_run,
+        "reader": {"kind": "mvtec", "root": str(tmp_path / "photos")},
+        "foreground": {"method": "full"},
+        "evaluation": {"enabled": False},
+        "output": str(tmp_path / "out"),
+    }
+
+    planned = forecast(parse_config(values, source="test"))
+
+    counts = {one.category: [(d.coloured, d.instances) for d in one.defects] for one in planned.categories}
+    assert counts == {"capsule": [(5, 5)], "pill": [(0, 5)]}
+    assert planned.describe().count("5 of 5 where the colours are most like those around the support defects") == 1
