@@ -1,6 +1,5 @@
 """Decide what will be made before any model is loaded: normal photo, placement and seed of every request."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +33,8 @@ _TOUCHES = 8
 """Times that defects of one image may touch before it gets other places."""
 _GAP = 4
 """Pixels between the boxes of two defects of one image."""
+_Seen = tuple[Ground, Image | None]
+"""A normal photo; itself (H, W, 3) only where places depend on it."""
 
 
 class PlanSettings(Settings):
@@ -116,20 +117,29 @@ class DefectPlanner:
             on_request: Called after each request.
         """
         order = numpy_generator(derive_seed(self.seed, "normals", self.category, self.defect)).permutation(len(normals))
+        asked, requests = self.settings.images_per_defect, dict[int, GenerationRequest]()
         taken: dict[int, TakenPlaces] = defaultdict(TakenPlaces)
-        requests = []
-        for number in range(self.settings.images_per_defect):
-            for other in range(min(len(normals), _PHOTOS) if self.sampler.insists else 1):
+
+        def request(number: int, photo: int, seen: _Seen) -> GenerationRequest:
+            name = f"{self.defect}-{number:06d}"
+            return self._request(first + number, name, normals[photo], replaces=None, seen=seen, taken=taken[photo])
+
+        # All of a photo together: it is read once, and what is found on it is found once.
+        for place, photo in enumerate(order[:asked].tolist()):
+            seen = self._see(normals[photo])
+            for number in range(place, asked, len(normals)):
+                requests[number] = request(number, photo, seen)
+                if on_request is not None:
+                    on_request()
+        homeless = [n for n in range(asked) if not requests[n].instances] if self.sampler.insists else []
+        for number in homeless:
+            for other in range(1, min(len(normals), _PHOTOS)):
                 photo = int(order[(number + other) % len(normals)])
-                request = self._request(
-                    first + number, f"{self.defect}-{number:06d}", normals[photo], replaces=None, taken=taken[photo]
-                )
-                if request.instances:
+                elsewhere = request(number, photo, self._see(normals[photo]))
+                if elsewhere.instances:
+                    requests[number] = elsewhere
                     break
-            requests.append(request)
-            if on_request is not None:
-                on_request()
-        return requests
+        return [requests[number] for number in range(asked)]
 
     def replace(self, request: GenerationRequest, attempt: int) -> GenerationRequest:
         """Return the request that is made in the place of a filtered one: same photo, another place, other noise.
@@ -144,13 +154,17 @@ class DefectPlanner:
             f"{first}-replacement-{attempt}",
             request.normal,
             replaces=request.request_id,
+            seen=self._see(request.normal),
             taken=TakenPlaces(),
         )
 
+    def _see(self, normal: Sample) -> _Seen:
+        return self.grounds.of(normal), self.load(normal) if self.sampler.looks else None
+
     def _request(
-        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, taken: TakenPlaces
+        self, index: int, request_id: str, normal: Sample, *, replaces: str | None, seen: _Seen, taken: TakenPlaces
     ) -> GenerationRequest:
-        placements, blocked = self._place(request_id, normal, taken)
+        placements, blocked = self._place(request_id, seen, taken)
         seed = derive_seed(self.seed, "noise", self.category, request_id)
         return GenerationRequest(
             index=index,
@@ -181,9 +195,9 @@ class DefectPlanner:
         supports = list(self.contrasts) if placement.source is None else [self.contrasts[placement.source]]
         return draw_contrast(supports, self.settings.contrast, self._rng("contrast", request_id, number))
 
-    def _place(self, request_id: str, normal: Sample, taken: TakenPlaces) -> tuple[Sequence[Placement], str | None]:
+    def _place(self, request_id: str, seen: _Seen, taken: TakenPlaces) -> tuple[Sequence[Placement], str | None]:
         """Return the places of a request's defects, which are taken then, or none and why."""
-        ground, photo = self.grounds.of(normal), self.load(normal) if self.sampler.looks else None
+        ground, photo = seen
         rng = self._rng("mask", request_id)
         fewest, most = self.settings.instances
         wanted = int(self._rng("instances", request_id).integers(fewest, most + 1)) if most > 1 else 1

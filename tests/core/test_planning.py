@@ -56,6 +56,24 @@ def _plan(
     return plan_requests(NORMALS, {d: [_support()] for d in defects}, settings, product=WHOLE, load=_texture, seed=seed)
 
 
+def test_every_photo_is_read_once_for_a_defect() -> None:
+    """However many there are, and however many requests on each: reading takes longer than placing."""
+    normals = [NORMALS[0].model_copy(update={"sample_id": f"c/train/good/{i:03}"}) for i in range(300)]
+    read: list[str] = []
+
+    def load(sample: Sample) -> np.ndarray:
+        read.append(sample.sample_id)
+        return _texture(sample)
+
+    settings = SETTINGS.model_copy(update={"images_per_defect": 700})
+    planned = plan_requests(normals, {"crack": [_support()]}, settings, product=WHOLE, load=load, seed=0)
+
+    assert sorted(read) == [normal.sample_id for normal in normals]
+    assert [request.index for request in planned] == list(range(700))
+    assert [request.request_id for request in planned[:2]] == ["crack-000000", "crack-000001"]
+    assert planned[0].normal == planned[300].normal == planned[600].normal
+
+
 def test_plan_is_complete_and_uses_normals_evenly() -> None:
     """Every defect has its number of requests, ids are unique, and each photo is used as often as any other."""
     requests = _plan()
