@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect import Flow, flow, runtime, tags
 from prefect.logging import get_run_logger
+from prefect.states import Cancelled
 
 from anogen_core.config import RunConfig
 from anogen_core.errors import AnogenError, InterruptedRunError, PartlyFailedRunError
@@ -27,6 +28,7 @@ from anogen_core.stages.running import announced
 from flows.category import make_category
 from flows.collect import describe, stopping_at_sigterm
 from flows.learning import learn_together
+from flows.overtaking import overtaken_by
 from flows.page import as_cancelled, show_failure, show_run, show_waiting
 from flows.runners import NewRunner, task_runners
 from tasks import progress
@@ -67,13 +69,18 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         config: What to learn from, what to make, and where to put it.
         warnings: What was noticed in the photos before the run, for the report; leave it empty.
 
-    While another run with this output works on one of its categories, it waits.
+    A run of a schedule ends at once where a later one waits for it already. While another run with this output works
+    on one of its categories, it waits.
 
     Raises:
         PartlyFailedRunError: some categories failed; the result and the report of the others are written.
         AnogenError: every request would be blocked, or all categories failed; an earlier result and report are kept.
         InterruptedRunError: a person asked the run to stop.
     """
+    due = overtaken_by()
+    if due is not None:
+        skipped: Any = Cancelled(name="Skipped", message=f"the run that was due at {due} waits, and does all of this")
+        return cast("dict[str, Any]", skipped)  # a state that a flow returns becomes its own
     names = [category.name for category in read_catalogue(config)]
     waits: list[str] = []
     with announced(config.output, config.name, names, on_wait=lambda line: _wait(line, waits)):
