@@ -1,5 +1,6 @@
 """Decide what will be made before any model is loaded: normal photo, placement and seed of every request."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
