@@ -11,7 +11,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop, require_cells
 from anogen_core.errors import MaskPlacementError, ThinMaskError
 from anogen_core.masks import MaskSamplerSettings
-from anogen_core.masks.duplicates import SAME_PLACE, TakenPlaces
+from anogen_core.masks.duplicates import SAME_PLACE, TakenPlaces, are_near
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.material import Materials
 from anogen_core.masks.product import Product
@@ -29,13 +29,10 @@ PLANNING_VERSION = 23
 _REDRAWS = 20
 """Places drawn until one is not taken."""
 _PHOTOS = 20
-"""Photos that are tried where not every photo has a place for a kind of defect."""
+"""Photos tried where not each has a place for a kind of defect."""
 _TOUCHES = 8
 """Times that defects of one image may touch before it gets other places."""
-_GAP = 4
-"""Pixels between the boxes of two defects of one image."""
-_Seen = tuple[Ground, Image | None]
-"""A normal photo; itself (H, W, 3) only where places depend on it."""
+_Seen = tuple[Ground, Image | None]  # the photo itself only where places depend on it
 
 
 class PlanSettings(Settings):
@@ -104,7 +101,7 @@ class DefectPlanner:
             materials = Materials.learn(list(zip(shown, masks, strict=True)), normals)
             rims = [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)]
             sampler = RimSampler(sampler, rims, materials)
-        contrasts = [support_contrast(photo, mask) for photo, mask in support]
+        contrasts = [support_contrast(*pair) for pair in support]
         return cls(category, defect, sampler, contrasts, settings, grounds, load, seed)
 
     def plan(
@@ -122,24 +119,22 @@ class DefectPlanner:
         taken: dict[int, TakenPlaces] = defaultdict(TakenPlaces)
 
         def request(number: int, photo: int, seen: _Seen) -> GenerationRequest:
-            name = f"{self.defect}-{number:06d}"
-            return self._request(first + number, name, normals[photo], replaces=None, seen=seen, taken=taken[photo])
+            name, normal = f"{self.defect}-{number:06d}", normals[photo]
+            return self._request(first + number, name, normal, replaces=None, seen=seen, taken=taken[photo])
 
-        # All of a photo together: it is read once, and what is found on it is found once.
+        # All of a photo together: it is read once.
         for place, photo in enumerate(order[:asked].tolist()):
             seen = self._see(normals[photo])
             for number in range(place, asked, len(normals)):
                 requests[number] = request(number, photo, seen)
                 if on_request is not None:
                     on_request()
-        homeless = [n for n in range(asked) if not requests[n].instances] if self.sampler.insists else []
-        for number in homeless:
+        for number in range(asked) if self.sampler.insists else ():
             for other in range(1, min(len(normals), _PHOTOS)):
-                photo = int(order[(number + other) % len(normals)])
-                elsewhere = request(number, photo, self._see(normals[photo]))
-                if elsewhere.instances:
-                    requests[number] = elsewhere
+                if requests[number].instances:
                     break
+                photo = int(order[(number + other) % len(normals)])
+                requests[number] = request(number, photo, self._see(normals[photo]))
         return [requests[number] for number in range(asked)]
 
     def replace(self, request: GenerationRequest, attempt: int) -> GenerationRequest:
@@ -247,7 +242,7 @@ class DefectPlanner:
                 if not placements and not isinstance(error, ThinMaskError):
                     raise
                 return placements, error
-            if any(_near(box, other) for other in boxes):
+            if any(are_near(box, other) for other in boxes):
                 continue
             placements.append(placement)
             boxes.append(box)
@@ -256,11 +251,7 @@ class DefectPlanner:
         return placements, touching
 
     def _box(self, placement: Placement, frame: tuple[int, int]) -> Box:
-        """Return the bounding box of a defect that can be generated.
-
-        Raises:
-            MaskPlacementError: no square holds it, or it covers too little of the latent grid.
-        """
+        """Return the bounding box of a defect that a square holds and that covers enough of the latent grid."""
         mask, plan = render(placement, frame), self.settings
         box, grid = bounding_box(mask), (plan.cells, plan.canvas, plan.crop)
         require_cells(mask, choose_crop(box, frame, *grid), *grid, thin=plan.shown and placement.warp is not None)
@@ -307,9 +298,3 @@ def plan_requests(
             on_planner(planner)
         requests += planner.plan(ordered, first=len(requests), on_request=on_request)
     return requests
-
-
-def _near(first: Box, second: Box) -> bool:
-    """Return whether two boxes are closer than the gap."""
-    across = first.x < second.x + second.width + _GAP and second.x < first.x + first.width + _GAP
-    return across and first.y < second.y + second.height + _GAP and second.y < first.y + first.height + _GAP

@@ -74,10 +74,8 @@ class Sample(Record):
         """Return the photo with the label of one defect alone; None where it does not show it, or not told apart."""
         if self.defect == defect:
             return self
-        part = next((part for part in self.parts if part.defect == defect), None)
-        if part is None:
-            return None
-        return self.model_copy(update={"defect": defect, "boxes": part.boxes, "outline": part.outline})
+        found = next((part for part in self.parts if part.defect == defect), None)
+        return None if found is None else self.model_copy(update=dict(found))
 
     @property
     def has_mask(self) -> bool:

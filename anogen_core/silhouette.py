@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.morphology import dilate, erode
 from anogen_core.quality.contrast import to_lab
 
 _CLEAR = 3.0
@@ -27,10 +28,10 @@ _SHADE = 36.0
 """Variance of lightness by which a background differs where a part shades it."""
 _STRANGE = 16.0
 """Squared distance in spreads at which a colour is as likely one of neither side: paint, rust, a burn."""
-_THIN = 3
-"""Thickness in pixels of the thinnest thing that has a colour of its own."""
-_BLURRED = 7
-"""Pixels across the blurred edge of a part, whose colours are mixed of both sides."""
+_THIN = 1
+"""Half the thickness in pixels of the thinnest thing that has a colour of its own."""
+_BLURRED = 3
+"""Pixels on each side of the blurred edge of a part whose colours are mixed of both sides."""
 _COARSE = 8.0
 """Standard deviation in pixels of what is light and shade on a background; what is finer is its own."""
 _ALIKE = 0.3
@@ -87,7 +88,7 @@ def background_share(photo: Image, part: Mask, beyond: Mask) -> Float64[np.ndarr
     background = background._replace(spread=background.spread + np.diag([_SHADE, 0, 0]))
     as_background, strange = _surprise(colours, background), _STRANGE + _log_volume(background.spread)
     # Where an edge is round, background shows on the side of the part, too.
-    sure = part & _shrink(as_background > strange, _BLURRED)
+    sure = part & erode(as_background > strange, _BLURRED)
     own = _learn(colours, sure if 2 * sure.sum() > part.sum() else part)
     as_part = _surprise(colours, own)
     neither = np.minimum(as_part, as_background) > strange
@@ -118,7 +119,7 @@ def reaching(share: Float64[np.ndarray, "h w"], beyond: Mask) -> Float64[np.ndar
     """
     _, pieces = cv2.connectedComponents((share > 0.5).astype(np.uint8))
     found = np.unique(pieces[beyond & (pieces > 0)])
-    return np.where(_widen(np.isin(pieces, found), _BLURRED) if found.size else False, share, 0.0)
+    return np.where(dilate(np.isin(pieces, found), _BLURRED) if found.size else False, share, 0.0)
 
 
 def fill_background(photo: Image, background: Mask, other: Image | None = None, *, shown: Mask | None = None) -> Image:
@@ -132,9 +133,9 @@ def fill_background(photo: Image, background: Mask, other: Image | None = None, 
         other: (h, w, 3) photo of the same background to take its detail from; light and shade are those of `photo`.
         shown: (h, w), True where that one shows background.
     """
-    known = _shrink(background, _BLURRED)
+    known = erode(background, _BLURRED)
     if known.sum() < _LEAST:
-        known = _shrink(background, 3)
+        known = erode(background, _THIN)
     if not known.any():
         return photo
     filled = np.asarray(cv2.inpaint(np.ascontiguousarray(photo), (~known).astype(np.uint8), 3, cv2.INPAINT_TELEA))
@@ -169,17 +170,9 @@ def _unmixed(neither: Mask, background: Mask) -> Mask:
         neither: (h, w), True where the colours are those of neither side.
         background: (h, w), True where they are more like the background's.
     """
-    edge = _widen(~neither & background, _BLURRED) & _widen(~neither & ~background, _BLURRED)
-    thick = _widen(_shrink(neither, _BLURRED), _BLURRED)
-    return thick | _widen(_shrink(neither & ~edge, _THIN), _THIN)
-
-
-def _widen(mask: Mask, size: int) -> Mask:
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
-
-
-def _shrink(mask: Mask, size: int) -> Mask:
-    return np.asarray(cv2.erode(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
+    edge = dilate(~neither & background, _BLURRED) & dilate(~neither & ~background, _BLURRED)
+    thick = dilate(erode(neither, _BLURRED), _BLURRED)
+    return thick | dilate(erode(neither & ~edge, _THIN), _THIN)
 
 
 def _smooth(photo: Image) -> Float64[np.ndarray, "h w 3"]:

@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, thickness
+from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import CLEARANCE, moved_beside
 
 _FINEST = 8
@@ -87,7 +88,7 @@ def goes_on(photo: Image, defect: Mask, count: int) -> bool:
     columns = slice(max(0, box.x - reach), box.x + box.width + reach)
     detail = np.sum(bands.split(photo[rows, columns].astype(np.float32), count), axis=0).mean(axis=2)
     inside = np.asarray(defect[rows, columns])
-    near = cv2.dilate(inside.astype(np.uint8), np.ones((CLEARANCE, CLEARANCE), np.uint8)) > 0
+    near = dilate(inside, CLEARANCE // 2)
     bare = moved_beside(inside)
     if not bare:
         return True

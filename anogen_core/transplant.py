@@ -16,25 +16,25 @@ from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.matting import decisive_window, find_matte, shows_through
+from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import contrast
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides, reaching
 from anogen_core.surface import continues, goes_on, relative_detail, sides_of
 
 _WHITE, _HIGHLIGHTS = 255, 0.98
 """The brightest value of a photo; the quantile of a defect's values that are its highlights."""
-_RING = 9
-"""Pixels around a mask that tell how bright the surface is."""
-_AROUND = 21
-"""Pixels around a mask that tell, too, whether it is the same surface."""
-_EDGE_RING = 21
-"""The same around one that crosses the edge of the part: enough pixels of either side, even where a thin crack ends."""
+_RING = 4
+"""Pixels on each side of a mask that tell how bright the surface is..."""
+_AROUND = 10
+"""... and, too, whether it is the same surface, and that count where it crosses the edge of the part: enough of either
+side, even where a thin crack ends."""
 _SOFT = 2.0
 """Pixels over which the border fades in: an outline is wider by one than its defect, which has a rim of its own."""
 _CAST = 0.14
 """Logarithm of the factor by which colour channels are brightened unlike each other at most."""
 _UNLIKE = 0.25
-"""Deviation of brightness ratios (logarithms) around a mask, of which the usual surface has 0.1 and pins 0.5, at which
-they tell as much of unlike surfaces as of light."""
+"""Deviation of brightness ratios (logarithms) around a mask that tells as much of unlike surfaces as of light: the
+usual surface has 0.1, pins have 0.5."""
 _LEAST = 8
 """Pixels whose brightness counts."""
 _LEVELS = np.linspace(0.05, 0.95, 19)
@@ -89,28 +89,26 @@ def transplant(
         fits: Whether what surrounds it is there, too, as the plan found; otherwise it is looked for here.
     """
     shown = normal.copy()
-    wide = max(_RING if edge is None else _EDGE_RING, round(thickness(mask[window_around(mask, 0)])))
-    window = window_around(mask, max(wide, _AROUND))
+    wide = max(_RING if edge is None else _AROUND, round(thickness(mask[window_around(mask, 0)])) // 2)
+    window = window_around(mask, 2 * max(wide, _AROUND) + 1)
     part, inside = shown[window], mask[window]
     matrix = _matrix(warp, window)
     size = inside.shape[1], inside.shape[0]
-    moved = cv2.warpAffine(photo, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101).astype(
-        np.float32
-    )
+    moved = cv2.warpAffine(photo, matrix, size, borderMode=cv2.BORDER_REFLECT_101).astype(np.float32)
     bad = _move(defect, matrix, size) > 0
     sides = None if edge is None else find_sides(edge, matrix, inside.shape)
     counts = True if sides is None else sides.part
+    usual = _light(normal, photo)
+    light, unlike = _gain(part, moved, inside, ~bad & counts, light=usual)
     if fits:
         light, unlike = np.full(3, _highlight(normal) - _highlight(photo)), False
-    else:
-        light, unlike = _gain(part, moved, inside, ~bad & counts, light=_light(normal, photo))
     if (inside & bad).any():
-        light = light - _burnt(light, moved[inside & bad], _light(normal, photo))
+        light = light - _burnt(light, moved[inside & bad], usual)
     own = moved * np.exp(light)
-    beside = _near(inside, wide) & ~inside & ~_near(bad, 5)
+    known = ~inside & ~dilate(bad, 2)
+    beside = dilate(inside, wide) & known
     # Detail of the photo's own surface would show its whole edge through a bite, and a part where it is missing.
-    known = ~inside & ~_near(bad, 5)
-    fits = fits or (sides is None and not replaces and continues(part, moved, known, _near(inside, _AROUND) & known))
+    fits = fits or (sides is None and not replaces and continues(part, moved, known, dilate(inside, _AROUND) & known))
     hides = sides is not None or replaces or fits
     detail = [] if hides else relative_detail(own, inside & bad, beside)
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
@@ -194,11 +192,6 @@ def _on_background(
     return then, content + then[..., None] * (behind - content)
 
 
-def _near(mask: Mask, size: int) -> Mask:
-    """Return a mask and what is at most half of `size` pixels from it."""
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
-
-
 def _gain(part: Image, moved: np.ndarray, inside: Mask, counts: Mask, *, light: np.ndarray) -> tuple[np.ndarray, bool]:
     """Return the logarithms (3,) of the factors that make a moved photo as bright as the surface around a mask.
 
@@ -214,7 +207,7 @@ def _gain(part: Image, moved: np.ndarray, inside: Mask, counts: Mask, *, light: 
         counts: (h, w), True where both show what surrounds it.
         light: (3,) of the photos (see `_light`).
     """
-    near, around = (_near(inside, size) for size in (_RING, _AROUND))
+    near, around = (dilate(inside, size) for size in (_RING, _AROUND))
     ring = near & ~inside & counts
     if not ring.any():
         return np.zeros(3), False
@@ -297,8 +290,7 @@ def _shown_part(defect: Mask, mask: Mask, warp: Sequence[float]) -> Mask:
 def _matrix(warp: Sequence[float], window: tuple[slice, slice]) -> np.ndarray:
     """Return the map (2, 3) to pixels of a window."""
     matrix = np.array(warp, np.float64).reshape(2, 3)
-    rows, columns = window
-    matrix[:, 2] -= columns.start, rows.start
+    matrix[:, 2] -= window[1].start, window[0].start
     return matrix
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 
 from anogen_core.arrays import Image, LatentMask, Latents, Mask, Surroundings
@@ -18,6 +16,7 @@ from anogen_core.diffusion.crop import (
     to_latent_mask,
 )
 from anogen_core.diffusion.model import DiffusionModel
+from anogen_core.morphology import dilate
 
 
 @dataclass(frozen=True)
@@ -72,5 +71,4 @@ def _with_flip(array: torch.Tensor) -> torch.Tensor:
 
 def _widened(mask: Mask) -> Mask:
     """Return the mask with a margin of one pixel, as generation asks for it."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+    return dilate(mask, 1, disc=True)

@@ -10,6 +10,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, window_around
 from anogen_core.masks.counterpart import find_counterpart
 from anogen_core.masks.segmentation import otsu_threshold, solid_regions
+from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import restore, to_lab
 
 _SIDE = 256
@@ -81,7 +82,7 @@ def _structured(photo: Image, box: Mask, labelled: Mask, scale: float) -> Mask |
             found = _stands_out([change], within, box)
             # What grows out of an edge begins there.
             along = cv2.resize(edges, box.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-            return found | (box & along & (cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0))
+            return found | (box & along & dilate(found, 1))
     return None
 
 

@@ -14,6 +14,7 @@ from anogen_core.arrays import Mask
 from anogen_core.diffusion.crop import thickness
 from anogen_core.masks.rim import find_ring
 from anogen_core.masks.sampler import Region, largest_regions
+from anogen_core.morphology import dilate
 from anogen_core.outline import decode_outline
 from anogen_core.records import Placement
 
@@ -80,7 +81,7 @@ def find_edge(mask: Mask, foreground: Mask) -> Edge | None:
         return None
     if all(_second_piece(side) >= _PIECES for side in (ring & near, ring & ~near)):
         return None
-    beside = cv2.dilate((ring & ~near).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    beside = dilate(ring & ~near, 1)
     rows, columns = np.nonzero(ring & near & beside)
     if not rows.size:
         return None

@@ -1,4 +1,4 @@
-"""Masks that were put on one photo: none is put there nearly the same again."""
+"""Masks that were put on one photo: none is put there nearly the same again, or right beside another."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,8 @@ from anogen_core.records import Box, Placement
 
 SAME_PLACE = 0.8
 """Intersection over union above which two masks on one photo are nearly the same."""
+_GAP = 4
+"""Pixels between the boxes of two defects of one image."""
 
 
 class TakenPlaces:
@@ -43,3 +45,9 @@ def _common(first: Box, second: Box) -> int:
     width = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
     height = min(first.y + first.height, second.y + second.height) - max(first.y, second.y)
     return max(width, 0) * max(height, 0)
+
+
+def are_near(first: Box, second: Box) -> bool:
+    """Return whether the boxes of two defects of one image are closer than their gap."""
+    across = first.x < second.x + second.width + _GAP and second.x < first.x + first.width + _GAP
+    return across and first.y < second.y + second.height + _GAP and second.y < first.y + first.height + _GAP

@@ -30,6 +30,7 @@ from anogen_core.masks.surroundings import (
     share_as_like,
     view_of,
 )
+from anogen_core.morphology import dilate
 
 _LEAST: Final = 3
 """Support photos, and normal ones, that tell it; with fewer, places are alike by chance."""
@@ -204,14 +205,9 @@ def _alike(
         reach = max(_LEAST_KNOWN, round(_KNOWN * longer_side(other, photo)))
         again = best[one.key] <= layout.limits[one.key]
         few = float(again[may & np.isfinite(best[one.key])].mean()) <= _SAME
-        counted = may & ~_near(again, reach) if few else may
+        counted = may & ~dilate(again, reach) if few else may
         shares.append(share_as_like(best[one.key], (row, column), counted, reach)[0])
     return float(np.mean(shares)) <= _SAME
-
-
-def _near(places: Mask, reach: int) -> Mask:
-    """Return what is up to this many pixels away from some places (h, w) along each axis."""
-    return cv2.dilate(places.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
 
 
 def _limit(cutting: Cutting, homes: Sequence[tuple[float, float]], bare: Sequence[Seen]) -> float:

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.sampler import Shown
 from anogen_core.masks.tones import find_tones, lightness_of
+from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import to_lab
 
 _BLUR: Final = 1.5
@@ -51,7 +52,8 @@ class Materials:
         """Take support photos with the masks (H, W) of their defects, and the lightness between two tones."""
         self._tones = tones
         self._around = [
-            _Around(self._tints(shown.photo), shown.foreground & ~_widened(mask, _CLEAR)) for shown, mask in support
+            _Around(self._tints(shown.photo), shown.foreground & ~dilate(mask, _CLEAR, disc=True))
+            for shown, mask in support
         ]
         self._last: tuple[Image, np.ndarray] | None = None
 
@@ -93,7 +95,7 @@ class Materials:
         matrix, size = np.array(warp, np.float64).reshape(2, 3) - [[0, 0, left], [0, 0, top]], inside.shape[::-1]
         there = cv2.warpAffine(around.tints, matrix, size, flags=cv2.INTER_NEAREST)
         known = cv2.warpAffine(around.known.astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST) > 0
-        counts = known & product[near] & _widened(inside, width) & ~_widened(inside, _CLEAR)
+        counts = known & product[near] & dilate(inside, width, disc=True) & ~dilate(inside, _CLEAR, disc=True)
         sector = _sectors(inside)
         found = [counts & (sector == number) for number in range(_SECTORS)]
         off = [np.median(there[of], axis=0) - np.median(here[of], axis=0) for of in found if of.sum() >= _LEAST]
@@ -110,11 +112,6 @@ def tints_of(photo: Image) -> Float32[np.ndarray, "H W 2"]:
     """Return a* and b* of a photo, relative to its lightness (see `relative_change`)."""
     lab = cv2.GaussianBlur(to_lab(photo), (0, 0), _BLUR)
     return np.asarray(lab[..., 1:] / (lab[..., :1] + 16), np.float32)
-
-
-def _widened(mask: Mask, by: int) -> Mask:
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * by + 1, 2 * by + 1))
-    return cv2.dilate(mask.astype(np.uint8), disc) > 0
 
 
 def _sectors(mask: Mask) -> np.ndarray:

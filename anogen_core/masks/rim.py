@@ -17,6 +17,7 @@ from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.material import Materials
 from anogen_core.masks.sampler import MaskSampler, render
 from anogen_core.masks.sliver import with_slivers
+from anogen_core.morphology import dilate
 from anogen_core.records import Placement
 
 _WIDTH: Final = 3
@@ -71,9 +72,8 @@ def find_ring(mask: Mask, foreground: Mask, width: int = _WIDTH) -> tuple[tuple[
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = max(0, int(rows[0]) - width), max(0, int(columns[0]) - width)
     near = slice(top, rows[-1] + width + 1), slice(left, columns[-1] + width + 1)
-    inside = mask[near].astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    return (top, left), (cv2.dilate(inside, disc) - inside) > 0, foreground[near]
+    inside = mask[near]
+    return (top, left), dilate(inside, width, disc=True) & ~inside, foreground[near]
 
 
 def rim_on_product(mask: Mask, foreground: Mask) -> float:

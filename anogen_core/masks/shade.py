@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import to_lab
 
 _SAME: Final = 0.06
@@ -35,21 +36,16 @@ def without_shade(product: Mask, image: Image, background: tuple[float, ...]) ->
     darker = product & (lab[..., 0] < usual[0]) & (np.linalg.norm(off, axis=2) < _SAME)
     shade = cv2.morphologyEx(darker.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(shade)
-    rims = product & _near(~product)
+    rims = product & dilate(~product, _WIDTH)
     fading = np.zeros(count, bool)
     for number, (x, y, width, height, _) in enumerate(stats.tolist()[1:], 1):
         rows = slice(max(0, y - _WIDTH), y + height + _WIDTH)
         near = rows, slice(max(0, x - _WIDTH), x + width + _WIDTH)
         piece, lightness = labels[near] == number, lab[near][..., 0]
-        rim, beyond = piece & rims[near], _near(piece) & ~product[near]
+        rim, beyond = piece & rims[near], dilate(piece, _WIDTH) & ~product[near]
         if rim.any() and beyond.any():
             step = float(lightness[beyond].mean()) - float(lightness[rim].mean())
             fading[number] = step < _FADES * (usual[0] - float(np.quantile(lightness[piece], _DARKEST)))
     left = product & ~fading[labels]
     left = cv2.morphologyEx(left.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
     return left if left.sum() >= _LEAST * product.sum() else product
-
-
-def _near(mask: Mask) -> Mask:
-    """Return a mask (H, W) and what is a few pixels from it."""
-    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * _WIDTH + 1,) * 2, np.uint8)) > 0

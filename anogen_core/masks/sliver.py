@@ -10,6 +10,7 @@ import numpy as np
 from anogen_core.arrays import Mask
 from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.masks.sampler import render
+from anogen_core.morphology import dilate
 from anogen_core.outline import encode_outline
 from anogen_core.records import Placement
 
@@ -46,11 +47,11 @@ def with_slivers(placement: Placement, product: Mask, foreground: Mask) -> Place
     # Below the bite the part is as thick as it was: a sliver is thin only because of it.
     slivers = remains & may & ~_opened(remains, thin) & thick & outer
     count, pieces = cv2.connectedComponents(slivers.astype(np.uint8))
-    beside = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    beside = dilate(inside, 1)
     joined = np.isin(pieces, [number for number in range(1, count) if (beside & (pieces == number)).any()])
     bitten = inside | joined
     # The edge is blurred: a thin line of it would stay, so no gap is left, either.
-    bitten |= _widened(bitten) & _widened(part) & ~part & outer
+    bitten |= dilate(bitten, _BLUR, disc=True) & dilate(part, _BLUR, disc=True) & ~part & outer
     mask[near] = bitten | (outer & (cv2.morphologyEx(bitten.astype(np.uint8), cv2.MORPH_CLOSE, _DISC) > 0))
     box = bounding_box(mask)
     return placement.model_copy(update={"box": box, "outline": encode_outline(cut(mask, box))})
@@ -62,10 +63,6 @@ def _outer(outward: float, warp: Sequence[float], inside: Mask) -> Mask:
     rows, columns = np.indices(inside.shape)
     off = columns * x + rows * y
     return np.asarray(off > off[inside].mean())
-
-
-def _widened(mask: Mask) -> Mask:
-    return cv2.dilate(mask.astype(np.uint8), _DISC) > 0
 
 
 def _opened(mask: Mask, size: int) -> Mask:

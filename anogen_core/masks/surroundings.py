@@ -8,6 +8,7 @@ import numpy as np
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.sampler import Region
+from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import to_lab
 
 _SIDE: Final = 320
@@ -139,8 +140,7 @@ def _hidden(region: Region, seen: Seen) -> int:
 def _covered(region: Region, seen: Seen) -> Mask:
     """Return where a region may show on its reduced photo (h, w): in its mask and close to it."""
     own = cv2.resize(region.within(seen.frame).astype(np.float32), seen.size[::-1], interpolation=cv2.INTER_AREA)
-    reach = 2 * _hidden(region, seen) + 1
-    return cv2.dilate((own > 0).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
+    return dilate(own > 0, _hidden(region, seen), disc=True)
 
 
 def longer_side(region: Region, seen: Seen) -> float:

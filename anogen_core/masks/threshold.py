@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.morphology import dilate, erode
 from anogen_core.quality.contrast import to_lab
 
 _ROUNDS: Final = 3
@@ -216,7 +217,6 @@ def _pieces(edge: np.ndarray) -> int:
 def _sharpness(values: np.ndarray, high: Mask) -> float:
     """Return which share of the difference of two classes lies within a few pixels of the outline between them."""
     width = max(3, round(0.01 * min(high.shape)))
-    square = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    inner = high & (cv2.erode(high.astype(np.uint8), square) == 0)
-    outer = ~high & (cv2.dilate(high.astype(np.uint8), square) > 0)
+    inner = high & ~erode(high, width)
+    outer = ~high & dilate(high, width)
     return (float(values[inner].mean()) - float(values[outer].mean())) / max(_gap(values, high), 1e-6)

@@ -14,6 +14,7 @@ from pydantic import Field, StrictBool
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, window_around
+from anogen_core.morphology import dilate
 from anogen_core.settings import Settings
 
 _PERCENTILE = 95
@@ -129,7 +130,7 @@ def moved_beside(mask: Mask) -> list[Mask]:
     """Return the mask moved to all sides, where it stays in the frame and clear of the defect."""
     box = bounding_box(mask)
     down, right = box.height + CLEARANCE, box.width + CLEARANCE
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((CLEARANCE, CLEARANCE), np.uint8)) > 0
+    near = dilate(mask, CLEARANCE // 2)
     places = []
     for y, x in ((-down, 0), (down, 0), (0, -right), (0, right), (-down, -right), (down, right)):
         inside = 0 <= box.y + y <= mask.shape[0] - box.height and 0 <= box.x + x <= mask.shape[1] - box.width

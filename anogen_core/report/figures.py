@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.morphology import dilate
 from anogen_core.report.content import GeneratedExample
 
 LABEL_COLOUR = (0, 214, 255)
@@ -49,9 +50,9 @@ def outline(image: Image, mask: Mask, *, side: int, colour: tuple[int, int, int]
     height, width = picture.shape[:2]
     # A mask thinner than a pixel of the thumbnail must not vanish: any coverage counts.
     coverage = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    inside = (coverage > 0).astype(np.uint8)
-    picture[_grown(inside, 5) & (inside == 0)] = _HALO
-    picture[_grown(inside, 4) & ~_grown(inside, 1)] = colour
+    inside = coverage > 0
+    picture[dilate(inside, 5, disc=True) & ~inside] = _HALO
+    picture[dilate(inside, 4, disc=True) & ~dilate(inside, 1, disc=True)] = colour
     return picture
 
 
@@ -129,12 +130,6 @@ def _strip(example: GeneratedExample, side: int) -> Image:
         strip[: tile.shape[0], x : x + tile.shape[1]] = tile
         x += tile.shape[1] + _GAP
     return strip
-
-
-def _grown(mask: UInt8[np.ndarray, "H W"], radius: int) -> Mask:
-    """Return the mask with a border of `radius` pixels added."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(mask, kernel).astype(bool)
 
 
 def _span(first: int, last: int, wanted: int, length: int) -> tuple[int, int]:
