@@ -22,19 +22,19 @@ def this_process() -> str | None:
         return None
 
 
-def has_ended(process: str | None) -> bool:
-    """Return whether a process is known to be no more; of those of other machines and containers nothing is known."""
+def has_ended(process: str | None) -> bool | None:
+    """Return whether a process is no more; None for those of other machines and containers, which nobody can tell."""
     if process is None:
-        return False
+        return None
     *place, number, started = process.split("/")
     try:
         if place != _place():
-            return False
+            return None
         stat = _stat(number)
     except FileNotFoundError:
         return True
     except OSError:
-        return False
+        return None
     return stat[_STARTED] != started or stat[_STATE] in _DEAD
 
 

@@ -173,7 +173,8 @@ class _Others:
             mark = None if entry.key == besides or _is_old(entry, now=now) else self._read(entry.key)
             if mark is None or not self._categories & set(mark.categories):
                 continue
-            if has_ended(mark.process) or self._is_silent(entry):
+            ended = has_ended(mark.process)
+            if ended or (ended is None and self._is_silent(entry)):
                 log.info("the run %s has ended without a word", mark.describe())
                 self._store.delete(entry.key)
             else:
@@ -183,13 +184,13 @@ class _Others:
     def _read(self, key: str) -> RunMark | None:
         """Return a mark; None for one that is gone meanwhile, or that nobody can read."""
         if key not in self._marks:
-            self._marks[key] = None
             try:
                 self._marks[key] = parse(RunMark, self._store.read(key), where=f"{self._store.uri}/{key}")
             except MissingObjectError:
-                pass
+                return None  # a run that waits, too, writes its mark again under this key
             except CorruptDatasetError as error:
                 log.warning("%s Nobody waits for its run.", error)
+                self._marks[key] = None
         return self._marks[key]
 
     def _is_silent(self, entry: Entry) -> bool:

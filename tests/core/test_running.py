@@ -163,6 +163,34 @@ def test_a_stop_ends_the_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert len(_marks(str(tmp_path))) == 1
 
 
+def test_nobody_overtakes_a_run_whose_process_is_there(
+    output: str, other: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that has too much to do may not renew a mark for long."""
+    monkeypatch.setattr(running, "_LOOKS", 2)
+    ending = threading.Timer(1.0, other.kill)
+    ending.start()
+
+    with announced(output, "again", ["bolt"], on_wait=lambda _: None):
+        assert other.poll() is not None
+    ending.join()
+
+
+def test_a_mark_that_was_gone_for_a_moment_counts_again(output: str) -> None:
+    """A run that waits takes its mark away and writes it again: it is listed, and gone when it is read."""
+    store, key = open_store(output), f"{MARKS}/busy.json"
+    mark = RunMark(run="busy", began=datetime.now(UTC), categories=("bolt",), host="here", process=this_process())
+    own = mark.model_copy(update={"run": "own"})
+    others = running._Others(store, own)
+    store.put(key, mark.model_dump_json().encode())
+    listed = list(store.entries(MARKS))
+    store.delete(key)
+    assert [others._read(entry.key) for entry in listed] == [None]
+    store.put(key, mark.model_dump_json().encode())
+
+    assert others.at_work() == {key: mark}
+
+
 def test_a_damaged_mark_holds_nobody_up(output: str) -> None:
     """Nobody can tell whose it is."""
     open_store(output).put(f"{MARKS}/torn.json", b"{")
