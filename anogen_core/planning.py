@@ -17,7 +17,7 @@ from anogen_core.masks.material import Materials
 from anogen_core.masks.product import Product
 from anogen_core.masks.regions import Ground, Grounds, find_region
 from anogen_core.masks.rim import RimSampler, fill_specks
-from anogen_core.masks.sampler import MaskSampler, Shown, render, union_of
+from anogen_core.masks.sampler import MaskSampler, Segmented, render, union_of
 from anogen_core.quality.contrast import ContrastSettings, draw_contrast, support_contrast
 from anogen_core.records import Box, GenerationRequest, Instance, Placement, Sample
 from anogen_core.seeding import derive_seed, numpy_generator
@@ -91,11 +91,11 @@ class DefectPlanner:
         masks, shown = [mask for _, mask in support], []
         if settings.foreground.like_support:
             shown = [
-                Shown(photo, fill_specks(find_region(photo, product, category, defect, drawn=False), mask))
+                Segmented(photo, fill_specks(find_region(photo, product, category, defect, drawn=False), mask))
                 for photo, mask in support
             ]
         grounds = Grounds(product, category, defect, load)
-        normals = [Shown(load(normal), grounds.of(normal).product) for normal in product.typical] if shown else []
+        normals = [Segmented(load(seen), grounds.of(seen).product) for seen in product.typical] if shown else []
         sampler: MaskSampler = settings.mask_sampler.build(masks, shown, normals)
         if shown:
             materials = Materials.learn(list(zip(shown, masks, strict=True)), normals)

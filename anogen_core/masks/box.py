@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Strict
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.errors import MaskPlacementError
-from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
+from anogen_core.masks.sampler import MaskSampler, Region, Segmented, draw_region, regions, render
 from anogen_core.records import Box, Placement
 from anogen_core.settings import Settings
 
@@ -45,7 +45,10 @@ class BoxSamplerSettings(Settings):
         return self
 
     def build(
-        self, support_masks: Sequence[Mask], shown: Sequence[Shown] = (), normals: Iterable[Shown] = ()
+        self,
+        support_masks: Sequence[Mask],
+        shown: Sequence[Segmented] = (),
+        normals: Iterable[Segmented] = (),
     ) -> "BoxSampler":
         """Return the sampler for the defect these support masks show; what lies around it decides nothing."""
         del shown, normals

@@ -18,7 +18,7 @@ import numpy as np
 
 from anogen_core.arrays import Mask
 from anogen_core.masks.layout import APART, LEAST_APART, find_layout
-from anogen_core.masks.sampler import Region, Shown, largest_regions
+from anogen_core.masks.sampler import Region, Segmented, largest_regions
 from anogen_core.masks.surroundings import (
     EIGHT,
     Cutting,
@@ -101,9 +101,9 @@ class Context:
     def learn(
         cls,
         found: Sequence[Region],
-        shown: Sequence[Shown],
+        shown: Sequence[Segmented],
         positions: Sequence[Position] = EIGHT,
-        normals: Iterable[Shown] = (),
+        normals: Iterable[Segmented] = (),
         *,
         middle: float | None = None,
     ) -> "Context | None":

@@ -21,7 +21,7 @@ from anogen_core.masks.direction import (
     turn_between,
 )
 from anogen_core.masks.light import Light, find_light
-from anogen_core.masks.sampler import Region, Shown
+from anogen_core.masks.sampler import Region, Segmented
 from anogen_core.masks.scene import Scene
 from anogen_core.masks.surroundings import EIGHT, Position
 from anogen_core.masks.tones import find_tones
@@ -95,7 +95,7 @@ class Goals:
     """
 
     def __init__(
-        self, found: Sequence[Region], shown: Sequence[Shown], bounds: Bounds, normals: Iterable[Shown] = ()
+        self, found: Sequence[Region], shown: Sequence[Segmented], bounds: Bounds, normals: Iterable[Segmented] = ()
     ) -> None:
         """Learn how the regions lie.
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
-from anogen_core.masks.sampler import Region, Shown, largest_regions
+from anogen_core.masks.sampler import Region, Segmented, largest_regions
 from anogen_core.masks.surroundings import (
     EIGHT,
     Cutting,
@@ -79,7 +79,7 @@ class Layout(NamedTuple):
 
 
 def find_layout(
-    found: Sequence[Region], seen: Sequence[Seen], normals: Iterable[Shown], positions: Sequence[Position]
+    found: Sequence[Region], seen: Sequence[Seen], normals: Iterable[Segmented], positions: Sequence[Position]
 ) -> Layout | None:
     """Return the places that defects of a kind belong to; None where they do not, or the product lies otherwise.
 

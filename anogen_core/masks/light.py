@@ -16,7 +16,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import window_around
 from anogen_core.masks.deformation import Change
 from anogen_core.masks.direction import PHOTOS, Axes, agree
-from anogen_core.masks.sampler import Region, Shown, largest_regions
+from anogen_core.masks.sampler import Region, Segmented, largest_regions
 from anogen_core.quality.contrast import to_lab
 
 _SHADED: Final = 0.3
@@ -68,7 +68,7 @@ class _Relief(NamedTuple):
     """Standard deviation of the surface from its plane."""
 
 
-def find_light(found: Sequence[Region], shown: Sequence[Shown]) -> Light | None:
+def find_light(found: Sequence[Region], shown: Sequence[Segmented]) -> Light | None:
     """Return where the largest defects of all photos are bright; None where some have no such side or they differ.
 
     All have to tell it in the same way, by ramps or by highlights.

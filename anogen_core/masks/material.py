@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.masks.sampler import Shown
+from anogen_core.masks.sampler import Segmented
 from anogen_core.masks.tones import find_tones, lightness_of
 from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import to_lab
@@ -48,7 +48,7 @@ class _Around(NamedTuple):
 class Materials:
     """What surrounds the support defects of a product of several materials."""
 
-    def __init__(self, support: Sequence[tuple[Shown, Mask]], tones: float | None = None) -> None:
+    def __init__(self, support: Sequence[tuple[Segmented, Mask]], tones: float | None = None) -> None:
         """Take support photos with the masks (H, W) of their defects, and the lightness between two tones."""
         self._tones = tones
         self._around = [
@@ -58,7 +58,7 @@ class Materials:
         self._last: tuple[Image, np.ndarray] | None = None
 
     @classmethod
-    def learn(cls, support: Sequence[tuple[Shown, Mask]], normals: Sequence[Shown]) -> "Materials | None":
+    def learn(cls, support: Sequence[tuple[Segmented, Mask]], normals: Sequence[Segmented]) -> "Materials | None":
         """Return what surrounds support defects; None where the product is of one material, as normal photos show."""
         shares = []
         for photo, product in normals:

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from anogen_core.arrays import Image, Mask
 from anogen_core.diffusion.crop import bounding_box, cut
 from anogen_core.masks.box import BoxSamplerSettings, Fraction
-from anogen_core.masks.sampler import MaskSampler, Shown
+from anogen_core.masks.sampler import MaskSampler, Segmented
 from anogen_core.outline import encode_outline
 from anogen_core.records import Box, Placement
 from anogen_core.seeding import torch_generator
@@ -44,7 +44,10 @@ class PerlinSamplerSettings(Settings):
     """Random placements tried before a request is blocked."""
 
     def build(
-        self, support_masks: Sequence[Mask], shown: Sequence[Shown] = (), normals: Iterable[Shown] = ()
+        self,
+        support_masks: Sequence[Mask],
+        shown: Sequence[Segmented] = (),
+        normals: Iterable[Segmented] = (),
     ) -> "PerlinSampler":
         """Return the sampler for the defect these support masks show; what lies around it decides nothing."""
         del shown, normals

@@ -92,8 +92,8 @@ def union_of(placements: Sequence[Placement], frame: tuple[int, int]) -> Mask:
     return np.any([np.zeros(frame, bool), *(render(placement, frame) for placement in placements)], axis=0)
 
 
-class Shown(NamedTuple):
-    """A support photo, beside its mask."""
+class Segmented(NamedTuple):
+    """A photo, and where its product is."""
 
     photo: Image
     """(H, W, 3) in the frame."""

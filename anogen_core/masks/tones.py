@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from anogen_core.arrays import Image
-from anogen_core.masks.sampler import Shown
+from anogen_core.masks.sampler import Segmented
 from anogen_core.masks.segmentation import otsu_threshold
 from anogen_core.masks.threshold import separation
 from anogen_core.quality.contrast import to_lab
@@ -25,7 +25,7 @@ _STEP: Final = 2
 """Of the pixels of a photo one in so many along each axis decides."""
 
 
-def find_tones(normals: Sequence[Shown]) -> float | None:
+def find_tones(normals: Sequence[Segmented]) -> float | None:
     """Return the lightness (L*) between two tones of a product; None where all lightness is found between.
 
     Args:

@@ -15,7 +15,7 @@ from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.deformation import Change, deform, large_enough, moved
 from anogen_core.masks.direction import inside_share
 from anogen_core.masks.goals import Bounds, Goals
-from anogen_core.masks.sampler import MaskSampler, Region, Shown, draw_region, regions, render
+from anogen_core.masks.sampler import MaskSampler, Region, Segmented, draw_region, regions, render
 from anogen_core.masks.scene import Scene
 from anogen_core.outline import encode_outline
 from anogen_core.records import Box, Placement
@@ -61,7 +61,10 @@ class TransplantSamplerSettings(Settings):
     blocked."""
 
     def build(
-        self, support_masks: Sequence[Mask], shown: Sequence[Shown] = (), normals: Iterable[Shown] = ()
+        self,
+        support_masks: Sequence[Mask],
+        shown: Sequence[Segmented] = (),
+        normals: Iterable[Segmented] = (),
     ) -> "TransplantSampler":
         """Return the sampler for the defect these support masks show.
 
@@ -86,8 +89,8 @@ class TransplantSampler(MaskSampler):
         self,
         settings: TransplantSamplerSettings,
         found: Sequence[Region],
-        shown: Sequence[Shown] = (),
-        normals: Iterable[Shown] = (),
+        shown: Sequence[Segmented] = (),
+        normals: Iterable[Segmented] = (),
     ) -> None:
         """Learn how the regions lie.
 

@@ -11,7 +11,7 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.masks.context import Context
 from anogen_core.masks.layout import find_layout
 from anogen_core.masks.rim import RimSampler
-from anogen_core.masks.sampler import Shown, regions, render
+from anogen_core.masks.sampler import Segmented, regions, render
 from anogen_core.masks.surroundings import EIGHT, see
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.records import Placement
@@ -51,9 +51,9 @@ def _defective(seed: int, *, in_gap: bool, lit: bool = False) -> tuple[Image, Ma
     return photo, mask
 
 
-def _support(*, in_gap: bool, first: int = 0) -> tuple[list[Mask], list[Shown]]:
+def _support(*, in_gap: bool, first: int = 0) -> tuple[list[Mask], list[Segmented]]:
     made = [_defective(seed, in_gap=in_gap) for seed in range(first, first + 3)]
-    return [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
+    return [mask for _, mask in made], [Segmented(photo, EVERYWHERE) for photo, _ in made]
 
 
 def _away(points: list[tuple[float, float]], gaps: list[Point]) -> np.ndarray:
@@ -140,7 +140,7 @@ def _broken(seed: int) -> tuple[Image, Mask]:
 def test_each_tooth_of_a_row_is_one_place() -> None:
     """Beside it the defect would lie on cloth; nor is it turned, or larger or smaller by more than 6 %."""
     made = [_broken(seed) for seed in range(3)]
-    masks, shown = [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
+    masks, shown = [mask for _, mask in made], [Segmented(photo, EVERYWHERE) for photo, _ in made]
     sampler = TransplantSamplerSettings().build(masks, shown)
     photo, teeth = _row(50)
     metal = photo.mean(axis=2) > 120
@@ -182,7 +182,7 @@ def test_surroundings_decide_before_the_light() -> None:
     """Bridges that are bright at the same side lie as the pins do; off these they are lit as they were."""
     made = [_defective(seed, in_gap=True, lit=True) for seed in range(3)]
     sampler = TransplantSamplerSettings().build(
-        [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
+        [mask for _, mask in made], [Segmented(photo, EVERYWHERE) for photo, _ in made]
     )
 
     placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=_board(60)[0]) for seed in range(10)]
@@ -244,7 +244,7 @@ def test_on_a_pattern_defects_go_where_their_own_piece_of_it_comes_again() -> No
     """Holes lie anywhere on a motif, and each goes to its own phase of it, upright and on many of them."""
     made = [_carpet(seed) for seed in range(3)]
     masks = [_burnt(photo, seed) for seed, (photo, _) in enumerate(made)]
-    sampler = TransplantSamplerSettings(bend=0).build(masks, [Shown(photo, EVERYWHERE) for photo, _ in made])
+    sampler = TransplantSamplerSettings(bend=0).build(masks, [Segmented(photo, EVERYWHERE) for photo, _ in made])
     photo, corner = _carpet(50)
     assert sampler.looks
 
@@ -283,7 +283,7 @@ def test_what_does_not_repeat_is_no_pattern(draw: Callable[[int], Image]) -> Non
     for first in (0, 10, 20):
         photos = [draw(seed) for seed in range(first, first + 3)]
         masks = [_burnt(photo, first + number) for number, photo in enumerate(photos)]
-        assert Context.learn(regions(masks), [Shown(photo, EVERYWHERE) for photo in photos]) is None
+        assert Context.learn(regions(masks), [Segmented(photo, EVERYWHERE) for photo in photos]) is None
 
 
 def test_a_pattern_beside_a_background_binds_nothing() -> None:
@@ -293,7 +293,7 @@ def test_a_pattern_beside_a_background_binds_nothing() -> None:
     part = EVERYWHERE.copy()
     part[:20] = False
 
-    assert Context.learn(regions(masks), [Shown(photo, part) for photo in made]) is None
+    assert Context.learn(regions(masks), [Segmented(photo, part) for photo in made]) is None
 
 
 PARTS = {"black": [(40, 40), (70, 44), (40, 120), (150, 90)], "brown": [(110, 40), (150, 44), (90, 110)]}
@@ -318,24 +318,24 @@ def _circuit(seed: int, *, most: int = 4, without: Point | None = None) -> tuple
     return np.clip(photo + rng.normal(0, 3, photo.shape), 0, 255).astype(np.uint8), (right, down)
 
 
-def _without(seed: int, part: Point, *, most: int = 4) -> tuple[Mask, Shown]:
+def _without(seed: int, part: Point, *, most: int = 4) -> tuple[Mask, Segmented]:
     """Return the label and the photo of a board without one of its parts."""
     photo, (right, down) = _circuit(seed, most=most, without=part)
     x, y = part[0] + right, part[1] + down
     mask = cv2.rectangle(np.zeros(FRAME, np.uint8), (x - 9, y - 5), (x + 9, y + 5), 1, -1) > 0
-    return mask, Shown(photo, EVERYWHERE)
+    return mask, Segmented(photo, EVERYWHERE)
 
 
-def _scratched(seed: int) -> tuple[Mask, Shown]:
+def _scratched(seed: int) -> tuple[Mask, Segmented]:
     photo, _ = _circuit(seed)
     start, off = numpy_generator(200 + seed).integers((50, 50), (150, 150), (2, 2)).tolist()
     end = [a + (b - 100) // 2 for a, b in zip(start, off, strict=True)]
     mask = cv2.line(np.zeros(FRAME, np.uint8), start, end, 1, 3) > 0
     photo[mask] = (190, 140, 90)
-    return mask, Shown(photo, EVERYWHERE)
+    return mask, Segmented(photo, EVERYWHERE)
 
 
-FLAWLESS = [Shown(_circuit(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+FLAWLESS = [Segmented(_circuit(seed)[0], EVERYWHERE) for seed in range(60, 65)]
 
 
 def test_parts_go_missing_where_parts_of_their_kind_are() -> None:
@@ -397,8 +397,8 @@ def test_places_of_one_kind_may_be_many() -> None:
     """Six pockets of a tray are the more of it the larger they are, and capsules lie in each a little otherwise."""
     made = [(number, *_tray(seed, without=number)) for seed, number in enumerate((0, 3, 4))]
     masks = [pockets[number] for number, _, pockets in made]
-    flawless = [Shown(_tray(seed)[0], EVERYWHERE) for seed in range(60, 65)]
-    sampler = TransplantSamplerSettings().build(masks, [Shown(photo, EVERYWHERE) for _, photo, _ in made], flawless)
+    flawless = [Segmented(_tray(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+    sampler = TransplantSamplerSettings().build(masks, [Segmented(photo, EVERYWHERE) for _, photo, _ in made], flawless)
     photo, pockets = _tray(50)
 
     placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), photo=photo) for seed in range(12)]
@@ -434,8 +434,8 @@ def test_what_is_of_a_kind_lies_on_grounds_of_its_own() -> None:
         cv2.ellipse(np.zeros(FRAME, np.uint8), sockets[number], (11, 7), 0, 0, 360, 1, -1) > 0
         for number, _, sockets in made
     ]
-    flawless = [Shown(_socketed(seed)[0], EVERYWHERE) for seed in range(60, 65)]
-    context = Context.learn(regions(masks), [Shown(photo, EVERYWHERE) for _, photo, _ in made], normals=flawless)
+    flawless = [Segmented(_socketed(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+    context = Context.learn(regions(masks), [Segmented(photo, EVERYWHERE) for _, photo, _ in made], normals=flawless)
     photo, sockets = _socketed(50)
 
     assert context is not None
@@ -462,7 +462,7 @@ def test_what_is_no_fixed_layout(most: int, parts: int, normals: int) -> None:
     masks, shown = zip(
         *(_without(seed, part, most=most) for seed, part in enumerate(PARTS["black"][:parts])), strict=True
     )
-    bare = [Shown(_circuit(seed, most=most)[0], EVERYWHERE) for seed in range(60, 60 + normals)]
+    bare = [Segmented(_circuit(seed, most=most)[0], EVERYWHERE) for seed in range(60, 60 + normals)]
 
     assert find_layout(regions(masks), [see(photo) for photo, _ in shown], bare, EIGHT) is None
 
@@ -481,7 +481,7 @@ def test_places_on_long_photos_are_where_they_should_be(frame: tuple[int, int]) 
 
     mask = cv2.circle(np.zeros(frame, np.uint8), centre, radius, 1, -1) > 0
     found = regions([mask, mask, mask])
-    context = Context.learn(found, [Shown(photo(seed), np.ones(frame, bool)) for seed in range(3)])
+    context = Context.learn(found, [Segmented(photo(seed), np.ones(frame, bool)) for seed in range(3)])
 
     assert context is not None
     places = context.places(found[0], see(photo(9)))
@@ -495,14 +495,14 @@ def test_surroundings_larger_than_the_photo_bind_nothing(frame: tuple[int, int])
     mask[:, -(frame[1] // 3 + 1) :] = True
     photo = numpy_generator(0).integers(0, 255, (*frame, 3)).astype(np.uint8)
 
-    assert Context.learn(regions([mask] * 3), [Shown(photo, np.ones(frame, bool))] * 3) is None
+    assert Context.learn(regions([mask] * 3), [Segmented(photo, np.ones(frame, bool))] * 3) is None
 
 
 def test_many_support_photos_are_compared() -> None:
     """Twenty give 190 pairs, whose probability is still a number."""
     made = [_defective(seed, in_gap=True) for seed in range(20)]
 
-    assert Context.learn(regions([mask for _, mask in made]), [Shown(photo, EVERYWHERE) for photo, _ in made])
+    assert Context.learn(regions([mask for _, mask in made]), [Segmented(photo, EVERYWHERE) for photo, _ in made])
 
 
 def _perforated(seed: int, *, turned: float = 0.0) -> tuple[Image, Point, Mask]:
@@ -527,8 +527,8 @@ def test_a_part_that_lies_askew_on_a_board_of_holes_belongs_to_its_place() -> No
         photo, _, part = _perforated(seed, turned=turned)
         changed = (part | _perforated(seed)[2]).astype(np.uint8)
         masks.append(cv2.dilate(changed, np.ones((5, 5), np.uint8)) > 0)
-        shown.append(Shown(photo, EVERYWHERE))
-    flawless = [Shown(_perforated(seed)[0], EVERYWHERE) for seed in range(60, 65)]
+        shown.append(Segmented(photo, EVERYWHERE))
+    flawless = [Segmented(_perforated(seed)[0], EVERYWHERE) for seed in range(60, 65)]
     sampler = TransplantSamplerSettings().build(masks, shown, flawless)
     photo, (right, down), _ = _perforated(50)
 
@@ -548,7 +548,7 @@ def test_what_belongs_to_places_does_so_at_an_edge_too() -> None:
     x, _ = _middle(masks[0])
     half = EVERYWHERE.copy()
     half[:, : int(x)] = False
-    sampler = TransplantSamplerSettings().build(masks, [Shown(shown[0].photo, half), *shown[1:]], FLAWLESS)
+    sampler = TransplantSamplerSettings().build(masks, [Segmented(shown[0].photo, half), *shown[1:]], FLAWLESS)
     photo, _ = _circuit(50)
 
     placed = [sampler.sample(EVERYWHERE, numpy_generator(seed), half, photo, 0) for seed in range(12)]

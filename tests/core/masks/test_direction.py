@@ -17,7 +17,7 @@ from anogen_core.masks.direction import (
     turn_between,
 )
 from anogen_core.masks.rim import RimSampler, rim_on_product
-from anogen_core.masks.sampler import Shown, regions, render
+from anogen_core.masks.sampler import Segmented, regions, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.records import Placement
 from anogen_core.seeding import numpy_generator
@@ -47,7 +47,7 @@ def _line(angle: float, centre: tuple[int, int] = (120, 100), *, length: int = 5
 
 def _placed(settings: TransplantSamplerSettings, masks: list[Mask], foreground: Mask) -> list[Placement]:
     foregrounds = [foreground] * len(masks)
-    shown = [Shown(np.zeros((*FRAME, 3), np.uint8), foreground)] * len(masks)
+    shown = [Segmented(np.zeros((*FRAME, 3), np.uint8), foreground)] * len(masks)
     sampler = RimSampler(settings.build(masks, shown), list(zip(masks, foregrounds, strict=True)))
     return [sampler.sample(foreground, numpy_generator(seed)) for seed in SEEDS]
 
@@ -150,7 +150,9 @@ def test_places_of_an_edge_stay_within_reach() -> None:
 def test_a_small_rotation_is_kept_and_parts_may_lie_askew(rotation: float) -> None:
     """On a part that is tilted by three degrees, dents are turned by what is allowed and no more."""
     tilted = cv2.warpAffine(PART.astype(np.uint8), cv2.getRotationMatrix2D((120, 100), 3, 1), FRAME[::-1]) > 0
-    sampler = TransplantSamplerSettings(rotation=rotation).build([DENT], [Shown(np.zeros((*FRAME, 3), np.uint8), PART)])
+    sampler = TransplantSamplerSettings(rotation=rotation).build(
+        [DENT], [Segmented(np.zeros((*FRAME, 3), np.uint8), PART)]
+    )
     placed = [sampler.sample(tilted, numpy_generator(seed)) for seed in SEEDS]
     assert sum(placement.edge is not None for placement in placed) >= len(placed) - 1
     for placement in placed:
@@ -185,7 +187,7 @@ def test_drawn_regions_are_no_edges() -> None:
     """A scratch stays where it is legal, and dents at the edge that is legal."""
     legal = PART.copy()
     legal[:, :120] = False
-    sampler = TransplantSamplerSettings().build([DENT], [Shown(np.zeros((*FRAME, 3), np.uint8), PART)])
+    sampler = TransplantSamplerSettings().build([DENT], [Segmented(np.zeros((*FRAME, 3), np.uint8), PART)])
     for seed in SEEDS:
         placement = sampler.sample(legal, numpy_generator(seed), PART)
         mask = render(placement, FRAME)
@@ -265,7 +267,7 @@ def test_a_stain_at_the_border_stays_as_large_as_it_was() -> None:
     everywhere, inner = np.ones(FRAME, bool), PART
 
     sizes = [render(p, FRAME).sum() / stain.sum() for p in _placed(TransplantSamplerSettings(), [stain], everywhere)]
-    sampler = TransplantSamplerSettings().build([stain], [Shown(np.zeros((*FRAME, 3), np.uint8), everywhere)])
+    sampler = TransplantSamplerSettings().build([stain], [Segmented(np.zeros((*FRAME, 3), np.uint8), everywhere)])
 
     assert 0.8 < np.median(sizes) < 1.3
     assert all(PART[render(sampler.sample(inner, numpy_generator(seed)), FRAME)].mean() >= 0.9 for seed in SEEDS)

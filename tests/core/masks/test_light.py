@@ -9,7 +9,7 @@ import pytest
 from anogen_core.arrays import Image, Mask
 from anogen_core.masks.direction import find_axis, turn_between
 from anogen_core.masks.light import find_highlight, find_light, find_ramp
-from anogen_core.masks.sampler import Shown, regions, render
+from anogen_core.masks.sampler import Segmented, regions, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.records import Placement
 from anogen_core.seeding import numpy_generator
@@ -45,9 +45,9 @@ def _defect(
     return np.repeat(np.clip(np.rint(photo), 0, 255).astype(np.uint8)[..., None], 3, axis=2), mask
 
 
-def _support(*lights: float | None, axes: Axes = (18, 14), angle: float = 0) -> tuple[list[Mask], list[Shown]]:
+def _support(*lights: float | None, axes: Axes = (18, 14), angle: float = 0) -> tuple[list[Mask], list[Segmented]]:
     made = [_defect(light, seed=seed, axes=axes, angle=angle) for seed, light in enumerate(lights)]
-    return [mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made]
+    return [mask for _, mask in made], [Segmented(photo, EVERYWHERE) for photo, _ in made]
 
 
 def _bubble(light: float, *, seed: int = 0, axes: Axes = (18, 18), off: float = 0.5) -> tuple[Image, Mask]:
@@ -68,7 +68,7 @@ def _bubble(light: float, *, seed: int = 0, axes: Axes = (18, 18), off: float = 
     return np.clip(shown, 0, 255).astype(np.uint8), mask
 
 
-def _placed(masks: list[Mask], shown: list[Shown], settings: TransplantSamplerSettings) -> list[Placement]:
+def _placed(masks: list[Mask], shown: list[Segmented], settings: TransplantSamplerSettings) -> list[Placement]:
     sampler = settings.build(masks, shown)
     return [sampler.sample(EVERYWHERE, numpy_generator(seed)) for seed in SEEDS]
 
@@ -127,7 +127,7 @@ def test_bubbles_shine_where_the_light_falls_from() -> None:
         for lights in ((-130, -125, -135), (0, 90, 180))
     )
     placed, free = (
-        _placed([mask for _, mask in made], [Shown(photo, EVERYWHERE) for photo, _ in made], settings)
+        _placed([mask for _, mask in made], [Segmented(photo, EVERYWHERE) for photo, _ in made], settings)
         for made in (alike, scattered)
     )
     wanted = [find_highlight(*made, EVERYWHERE) for made in alike]
@@ -219,7 +219,7 @@ def test_the_edge_decides_before_the_light() -> None:
     part = EVERYWHERE.copy()
     part[:90] = False
     at_edge = [np.roll(mask, 90 - int(np.flatnonzero(mask.any(axis=1))[0]) - 8, axis=0) for mask in masks]
-    sampler = TransplantSamplerSettings().build(at_edge, [Shown(photo, part) for photo, _ in shown])
+    sampler = TransplantSamplerSettings().build(at_edge, [Segmented(photo, part) for photo, _ in shown])
     placed = [sampler.sample(part, numpy_generator(seed)) for seed in SEEDS]
 
     assert all(placement.edge is not None and not placement.lit for placement in placed)

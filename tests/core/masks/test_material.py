@@ -8,7 +8,7 @@ from anogen_core.diffusion.crop import CropSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.material import Materials
 from anogen_core.masks.product import Product
-from anogen_core.masks.sampler import Shown, render
+from anogen_core.masks.sampler import Segmented, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.planning import PlanSettings, plan_requests
 from anogen_core.records import Sample
@@ -71,7 +71,7 @@ def test_a_defect_stays_on_its_own_material(x: int) -> None:
 
 def test_light_makes_no_other_material() -> None:
     """Red in the shade is red: such a product is of one material, and its defects go anywhere."""
-    normals = [Shown(_photo(RED, DARK_RED), EVERYWHERE)]
+    normals = [Segmented(_photo(RED, DARK_RED), EVERYWHERE)]
 
     assert Materials.learn([(normals[0], _spot(20))], normals) is None
     columns = [int(np.nonzero(mask)[1].mean()) for mask in _planned(_photo(RED, DARK_RED), _spot(20), normals[0].photo)]
@@ -81,7 +81,7 @@ def test_light_makes_no_other_material() -> None:
 
 def test_a_photo_without_the_material_takes_defects_too() -> None:
     """A product that comes in several colours: where there is no red, the defect of the red one goes anywhere."""
-    shown = Shown(_photo(RED, CREAM), EVERYWHERE)
+    shown = Segmented(_photo(RED, CREAM), EVERYWHERE)
     materials = Materials.learn([(shown, _spot(20))], [shown])
 
     assert materials is not None
@@ -93,7 +93,7 @@ def test_a_photo_without_the_material_takes_defects_too() -> None:
 def test_what_surrounds_a_defect_is_turned_with_it() -> None:
     """Half of what is around a spot at the seam is red: at a mirrored seam a mirrored spot lies among the same."""
     seam, photo = _spot(58), _photo(RED, CREAM)
-    materials = Materials([(Shown(photo, EVERYWHERE), seam)])
+    materials = Materials([(Segmented(photo, EVERYWHERE), seam)])
     mirror = (-1, 0, FRAME[1] - 1, 0, 1, 0)
 
     assert materials.unlike(0, mirror, seam[:, ::-1], _photo(CREAM, RED), EVERYWHERE) == 0

@@ -7,7 +7,7 @@ import pytest
 from anogen_core.arrays import Mask
 from anogen_core.errors import MaskPlacementError
 from anogen_core.masks.rim import RimSampler, fill_specks, rim_on_product
-from anogen_core.masks.sampler import Shown, render
+from anogen_core.masks.sampler import Segmented, render
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.seeding import numpy_generator
 
@@ -25,7 +25,7 @@ CHIP = _disc(80, 138, 9) & PART
 
 def _rims(support: Mask, *, like_support: bool, count: int = 25) -> list[float]:
     settings = TransplantSamplerSettings(rotation=180)
-    plain = settings.build([support], [Shown(np.zeros((*FRAME, 3), np.uint8), PART)])
+    plain = settings.build([support], [Segmented(np.zeros((*FRAME, 3), np.uint8), PART)])
     sampler = RimSampler(plain, [(support, PART)]) if like_support else settings.build([support])
     placed = [render(sampler.sample(PART, numpy_generator(seed)), FRAME) for seed in range(count)]
     return [rim_on_product(mask, PART) for mask in placed]
@@ -74,7 +74,7 @@ def test_what_was_at_the_edge_goes_to_an_edge() -> None:
 def test_support_defects_whose_rims_are_seldom_found_are_used_as_often_as_others() -> None:
     """A long scratch hangs over the edge at most places, a speck at few: both are drawn alike."""
     masks = [cv2.line(np.zeros(FRAME, np.uint8), (30, 80), (130, 80), 1, 3) > 0, _disc(80, 80, 3)]
-    shown = [Shown(np.zeros((*FRAME, 3), np.uint8), PART)] * 2
+    shown = [Segmented(np.zeros((*FRAME, 3), np.uint8), PART)] * 2
     plain = TransplantSamplerSettings(rotation=180).build(masks, shown)
     sampler = RimSampler(plain, [(mask, PART) for mask in masks])
 
@@ -97,7 +97,7 @@ def test_teeth_come_to_lie_on_teeth() -> None:
     rack = _rack(8)
     bite = np.zeros(FRAME, bool)
     bite[58:76, 78:92] = True
-    plain = TransplantSamplerSettings(rotation=0).build([bite], [Shown(np.zeros((*FRAME, 3), np.uint8), rack)])
+    plain = TransplantSamplerSettings(rotation=0).build([bite], [Segmented(np.zeros((*FRAME, 3), np.uint8), rack)])
     sampler = RimSampler(plain, [(bite, rack)])
     off = []
     for seed in range(48):
@@ -115,7 +115,7 @@ def test_moves_along_the_edge_stay_within_reach() -> None:
     rack, tooth = _rack(8), np.zeros(FRAME, bool)
     tooth[58:70, 80:90] = True
     plain = TransplantSamplerSettings(rotation=0, reach=0.03, flip=False).build(
-        [tooth], [Shown(np.zeros((*FRAME, 3), np.uint8), rack)]
+        [tooth], [Segmented(np.zeros((*FRAME, 3), np.uint8), rack)]
     )
     sampler = RimSampler(plain, [(tooth, rack)])
 
@@ -160,7 +160,7 @@ def test_a_bite_leaves_no_sliver_outside() -> None:
     settings = TransplantSamplerSettings(bend=0, jitter=1)
 
     def left(support_part: Mask) -> int:
-        plain = settings.build([bite], [Shown(np.zeros((*FRAME, 3), np.uint8), straight)])
+        plain = settings.build([bite], [Segmented(np.zeros((*FRAME, 3), np.uint8), straight)])
         sampler, most = RimSampler(plain, [(bite, support_part)]), 0
         for seed in range(12):
             mask = render(sampler.sample(PART, numpy_generator(seed), PART), FRAME)

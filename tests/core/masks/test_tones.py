@@ -11,7 +11,7 @@ from anogen_core.diffusion.crop import CropSettings
 from anogen_core.masks.box_outline import outline_boxes
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.masks.product import Product
-from anogen_core.masks.sampler import Shown, render
+from anogen_core.masks.sampler import Segmented, render
 from anogen_core.masks.tones import find_tones
 from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.planning import PlanSettings, plan_requests
@@ -114,12 +114,12 @@ def test_two_tones_are_told_from_light_and_grain() -> None:
     grain = numpy_generator(0).normal(120, 50, (*FRAME, 1)).clip(0, 255).repeat(3, axis=2).astype(np.uint8)
     boards = [_board(seed, tracks=seed % 3 + 1)[0] for seed in range(6)]
 
-    found = find_tones([Shown(photo, EVERYWHERE) for photo in boards])
+    found = find_tones([Segmented(photo, EVERYWHERE) for photo in boards])
 
     assert found is not None
     assert 20 < found < 80
-    assert find_tones([Shown(plate, EVERYWHERE)]) is None
-    assert find_tones([Shown(grain, EVERYWHERE)]) is None
+    assert find_tones([Segmented(plate, EVERYWHERE)]) is None
+    assert find_tones([Segmented(grain, EVERYWHERE)]) is None
     assert find_tones([]) is None
 
 
