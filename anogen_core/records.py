@@ -31,12 +31,11 @@ class Box(Record):
 
 
 class Part(Record):
-    """The label of one defect on a photo that shows several, in pixels of the photo as it is stored."""
+    """The label of one defect on a photo that shows several: as in `Sample`, an outline or boxes alone."""
 
     defect: str
     boxes: tuple[Box, ...] = ()
     outline: tuple[int, ...] | None = None
-    """Run lengths of its mask; None where there are boxes alone."""
 
 
 class Sample(Record):
@@ -62,8 +61,7 @@ class Sample(Record):
     group: str | None = None
     """Leakage group (photos of one physical part), where the dataset names it."""
     parts: tuple[Part, ...] = ()
-    """The label of each defect of a photo of several, where it tells them apart. `boxes` and `outline` of the photo as
-    it is read (`combined`) hold all of them, of `showing` one."""
+    """The label of each defect of a photo of several, where it tells them apart; `showing` gives that of one."""
 
     @property
     def defects(self) -> tuple[str, ...]:
@@ -224,6 +222,8 @@ class MadeInstance(Record):
     """Where it crosses the edge of the part, on the support photo (see `Placement`)."""
     layout: str | None = None
     """Whether it is at a place of the product that it belongs to (see `Placement`)."""
+    fits: bool | None = None
+    """Whether the border of two tones runs there as around its support defect (see `Placement`); null if not."""
 
 
 class LedgerRow(Record):

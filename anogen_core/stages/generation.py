@@ -262,6 +262,7 @@ def _row(ending: Ending, made: _Made | None, dataset: PlannedDataset) -> LedgerR
                 warp=list(place.warp) if place.warp else None,
                 edge=list(place.edge) if place.edge else None,
                 layout=place.layout,
+                fits=place.fits or None,
             )
             for job, place in zip(jobs, places, strict=True)
         ]

@@ -132,8 +132,8 @@ def _support(
 def _source(instance: MadeInstance, support: dict[str, tuple[Image, Mask]]) -> Source | None:
     if instance.source not in support or instance.warp is None:
         return None
-    replaces = instance.layout == "at"
-    return Source(*support[instance.source], instance.warp, instance.edge, outlined=False, replaces=replaces)
+    replaces, fits = instance.layout == "at", bool(instance.fits)
+    return Source(*support[instance.source], instance.warp, instance.edge, outlined=False, replaces=replaces, fits=fits)
 
 
 def _defects(row: LedgerRow, placed: Mask) -> Iterator[tuple[MadeInstance, Mask]]:

@@ -94,7 +94,7 @@ def _arrow_type(annotation: Any) -> pa.DataType:
         return pa.struct(_fields(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return pa.string()
-    return {str: pa.string(), int: pa.int64(), float: pa.float64()}[annotation]
+    return {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[annotation]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,12 +1,15 @@
 """Defects on a product of two tones, such as tracks on the ground of a circuit board."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.config import RunConfig
 from anogen_core.diffusion.crop import CropSettings
 from anogen_core.masks.box_outline import outline_boxes
 from anogen_core.masks.foreground import ForegroundSettings
@@ -17,7 +20,10 @@ from anogen_core.masks.transplant import TransplantSamplerSettings
 from anogen_core.planning import PlanSettings, plan_requests
 from anogen_core.records import GenerationRequest, Sample
 from anogen_core.seeding import numpy_generator
+from anogen_core.stages.regeneration import regenerate
+from anogen_core.storage.dataset import Dataset
 from anogen_core.transplant import transplant
+from tests.datasets import make_dataset
 
 FRAME = (128, 128)
 EVERYWHERE = np.ones(FRAME, bool)
@@ -184,3 +190,29 @@ def test_a_spur_stays_dark_where_a_board_is_mostly_ground() -> None:
     image = transplant(normal, spur, photo, spur, (1, 0, 0, 0, 1, 0), fits=True).image
 
     assert np.median(image[spur]) < 2 * TRACK
+
+
+def test_a_defect_at_the_border_of_two_tones_is_made_again_from_the_ledger(
+    small_run: dict[str, Any], tmp_path: Path
+) -> None:
+    """The ledger says that the border runs there as around the support defect, which decides how bright it is."""
+    root = tmp_path / "photos/board"
+    for number in range(9):
+        photo, mask = spur(number) if number < 3 else (_board(number)[0], None)
+        folder = root / ("train/good" if mask is None else "test/spur")
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{number}.png"), photo)
+        if mask is not None:
+            (root / "ground_truth/spur").mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / f"ground_truth/spur/{number}_mask.png"), 255 * mask.astype(np.uint8))
+    run = {**small_run, "reader": {"kind": "mvtec", "root": str(tmp_path / "photos")}, "output": str(tmp_path / "out")}
+    run["foreground"] = {"method": "full"}
+
+    dataset = Dataset(make_dataset(RunConfig.model_validate(run), "board").uri)
+
+    made = dataset.made()
+    assert made
+    for row in made:
+        assert row.instances is not None
+        assert all(instance.fits for instance in row.instances)
+        assert regenerate(dataset.uri, row.request_id).identical
