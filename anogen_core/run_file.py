@@ -15,7 +15,7 @@ from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
 from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings
-from anogen_core.data.inventory import list_directory
+from anogen_core.data.inventory import list_directory, photo_directory
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Sample
@@ -52,11 +52,11 @@ def _find_reader(root: Path) -> tuple[MvtecReaderSettings | FolderReaderSettings
     if not root.is_dir():
         raise InputError(
             f"--data {root}: there is no such directory. Expected photos in MVTec AD layout, "
-            "or images/ with masks/, boxes.csv, or LabelMe, YOLO or COCO labels."
+            "or images/ with masks/, boxes.csv, or LabelMe, YOLO, COCO or Pascal VOC labels."
         )
     absolute = str(root.resolve())
     found = list_directory(root.resolve(), root=root.resolve()).directories
-    folder = (root / "images").is_dir() or bool(split_images(root.resolve())) or not found
+    folder = photo_directory(root).is_dir() or bool(split_images(root.resolve())) or not found
     reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
     return reader, reader.build().read()
 

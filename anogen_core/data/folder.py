@@ -4,10 +4,11 @@
     <root>/images/<defect>/b.jpg      defective photos
     <root>/masks/<defect>/b.png       their masks, or
     <root>/boxes.csv                  their boxes: image,defect,x,y,width,height, one row per box, or
-                                      label files of LabelMe, YOLO or COCO (see `anogen_core.data.labels`)
+                                      label files of LabelMe, YOLO, COCO or Pascal VOC (see `anogen_core.data.labels`)
 
 A photo whose label names several defects is `combined`, as MVTec AD has it.
-Photos may also lie in `images/` itself: then a mask or another label says the defect, and those without any are normal.
+`images` may be called `JPEGImages`, as Pascal VOC has it. Photos may also lie in it
+itself: then a mask or another label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
 exports them: splits are put together.
 Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their content
@@ -22,7 +23,16 @@ from typing import Annotated, Literal, final
 from pydantic import Field
 
 from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples, stem_of
+from anogen_core.data.inventory import (
+    Photo,
+    existing_root,
+    hash_files,
+    list_directory,
+    make_samples,
+    photo_directory,
+    stem_of,
+    subdirectory,
+)
 from anogen_core.data.labels import Label, read_labels
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
@@ -32,7 +42,7 @@ from anogen_core.records import COMBINED, GOOD
 
 _EVERY = 5
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
-_LACKS = "no usable mask, no box in boxes.csv and no label of LabelMe, YOLO or COCO"
+_LACKS = "no usable mask, no box in boxes.csv and no label of LabelMe, YOLO, COCO or Pascal VOC"
 _ADD = (
     "Add a mask or label file with the same name (masks may have a suffix like _mask) or a row to boxes.csv, or "
     "remove the photo."
@@ -40,7 +50,7 @@ _ADD = (
 
 
 class FolderReaderSettings(MaskFileSettings):
-    """A plain folder with `images` and `masks`, `boxes.csv` or label files of LabelMe, YOLO or COCO."""
+    """A plain folder with `images` and `masks`, `boxes.csv` or label files of LabelMe, YOLO, COCO or Pascal VOC."""
 
     kind: Literal["folder"] = "folder"
     root: str
@@ -98,7 +108,7 @@ class FolderReader(Reader):
 
     def _masks(self, folders: list[_Folder], *, root: Path) -> tuple[dict[Path, tuple[str, Path]], list[Problem]]:
         """Return the defect and mask of every photo that has a mask."""
-        listing = list_directory(root / "masks", root=root)
+        listing = list_directory(subdirectory(root, "masks"), root=root)
         problems = listing.problems + [
             error(mask, "lies in no folder of a defect.", fix=f"Move it to {mask.parent}/<defect>/.")
             for mask in listing.images
@@ -132,20 +142,20 @@ def split_images(root: Path) -> list[Path]:
 
     That is `train/images` (YOLO), or `train` itself where photos and no folders lie in it (COCO).
     """
-    if (root / "images").is_dir():
+    if photo_directory(root).is_dir():
         return []
     found = []
     for split in filter(is_split, list_directory(root, root=root).directories):
         inside = list_directory(split, root=root)
-        if (split / "images").is_dir():
-            found.append(split / "images")
+        if photo_directory(split).is_dir():
+            found.append(photo_directory(split))
         elif inside.images and not inside.directories:
             found.append(split)
     return found
 
 
 def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
-    listing = list_directory(root / "images", root=root)
+    listing = list_directory(photo_directory(root), root=root)
     folders = [_Folder(listing.images, None)]
     problems = listing.problems
     for directory in (*listing.directories, *split_images(root)):

@@ -15,7 +15,7 @@ from anogen_core.data.problems import Problem, error, unreadable, warning
 from anogen_core.errors import InputError
 from anogen_core.records import Box, Part, Sample
 
-LABEL_SUFFIXES = frozenset({".json", ".txt"})
+LABEL_SUFFIXES = frozenset({".json", ".txt", ".xml"})
 """Endings of the label files that are read, in lower case."""
 _IMAGES = IMAGE_SUFFIXES | OTHER_IMAGE_SUFFIXES
 _UNUSABLE_CHARACTERS = {"Cc", "Cs"}  # control characters; bytes that are not UTF-8
@@ -63,6 +63,25 @@ def existing_root(root: str) -> Path:
     raise InputError(
         f"reader.root: expected a directory at {root!r}, found {found}. Name the directory of your photos."
     )
+
+
+def subdirectory(directory: Path, *names: str) -> Path:
+    """Return the sub directory with the first of some names, in lower case or as it is written; the first if none."""
+    try:
+        found = {entry.name.lower(): entry.name for entry in sorted(os.scandir(directory), key=lambda e: e.name)}
+    except OSError:
+        found = {}
+    for name in names:
+        if (directory / name).is_dir():
+            return directory / name
+        if name in found and (directory / found[name]).is_dir():
+            return directory / found[name]
+    return directory / names[0]
+
+
+def photo_directory(root: Path) -> Path:
+    """Return `images`, or `JPEGImages` as Pascal VOC has it; `images` where neither is there."""
+    return subdirectory(root, "images", "jpegimages")
 
 
 def list_directory(directory: Path, *, root: Path, suffixes: frozenset[str] = _IMAGES) -> Listing:

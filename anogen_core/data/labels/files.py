@@ -7,16 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, stem_of
+from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, photo_directory, stem_of, subdirectory
 from anogen_core.data.labels.coco import CocoFile, is_coco
 from anogen_core.data.labels.drawing import Drawing, ShapeError
 from anogen_core.data.labels.label import Labels, PhotoNames
 from anogen_core.data.labels.labelme import draw_labelme, is_labelme
+from anogen_core.data.labels.voc import draw_voc, is_voc, parse_xml, voc_defects
 from anogen_core.data.labels.yolo import CLASS_FILES, Classes, draw_yolo, read_classes
 from anogen_core.data.problems import UnusableFileError, error, unreadable, warning
 from anogen_core.records import GOOD
 
-_JSON = ".json"
+_JSON, _XML = ".json", ".xml"
 _FIX = "Correct it in the tool that wrote it, or remove the file."
 
 
@@ -31,29 +32,35 @@ class LabelFiles:
         self._classes_of = functools.cache(self._find_classes)
         self._refused: set[Path] = set()
         self._by_stem: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+        self._anywhere: dict[str, list[Path]] = defaultdict(list)
         for photo in photos:
             self._by_stem[photo.parent, stem_of(photo)].append(photo)
+            self._anywhere[stem_of(photo)].append(photo)
 
     def read(self) -> None:
         """Add what all label files say to the labels; each file that cannot be used is one error."""
-        images = self._root / "images"
+        images = photo_directory(self._root)
         folders = sorted({images, *(photo.parent for photo in self._photos)})
         for folder in folders:
             self._read_folder(folder, folder)
             inside = folder.is_relative_to(images)
-            labels = self._root / "labels" / folder.relative_to(images) if inside else folder.parent / "labels"
-            self._read_folder(labels, folder)
-        for folder in (self._root, self._root / "annotations"):
-            self._read_folder(folder, None)
+            above, below = (self._root, folder.relative_to(images)) if inside else (folder.parent, Path())
+            self._read_folder(subdirectory(above, "labels") / below, folder)
+            if folder != images:
+                self._read_folder(subdirectory(above, "annotations") / below, folder, frozenset({_XML}))
+        for folder in (self._root, subdirectory(self._root, "annotations")):
+            self._read_folder(folder, None, frozenset({_JSON, _XML}))
 
-    def _read_folder(self, folder: Path, beside: Path | None) -> None:
+    def _read_folder(self, folder: Path, beside: Path | None, suffixes: frozenset[str] = LABEL_SUFFIXES) -> None:
         """Read the label files of a folder, about the photos in a folder `beside`; about any where that is None."""
-        listing = list_directory(folder, root=self._root, suffixes=LABEL_SUFFIXES if beside else frozenset({_JSON}))
+        listing = list_directory(folder, root=self._root, suffixes=suffixes)
         told = folder == beside  # of the folder itself, where photos were looked for
         self._labels.problems.extend(p for p in listing.problems if not told or Path(p.file).parent == folder)
         for file in listing.labels:
             if file.suffix.lower() == _JSON:
                 self._read_json(file, beside)
+            elif file.suffix.lower() == _XML:
+                self._read_voc(file, beside)
             elif beside is not None and file.name.lower() not in CLASS_FILES:
                 self._read_yolo(file, beside)
 
@@ -91,6 +98,27 @@ class LabelFiles:
                 self._draw(file, photo, functools.partial(draw_labelme, document))
         elif beside is not None:
             self._without_photo(file, is_label=is_labelme(document))
+
+    def _read_voc(self, file: Path, beside: Path | None) -> None:
+        stem = stem_of(file)
+        photos = self._anywhere.get(stem, []) if beside is None else self._by_stem.get((beside, stem), [])
+        try:
+            document = parse_xml(_read_text(file))
+        except (ShapeError, OSError) as failure:
+            if photos or beside is not None:
+                self._refuse(file, failure, photos)
+            return
+        if not is_voc(document) or not photos:
+            if beside is not None or is_voc(document):
+                self._without_photo(file, is_label=is_voc(document))
+            return
+        named = [photo for photo in photos if photo.parent.name in voc_defects(document)] or photos
+        if len({photo.parent for photo in named}) > 1:
+            what = f"may be about {named[0]} or {named[1]}: its folder does not tell."
+            self._refuse(file, ShapeError(what), photos)
+            return
+        for photo in named:
+            self._draw(file, photo, functools.partial(draw_voc, document))
 
     def _read_coco(self, file: Path, document: Mapping[str, Any], beside: Path | None) -> None:
         try:
@@ -147,7 +175,7 @@ class LabelFiles:
             fix = "Name it like its photo, in a folder of the same name, or remove it."
             problem = error(file, "is a label file without a photo.", fix=fix)
         else:
-            what = "is not read: no LabelMe, YOLO or COCO label file that has a photo."
+            what = "is not read: no LabelMe, YOLO, COCO or Pascal VOC label file that has a photo."
             problem = warning(file, what, fix="Name it like its photo, or move it elsewhere.")
         self._labels.problems.append(problem)
 
