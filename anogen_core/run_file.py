@@ -11,12 +11,13 @@ from PIL import Image as PillowImage
 from pydantic import BaseModel
 
 from anogen_core.config import RunConfig
-from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
+from anogen_core.data import FolderReaderSettings, MvtecReaderSettings, ReaderSettings, VisaReaderSettings
 from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.inventory import list_directory, photo_directory
 from anogen_core.data.problems import UnusableFileError
+from anogen_core.data.visa import is_visa
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Sample
 from anogen_core.settings import Settings
@@ -48,16 +49,20 @@ def write_run_file(path: Path, root: Path) -> list[str]:
     return [*_summary(samples), *notes]
 
 
-def _find_reader(root: Path) -> tuple[MvtecReaderSettings | FolderReaderSettings, list[Sample]]:
+def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
     if not root.is_dir():
         raise InputError(
-            f"--data {root}: there is no such directory. Expected photos in MVTec AD layout, "
+            f"--data {root}: there is no such directory. Expected photos in the layout of MVTec AD or VisA, "
             "or images/ with masks/, boxes.csv, or LabelMe, YOLO, COCO or Pascal VOC labels."
         )
     absolute = str(root.resolve())
     found = list_directory(root.resolve(), root=root.resolve()).directories
     folder = photo_directory(root).is_dir() or bool(split_images(root.resolve())) or not found
-    reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
+    reader: ReaderSettings
+    if any(is_visa(d) for d in (root.resolve(), *found)):
+        reader = VisaReaderSettings(root=absolute)
+    else:
+        reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
     return reader, reader.build().read()
 
 

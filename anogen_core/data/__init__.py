@@ -9,7 +9,8 @@ from pydantic import Field
 
 from anogen_core.data.folder import FolderReaderSettings
 from anogen_core.data.mvtec import MvtecReaderSettings
+from anogen_core.data.visa import VisaReaderSettings
 
-ReaderSettings = Annotated[MvtecReaderSettings | FolderReaderSettings, Field(discriminator="kind")]
+ReaderSettings = Annotated[MvtecReaderSettings | FolderReaderSettings | VisaReaderSettings, Field(discriminator="kind")]
 
-__all__ = ["FolderReaderSettings", "MvtecReaderSettings", "ReaderSettings"]
+__all__ = ["FolderReaderSettings", "MvtecReaderSettings", "ReaderSettings", "VisaReaderSettings"]

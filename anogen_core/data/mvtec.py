@@ -11,12 +11,12 @@ The root may also be one category itself; its name is then the directory's name.
 from pathlib import Path
 from typing import Literal, final
 
+from anogen_core.data.categories import find_categories
 from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import LABEL_SUFFIXES, Photo, existing_root, hash_files, list_directory, make_samples
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
-from anogen_core.errors import InputError
 from anogen_core.records import GOOD
 
 
@@ -50,7 +50,12 @@ class MvtecReader(Reader):
             InputError: the root is missing or holds no category.
         """
         root = existing_root(self._settings.root)
-        directories, problems = self._categories(root)
+        directories, problems = find_categories(
+            root,
+            self._settings.categories,
+            is_category=_is_category,
+            expected="<category>/train/good, <category>/test/<defect> and <category>/ground_truth/<defect>",
+        )
         photos: list[Photo] = []
         for directory in directories:
             found, faults = self._read_category(directory, root=root)
@@ -61,22 +66,6 @@ class MvtecReader(Reader):
         return Scan(
             make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold), problems + faults
         )
-
-    def _categories(self, root: Path) -> tuple[list[Path], list[Problem]]:
-        """Return the directories of the wanted categories and an error for each that is missing."""
-        listing = list_directory(root, root=root)
-        found = {root.name: root} if _is_category(root) else {d.name: d for d in listing.directories if _is_category(d)}
-        wanted = self._settings.categories
-        chosen = list(found) if wanted is None else [name for name in wanted if name in found]
-        if not chosen:
-            raise InputError(_nothing_found(root, wanted=wanted, categories=sorted(found), folders=listing.directories))
-        fix = f"Found: {', '.join(sorted(found))}. Correct `reader.categories`."
-        missing = [
-            error(root / name, "is not a category that is there.", fix=fix)
-            for name in wanted or ()
-            if name not in found
-        ]
-        return [found[name] for name in sorted(set(chosen))], listing.problems + missing
 
     def _read_category(self, directory: Path, *, root: Path) -> tuple[list[Photo], list[Problem]]:
         own = list_directory(directory, root=root)
@@ -150,13 +139,3 @@ def _orphans(truth: list[Path], *, tested: list[Path]) -> list[Problem]:
         for folder in truth
         if folder.name not in known
     ]
-
-
-def _nothing_found(root: Path, *, wanted: tuple[str, ...] | None, categories: list[str], folders: list[Path]) -> str:
-    expected = "<category>/train/good, <category>/test/<defect> and <category>/ground_truth/<defect>"
-    if categories:
-        return (
-            f"reader.categories: {list(wanted or ())} are not in {root}, which holds {categories}. Correct the names."
-        )
-    found = ", ".join(folder.name for folder in folders[:12]) or "no directory"
-    return f"reader.root: no category in {root}. Expected {expected}; found {found}. Name the right directory."

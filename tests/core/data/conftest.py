@@ -42,3 +42,29 @@ def folder_root(tmp_path: Path) -> Path:
     _write_photos(root / "images" / "dent", [f"d{i}.png" for i in range(4)], seed=5)
     _write_masks(root / "masks" / "dent", [f"d{i}.png" for i in range(4)])
     return root
+
+
+@pytest.fixture
+def visa_root(tmp_path: Path) -> Path:
+    """One category `candle` of VisA: 6 normal photos, of which its table tests 2, and 4 defective ones."""
+    root = tmp_path / "visa"
+    data = root / "candle" / "Data"
+    _write_photos(data / "Images" / "Normal", [f"{i:04d}.JPG" for i in range(6)], seed=6)
+    _write_photos(data / "Images" / "Anomaly", [f"{i:03d}.JPG" for i in range(4)], seed=7)
+    (data / "Masks" / "Anomaly").mkdir(parents=True)
+    for number in range(4):
+        mask = np.zeros((32, 48), np.uint8)
+        mask[8:16, 10:20] = 1 + number
+        mask[20:24, 10:20] = number
+        cv2.imwrite(str(data / "Masks" / "Anomaly" / f"{number:03d}.png"), mask)
+    normal = [f"candle/Data/Images/Normal/{i:04d}.JPG" for i in range(6)]
+    bad = [f"candle/Data/Images/Anomaly/{i:03d}.JPG,{{}},candle/Data/Masks/Anomaly/{i:03d}.png" for i in range(4)]
+    labels = ["chunk of wax missing", '"weird candle wick, chunk of wax missing"', "other", "chunk of wax missing"]
+    annotations = [f"{path},normal," for path in normal]
+    annotations += [row.format(label) for row, label in zip(bad, labels, strict=True)]
+    (root / "candle" / "image_anno.csv").write_text("\r\n".join(["image,label,mask", *annotations]) + "\r\n")
+    splits = [f"candle,{'test' if i < 2 else 'train'},normal,{path}," for i, path in enumerate(normal)]
+    splits += [f"candle,test,anomaly,{row.replace('{},', '')}" for row in bad]
+    (root / "split_csv").mkdir()
+    (root / "split_csv" / "1cls.csv").write_text("\r\n".join(["object,split,label,image,mask", *splits]) + "\r\n")
+    return root

@@ -295,6 +295,6 @@ def test_settings_are_a_discriminated_union() -> None:
 
     assert isinstance(adapter.validate_python({"kind": "mvtec", "root": "x", "categories": ["a"]}), MvtecReaderSettings)
     with pytest.raises(ValidationError, match="folder"):
-        adapter.validate_python({"kind": "visa", "root": "x"})
+        adapter.validate_python({"kind": "cifar", "root": "x"})
     with pytest.raises(ValidationError, match="Extra inputs"):
         adapter.validate_python({"kind": "mvtec", "root": "x", "catgories": ["a"]})

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from anogen_core.data import FolderReaderSettings, MvtecReaderSettings, ReaderSettings
+from anogen_core.data import FolderReaderSettings, MvtecReaderSettings, ReaderSettings, VisaReaderSettings
 
-_READERS: dict[str, type[MvtecReaderSettings | FolderReaderSettings]] = {
+_READERS: dict[str, type[ReaderSettings]] = {
     "mvtec_root": MvtecReaderSettings,
     "folder_root": FolderReaderSettings,
+    "visa_root": VisaReaderSettings,
 }
 
 
