@@ -11,7 +11,6 @@ count as independent of each other.
 
 import argparse
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +56,7 @@ def main() -> None:
 def _choose(predictions: Predictions, sample_ids: list[str]) -> Predictions:
     place = {name: row for row, name in enumerate(predictions.sample_id.tolist())}
     rows = np.array([place[name] for name in sample_ids])
-    kept = {n: getattr(predictions, n)[rows] for n in ("sample_id", "defect", "group", "score", "level", "mask_bits")}
-    return replace(predictions, **kept)
+    return predictions.take(rows)
 
 
 def _name(arm: ArmEstimates) -> str:

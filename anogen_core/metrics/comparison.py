@@ -134,15 +134,21 @@ def _measure(predictions: Predictions, weights: Float64[np.ndarray, "R N"]) -> F
             for row in range(len(predictions.score))
         ]
     )
-    defects = predictions.defect_names
-    shown = {name: predictions.defect == name for name in (GOOD, *defects)}
-    histograms_of = {name: histograms[own] for name, own in shown.items()}
+    defects, alone = predictions.defect_names, predictions.alone
+    shown = {name: predictions.showing(name) for name in (GOOD, *defects)}
+    photos = {name: np.flatnonzero(alone == name) for name in dict.fromkeys((GOOD, *defects, *alone.tolist()))}
+    histograms_of = {name: histograms[rows] for name, rows in photos.items()}
+    part_rows, part_histograms = _parts(predictions)
     values = []
     for start in range(0, len(weights), _BLOCK):
         block = weights[start : start + _BLOCK]
-        pixels = {name: np.tensordot(block[:, own], histograms_of[name], axes=1) for name, own in shown.items()}
+        pixels = {name: np.tensordot(block[:, photos[name]], own, axes=1) for name, own in histograms_of.items()}
+        parts = {name: np.tensordot(block[:, part_rows[name]], own, axes=1) for name, own in part_histograms.items()}
         for row, drawn in enumerate(block):
             counts = {name: of_block[row] for name, of_block in pixels.items()}
+            of_all = pixel_metrics(np.sum(list(counts.values()), axis=0))
+            for name, of_block in parts.items():
+                counts[name] = counts[name] + of_block[row]
             per_defect = {
                 name: named(
                     _image_metrics(predictions, drawn * (shown[name] | shown[GOOD])),
@@ -150,9 +156,19 @@ def _measure(predictions: Predictions, weights: Float64[np.ndarray, "R N"]) -> F
                 )
                 for name in defects
             }
-            together = named(_image_metrics(predictions, drawn), pixel_metrics(np.sum(list(counts.values()), axis=0)))
+            together = named(_image_metrics(predictions, drawn), of_all)
             values.append(_as_array(together | {"pixel_ap_macro": macro_ap(per_defect)}, per_defect))
     return np.stack(values)
+
+
+def _parts(predictions: Predictions) -> tuple[dict[str, NDArray[np.int64]], dict[str, Float64[np.ndarray, "P 4 L"]]]:
+    """Return, for each defect that photos of several show, these photos and its histogram on each of them."""
+    rows, histograms = {}, {}
+    for name in sorted(set(predictions.part_defect.tolist())):
+        parts = np.flatnonzero(predictions.part_defect == name)
+        rows[name] = predictions.part_row[parts]
+        histograms[name] = np.stack([coarsen(predictions.count_part(int(p)), _COARSE_LEVELS) for p in parts])
+    return rows, histograms
 
 
 def _image_metrics(predictions: Predictions, weights: NDArray[np.float64]) -> ScoreMetrics:

@@ -47,8 +47,15 @@ def to_levels(probability: NDArray[Any]) -> NDArray[np.uint16]:
     return np.rint((log_odds.clip(-_LIMIT, _LIMIT) / (2 * _LIMIT) + 0.5) * (LEVELS - 1)).astype(np.uint16)
 
 
-def count_pixels(levels: UInt16[np.ndarray, "H W"], mask: NDArray[Any]) -> Float64[np.ndarray, "4 L"]:
+def count_pixels(
+    levels: UInt16[np.ndarray, "H W"], mask: NDArray[Any], *, ignored: NDArray[Any] | None = None
+) -> Float64[np.ndarray, "4 L"]:
     """Return the histogram of one anomaly map; rows are named by `Row`.
+
+    Args:
+        levels: The map.
+        mask: Not 0 where it is anomalous.
+        ignored: Not 0 where pixels that are not anomalous do not count, such as those of other defects.
 
     Raises:
         InputError: map and mask differ in shape, or the map has no levels.
@@ -59,9 +66,10 @@ def count_pixels(levels: UInt16[np.ndarray, "H W"], mask: NDArray[Any]) -> Float
             f"found {levels.dtype} {levels.shape} and {mask.shape}."
         )
     anomalous = mask != 0
+    normal = ~anomalous if ignored is None else ~(anomalous | (ignored != 0))
     regions = find_regions(levels, mask)
     counts = np.empty((len(Row), LEVELS))
-    counts[Row.NEGATIVES] = np.bincount(levels[~anomalous], minlength=LEVELS)
+    counts[Row.NEGATIVES] = np.bincount(levels[normal], minlength=LEVELS)
     counts[Row.POSITIVES] = np.bincount(levels[anomalous], minlength=LEVELS)
     counts[Row.OVERLAP] = np.bincount(levels[anomalous], weights=regions.overlap, minlength=LEVELS)
     counts[Row.INSTANCES] = np.bincount(regions.found_at, minlength=LEVELS)

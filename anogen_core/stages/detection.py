@@ -164,7 +164,8 @@ def _labelled(sample: Sample) -> list[Any]:
     """Return plain values that change whenever a photo, or what is said of it, does."""
     boxes = [box.as_list() for box in sample.boxes]
     mask = sample.outline if sample.mask_uri is None else [digest_file(Path(sample.mask_uri)), sample.mask_threshold]
-    return [sample.sample_id, sample.sha256, sample.defect, sample.group, mask, boxes]
+    parts = [part.model_dump(mode="json") for part in sample.parts]
+    return [sample.sample_id, sample.sha256, sample.defect, sample.group, mask, boxes, *parts]
 
 
 def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:
@@ -229,6 +230,14 @@ def _predict_all(detector: TrainedDetector, samples: Sequence[Sample], category:
         batch_scores, maps = detector.predict_coarse(photos)
         scores.append(batch_scores)
         levels.append(to_levels(maps))
+    parts = [(row, shown) for row, s in enumerate(samples) for d in s.defects if s.parts and (shown := s.showing(d))]
+    several: dict[str, Any] = {}
+    if parts:
+        several = {
+            "part_row": np.array([row for row, _ in parts]),
+            "part_defect": np.array([shown.defect for _, shown in parts]),
+            "part_bits": pack_masks(load_mask(shown, category.frame) for _, shown in parts),
+        }
     return Predictions(
         sample_id=np.array([s.sample_id for s in samples]),
         defect=np.array([s.defect for s in samples]),
@@ -237,4 +246,5 @@ def _predict_all(detector: TrainedDetector, samples: Sequence[Sample], category:
         level=np.concatenate(levels),
         mask_bits=pack_masks(load_mask(s, category.frame) for s in samples),
         frame=np.array(category.frame),
+        **several,
     )

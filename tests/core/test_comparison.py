@@ -2,12 +2,12 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from anogen_core.errors import CorruptDatasetError, InputError
 from anogen_core.evaluation import Comparison, Estimate, Evaluation, Trial
@@ -36,14 +36,7 @@ def predictions(seed: int, *, skill: float = 0.2, copies: int = 1, photos: int =
         mask_bits=pack_masks(mask),
         frame=np.array(mask.shape[1:]),
     )
-    return choose(whole, np.repeat(np.arange(photos), copies))
-
-
-def choose(whole: Predictions, rows: NDArray[np.int64]) -> Predictions:
-    """Return the predictions of some photos."""
-    return Predictions(
-        **{name: getattr(whole, name)[rows] for name in Predictions.__slots__ if name != "frame"}, frame=whole.frame
-    )
+    return whole.take(np.repeat(np.arange(photos), copies))
 
 
 def compare(arms: dict[str, list[Predictions]], *, replicates: int = 100) -> Comparison:
@@ -154,7 +147,7 @@ def test_a_defect_with_large_masks_does_not_hide_the_others() -> None:
     assert macro.value == pytest.approx((crack.value + dent.value) / 2, abs=1e-9)
     assert macro.low > 0.2 > together.high
     for estimates in compared.arms:
-        alone = choose(said[estimates.arm], np.r_[:10, 20:40]).metrics()
+        alone = said[estimates.arm].take(np.r_[:10, 20:40]).metrics()
         for name, estimate in estimates.per_defect["crack"].items():
             assert known(estimate).value == pytest.approx(alone[name], abs=1e-9)
     assert compared.largest_group == "10"
@@ -237,7 +230,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(InputError, match="no evaluated detector"):
         compare({})
     good = predictions(0)
-    alone = choose(good, np.flatnonzero(good.defect == "good"))
+    alone = good.take(np.flatnonzero(good.defect == "good"))
     assert set(compare({"perlin": [alone]}).arms[0].metrics.values()) == {None}
 
 
@@ -250,3 +243,74 @@ def test_table_shows_arms_and_gains_of_the_last_one() -> None:
     assert [name for name, _ in table.rows] == [*ALL_METRICS.values(), "Pixel AP of crack", "Pixel AP of dent"]
     assert table.differences[4][1][0].startswith("+0.")
     assert table.differences[4][1][0].endswith("]")
+
+
+def _of_several(skill: float = 0.2) -> tuple[Predictions, Predictions]:
+    """Return predictions of photos with a crack and a dent each, told apart, and of the same photos cut in two.
+
+    Of the latter each half shows one of the defects, so that no pixel of the other is in it.
+    """
+    rng = np.random.default_rng(3)
+    masks = {name: np.zeros((16, 8, 12), bool) for name in ("crack", "dent")}
+    masks["crack"][::2, 1:3, 1:5] = True
+    masks["dent"][::4, 4:7, 7:11] = True
+    both = masks["crack"] | masks["dent"]
+    levels = to_levels(np.clip(0.7 * rng.random(both.shape) + skill * both, 0, 1))
+    names = np.array([f"{i:02d}" for i in range(16)])
+    shown = [[name for name, mask in masks.items() if mask[row].any()] for row in range(16)]
+    parts = [(row, name) for row, of_photo in enumerate(shown) for name in of_photo if len(of_photo) > 1]
+    told = Predictions(
+        sample_id=names,
+        defect=np.array([(*of_photo, "good")[0] if len(of_photo) < 2 else "combined" for of_photo in shown]),
+        group=names,
+        score=levels.max(axis=(1, 2)).astype(np.float32),
+        level=levels,
+        mask_bits=pack_masks(both),
+        frame=np.array(both.shape[1:]),
+        part_row=np.array([row for row, _ in parts]),
+        part_defect=np.array([name for _, name in parts]),
+        part_bits=pack_masks(masks[name][row] for row, name in parts),
+    )
+    return told, replace(told, part_row=np.zeros(0, int), part_defect=np.zeros(0, str))
+
+
+def test_defects_of_one_photo_count_each_for_itself() -> None:
+    """A part counts by its own pixels; those of the other defect are no false alarms, and all together counts once."""
+    told, whole = _of_several()
+    levels = [told.map_of(row) for row in range(16)]
+    dents = [part for part, name in enumerate(told.part_defect) if name == "dent"]
+    positive = [levels[told.part_row[part]][4:7, 7:11].ravel() for part in dents]
+    negative = [levels[row][~told.mask_of(row)] for row in range(16) if not told.showing("crack")[row]]
+    negative += [levels[told.part_row[part]][~told.mask_of(int(told.part_row[part]))] for part in dents]
+    scores = np.concatenate([*positive, *negative])
+    labels = np.arange(len(scores)) < sum(map(len, positive))
+
+    together, of_defects = told.measure()
+
+    assert set(of_defects) == {"crack", "dent"}
+    assert set(whole.measure()[1]) == {"crack", "combined"}
+    assert of_defects["dent"]["pixel_ap"] == pytest.approx(average_precision_score(labels, scores))
+    assert {k: v for k, v in together.items() if k != "pixel_ap_macro"} == pytest.approx(
+        {k: v for k, v in whole.metrics().items() if k != "pixel_ap_macro"}
+    )
+    assert together["pixel_ap_macro"] == pytest.approx(np.mean([of_defects[d]["pixel_ap"] for d in of_defects]))
+    assert of_defects["dent"]["image_auroc"] == pytest.approx(
+        roc_auc_score(told.defective[keep := told.showing("dent") | ~told.defective], told.score[keep])
+    )
+
+
+def test_intervals_of_defects_of_one_photo(tmp_path: Path) -> None:
+    """They lie around the exact values, after the archive was written and read, and for some of the photos alone."""
+    archive = tmp_path / "predictions.npz"
+    archive.write_bytes(_of_several()[0].to_bytes())
+    told = Predictions.from_bytes(archive.read_bytes())
+    turned = told.take(np.arange(16)[::-1])
+
+    (arm,) = compare({"perlin": [told]}).arms
+
+    assert turned.measure()[1]["dent"] == pytest.approx(told.measure()[1]["dent"])
+    assert set(arm.per_defect) == {"crack", "dent"}
+    for name, metrics in told.measure()[1].items():
+        found = known(arm.per_defect[name]["pixel_ap"])
+        assert found.value == pytest.approx(metrics["pixel_ap"])
+        assert found.low < found.value < found.high

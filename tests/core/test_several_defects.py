@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from anogen_core.config import RunConfig
+from anogen_core.evaluation import Trial
 from anogen_core.records import Box
-from anogen_core.stages import arms
+from anogen_core.stages import arms, catalogue, detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import embedding_key, load_support
 from anogen_core.stages.support_doubts import support_doubts
@@ -79,3 +80,26 @@ def test_photos_of_several_defects_are_shown_to_a_detector_once(config: RunConfi
         for box, _ in _DEFECTS.values():
             x, y = round((box.x + box.width / 2) * scale), round((box.y + box.height / 2) * scale)
             assert mask[y, x] > 0
+
+
+def test_each_defect_of_such_photos_has_its_own_scores(config: RunConfig) -> None:
+    """Not one row of all together; what a label tells apart is part of what an evaluation is stored under."""
+    trial = Trial(arm="perlin", seed=0)
+    chosen = {"images": {name: [f"bad{number}.png" for number in range(3)] for name in _DEFECTS}}
+    config = RunConfig.model_validate({**config.model_dump(), "support": chosen})
+    detector = detection.train(config, "bolt", trial, None)
+
+    found = detection.evaluate(trial, detector, config)
+    again = detection.evaluate(trial, detector, config)
+    table = Path(str(config.reader.root)) / "boxes.csv"
+    swapped = table.read_text().replace(",cut,", ",?,").replace(",glue,", ",cut,").replace(",?,", ",glue,")
+    table.write_text(swapped)
+    catalogue._read.cache_clear()  # Another process reads the photos anew.
+    changed = detection.evaluate(trial, detector, config)
+
+    assert set(found.per_defect) == set(_DEFECTS)
+    assert again == found
+    assert all(metrics["pixel_ap"] is not None for metrics in found.per_defect.values())
+    assert set(detection.compare([found], config).arms[0].per_defect) == set(_DEFECTS)
+    assert changed.per_defect["cut"]["pixel_ap"] == pytest.approx(found.per_defect["glue"]["pixel_ap"])
+    assert changed.pixel_ap == pytest.approx(found.pixel_ap)
