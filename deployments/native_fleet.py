@@ -1,4 +1,4 @@
-"""The whole factory on this machine without an engine: two categories, two Dask workers, one of which is killed.
+"""The whole factory on this machine without an engine: two categories, two Dask workers, one of them killed, two runs.
 
 Starts what docker-compose.yml describes as plain processes, runs the same settings on it and by itself, and compares
 the datasets. `make test-fleet` calls it; it takes about four minutes on two idle cores and leaves nothing behind
@@ -64,7 +64,8 @@ def main() -> None:
             _write_photos(folder / "photos")
             _write_run(folder / "plain.yaml", str(folder / "plain"), folder, {"kind": "threads"})
             scheduler = f"tcp://127.0.0.1:{stack.port(8786)}"
-            _write_run(folder / "runs" / "fleet.yaml", PLACE, folder, {"kind": "dask", "address": scheduler})
+            for run_file in ("fleet.yaml", "twin.yaml"):
+                _write_run(folder / "runs" / run_file, PLACE, folder, {"kind": "dask", "address": scheduler})
             _say("starting the services of docker-compose.yml")
             stack.up(replicas={"dask-worker": 2})
             if stack.listening() != {"127.0.0.1"}:
@@ -72,7 +73,7 @@ def main() -> None:
             _say("every service listens on 127.0.0.1 only")
             os.environ.update(stack.environment("deployment"))
             _refuses_a_wrong_password()
-            _disturbed_run(stack, folder / "runs" / "fleet.yaml")
+            _disturbed_run(stack, folder / "runs" / "fleet.yaml", folder / "runs" / "twin.yaml")
             _scheduled_run(folder / "runs" / "fleet.yaml")
             _photograph(Path("fleet-pictures"), folder / "browser")
             _say("undisturbed run in threads, without any of the services")
@@ -86,19 +87,30 @@ def main() -> None:
     _say("passed")
 
 
-def _disturbed_run(stack: Stack, run_file: Path) -> None:
-    """Start a run by hand, kill a worker while it generates, and wait for its end."""
-    run = _anogen("run", str(run_file), "--submit").splitlines()[0].removeprefix("run: ")
-    _say(f"submitted {run!r}")
+def _disturbed_run(stack: Stack, run_file: Path, twin_file: Path) -> None:
+    """Start a run by hand, and another with its output, kill a worker while the first generates, and await both."""
+    run = _submit(run_file)
 
     def generating(status: dict[str, Any]) -> bool:
         return any(s["name"].endswith(": generate") and 0 < s["percent"] < 100 for s in status["stages"])
 
+    _wait(run, lambda status: bool(status["stages"]))
+    twin = _submit(twin_file)
     _wait(run, generating)
     stack.kill("dask-worker-2")
     _say("killed one of two workers in the middle of generation")
+    _wait(twin, lambda status: status["state"] == "Waiting")
+    _say(f"{twin!r} is Waiting for {run!r}")
     _wait(run, lambda status: status["state"] == "Completed")
     _say(f"{run!r} is Completed")
+    _wait(twin, lambda status: status["state"] == "Completed")
+    _say(f"{twin!r} is Completed")
+
+
+def _submit(run_file: Path) -> str:
+    run = _anogen("run", str(run_file), "--name", run_file.stem, "--submit").splitlines()[0].removeprefix("run: ")
+    _say(f"submitted {run!r}")
+    return run
 
 
 def _scheduled_run(run_file: Path) -> None:
