@@ -14,10 +14,11 @@ from anogen_core.config import RunConfig
 from anogen_core.data import FolderReaderSettings, MvtecReaderSettings, ReaderSettings, VisaReaderSettings
 from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
-from anogen_core.data.frame import FrameSettings
+from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.inventory import list_directory, photo_directory
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.visa import is_visa
+from anogen_core.detectors.sharpness import CLEAR, clear_size, shown_side
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD, Sample
 from anogen_core.settings import Settings
@@ -30,6 +31,12 @@ _HEADER = """\
 _STEP = 32
 _WHITES: Final = tuple(2**bits - 1 for bits in (8, 10, 12, 14))
 """Of cameras that store fewer bits than the 16 of their files."""
+
+
+_MEASURED = 9
+"""Photos of each defect whose labels are measured, about."""
+_IN_BOX = 0.45
+"""Share of a box that the defect in it covers, usually (`benchmarks/box_outlines.py`)."""
 
 
 def write_run_file(path: Path, root: Path) -> list[str]:
@@ -45,6 +52,10 @@ def write_run_file(path: Path, root: Path) -> list[str]:
         frame = frame.model_copy(update={"white_level": white})
         notes.append(f"white: {white} (no value in the 16 bit photos is larger: {white.bit_length()} bits)")
     config = RunConfig(name=_run_name(root), output=f"{path.stem}-output", reader=reader, frame=frame)
+    side, why = _choose_image_size(samples, frame, config.detector.image_size)
+    if why:
+        config = config.model_copy(update={"detector": config.detector.model_copy(update={"image_size": side})})
+        notes.append(why)
     path.write_text(_HEADER.format(name=path.name) + "\n".join(_lines(config, 0)) + "\n", encoding="utf-8")
     return [*_summary(samples), *notes]
 
@@ -80,6 +91,37 @@ def _choose_frame(samples: list[Sample]) -> tuple[FrameSettings, str]:
     heights, widths = sorted(h for h, _ in known), sorted(w for _, w in known)
     size = _round(heights[len(heights) // 2]), _round(widths[len(widths) // 2])
     return FrameSettings(size=size), f"frame: {size[1]}x{size[0]} px (photos differ in size; this is near the median)"
+
+
+def _choose_image_size(samples: list[Sample], frame: FrameSettings, usual: int) -> tuple[int, str]:
+    """Return the detector's size at which the smallest kind of defect is large enough, and why it is not the usual."""
+    side, why = usual, ""
+    for category, defect in sorted({(s.category, d) for s in samples for d in s.defects}):
+        if defect == GOOD:
+            continue
+        shown = [of_one for s in samples if s.category == category and (of_one := s.showing(defect)) is not None]
+        shares = [share for s in shown[:: max(1, len(shown) // _MEASURED)] if (share := _share(s)) is not None]
+        size = frame.size or next((size for s in shown if (size := _size(s)) is not None), None)
+        if not shares or size is None:
+            continue
+        share = float(np.median(shares))
+        if shown_side(share, usual) < CLEAR and (better := clear_size(share, size)) > side:
+            side = better
+            at = f"{category}/{defect} is about {shown_side(share, usual):.0f} px large at {usual}"
+            why = f"detector.image_size: {side} ({at})"
+    return side, why
+
+
+def _share(sample: Sample) -> float | None:
+    """Return the share of the photo that is labelled; None without a label that can be read (`check` says why)."""
+    size = _size(sample)
+    if size is None or not sample.is_labelled:
+        return None
+    try:
+        share = float(load_mask(sample, size).mean())
+    except InputError:
+        return None
+    return (share * _IN_BOX if sample.labelled_by_boxes else share) or None
 
 
 def _true_white(samples: list[Sample]) -> int | None:

@@ -7,6 +7,7 @@ import numpy as np
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
 from anogen_core.data.problems import Problem, warning
+from anogen_core.detectors.sharpness import CLEAR, SEEN, clear_size, shown_side
 from anogen_core.errors import InputError
 from anogen_core.quality.contrast import support_contrast
 from anogen_core.records import GOOD, SupportSet
@@ -17,8 +18,6 @@ _NOTHING = 0.03
 """Contrast below which nothing can be seen."""
 _ODD = 0.1
 """Share of the usual contrast below which the label is more likely to be wrong than the defect to be faint."""
-_SEEN = 2.0
-"""Side in pixels of the smallest square that a detector can tell from noise."""
 _MORE = (
     "Add photos of defects, or take fewer for support (`support.shots`); without, `evaluation.enabled: false` saves "
     "the time of training detectors."
@@ -86,11 +85,14 @@ def _invisible(support: SupportSet, labelled: Sequence[tuple[Image, Mask]]) -> I
 
 def _too_small(support: SupportSet, labelled: Sequence[tuple[Image, Mask]], side: int) -> Iterator[Problem]:
     height, width = labelled[0][1].shape
-    shown = float(np.sqrt(np.median([mask.mean() for _, mask in labelled]))) * side
-    if shown < _SEEN:
+    share = float(np.median([mask.mean() for _, mask in labelled]))
+    shown, better = shown_side(share, side), clear_size(share, (height, width)) if share else side
+    if shown < SEEN or (shown < CLEAR and better > side):
+        fix = f"Set `detector.image_size: {better}`, or cut the photos into tiles."
+        found = "cannot be found" if shown < SEEN else "is found less well than where it is larger"
         yield warning(
             defect_name(support),
             f"is about {shown:.1f} px large where the detector sees it (photos of {width}x{height} px at "
-            f"`detector.image_size` {side}): it cannot be found.",
-            fix="Raise `detector.image_size`, or cut the photos into tiles.",
+            f"`detector.image_size` {side}): it {found}.",
+            fix=fix if better > side else "Cut the photos into tiles.",
         )

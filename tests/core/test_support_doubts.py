@@ -43,11 +43,11 @@ def test_a_label_beside_its_defect_is_named(small_run: dict[str, object], photos
     assert "bolt/cut" in doubt.what
 
 
-@pytest.mark.parametrize(("side", "doubts"), [(256, 0), (32, 1)])
+@pytest.mark.parametrize(("side", "expected"), [(256, None), (160, "is found less well"), (32, "cannot be found")])
 def test_defects_that_shrink_to_nothing_are_told(
-    small_run: dict[str, object], tmp_path: Path, photos: Path, side: int, doubts: int
+    small_run: dict[str, object], tmp_path: Path, photos: Path, side: int, expected: str | None
 ) -> None:
-    """16x5 pixels of a photo of 256 px are one pixel at 32 px."""
+    """16x5 pixels of a photo of 256 px are one pixel at 32 px, and a square of 5.6 px at 160."""
     root = tmp_path / "bolt"
     for file in (photos / "bolt").rglob("*.png"):
         photo = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
@@ -62,8 +62,9 @@ def test_defects_that_shrink_to_nothing_are_told(
 
     found = support_doubts(_config(small_run, tmp_path, kind="fpn", image_size=side))
 
-    assert len(found) == doubts
-    assert all("`detector.image_size` 32" in doubt.what for doubt in found)
+    assert len(found) == (expected is not None)
+    assert all(f"`detector.image_size` {side}" in doubt.what and str(expected) in doubt.what for doubt in found)
+    assert all("Set `detector.image_size: 256`" in doubt.fix for doubt in found)
 
 
 def test_defects_without_a_test_photo_are_told(

@@ -1,5 +1,6 @@
 """The reader of a plain folder."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -205,3 +206,30 @@ def test_a_folder_without_photos_is_an_input_error(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"images/good.*holds pictures"):
         FolderReaderSettings(root=str(tmp_path)).build().read()
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "said"),
+    [(12, 640, 448), (6, 320, 320), (24, 640, None), (3, 2048, 1024)],
+)
+def test_init_takes_a_size_at_which_a_detector_sees_small_defects(
+    tmp_path: Path, side: int, size: int, said: int | None
+) -> None:
+    """Square defects of 8 px at least, of those kinds that are smaller at 256; no more than photos show, nor 1024."""
+    root = tmp_path / "boards"
+    (root / "images").mkdir(parents=True)
+    shapes = []
+    for number in range(6):
+        cv2.imwrite(str(root / f"images/{number}.png"), np.full((size, size), 100 + number, np.uint8))
+        for defect, wide in (("pin-hole", side), ("short", size // 4)):
+            corners = [[10, 10], [9 + wide, 10], [9 + wide, 9 + wide], [10, 9 + wide]]
+            shapes.append({"label": defect, "points": corners, "shape_type": "polygon"})
+        (root / f"images/{number}.json").write_text(json.dumps({"shapes": shapes if number > 2 else []}))
+
+    notes = write_run_file(tmp_path / "run.yaml", root)
+
+    written = yaml.safe_load((tmp_path / "run.yaml").read_text())["detector"]["image_size"]
+    assert written == (said or 256)
+    assert [note for note in notes if note.startswith("detector.image_size")] == (
+        [f"detector.image_size: {said} (boards/pin-hole is about {side * 256 / size:.0f} px large at 256)"] * bool(said)
+    )
