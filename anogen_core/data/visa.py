@@ -123,7 +123,7 @@ def _labels(table: Path, photos: list[Path]) -> tuple[dict[Path, str], list[Prob
             problems.append(error(place, f"names {image}, which is not there.", fix="Add the photo or remove the row."))
             continue
         names = sorted({name.strip() for name in row.values["label"].split(",")} - {""})
-        if not names or not all(map(is_plain_name, names)):
+        if not names or not all(map(is_plain_name, names)) or {GOOD, "normal"}.intersection(names):
             fix = "Give the name of the defect, or several with commas between them."
             problems.append(error(place, f"has the label {row.values['label']!r}.", fix=fix))
             continue

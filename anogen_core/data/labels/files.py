@@ -181,7 +181,9 @@ class LabelFiles:
 
     def _find_classes(self, folder: Path) -> Classes | None:
         """Return the names of classes for the label files of a folder: its own or the dataset's; none if unreadable."""
-        for place in dict.fromkeys((folder, self._root / "labels", self._root / "images", self._root)):
+        for place in dict.fromkeys(
+            (folder, subdirectory(self._root, "labels"), photo_directory(self._root), self._root)
+        ):
             for name in CLASS_FILES:
                 file = place / name
                 if not file.is_file():

@@ -57,7 +57,9 @@ def _circle(shape: Mapping[str, Any], drawing: Drawing) -> np.ndarray[Any, np.dt
     centre, other = _two_points(shape)
     turns = np.linspace(0, 2 * math.pi, _SIDES, endpoint=False)
     points = centre + np.linalg.norm(other - centre) * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    return np.clip(points, 0, np.array(drawing.size[::-1], np.float64))
+    extent = np.array(drawing.size[::-1], np.float64)
+    inside = (centre >= 0).all() and (centre <= extent).all()
+    return np.clip(points, 0, extent) if inside else points
 
 
 def _mask(shape: Mapping[str, Any], drawing: Drawing) -> Mask:

@@ -7,6 +7,8 @@ import numpy as np
 from anogen_core.data.labels.drawing import Drawing, ShapeError
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_DIGITS = 20
+"""More than any size of a photo has."""
 
 
 def parse_xml(text: str) -> Element:
@@ -75,4 +77,4 @@ def _polygon(item: Element) -> list[tuple[str, str]]:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+    return int(text) if text and text.strip().isdecimal() and len(text) < _DIGITS else None

@@ -88,6 +88,7 @@ _BAD: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "no table": (lambda root: (root / _LABELS).unlink(), "error", "has no column 'image', 'label'"),
     "no photo": (_replace(_LABELS, "Anomaly/002.JPG", "Anomaly/009.JPG"), "error", "009.JPG, which is not there"),
     "no label": (_replace(_LABELS, "other", " , "), "error", "has the label"),
+    "normal": (_replace(_LABELS, "other", "normal"), "error", "has the label 'normal'"),
     "path": (_replace(_LABELS, "other", "a/b"), "error", "has the label 'a/b'"),
     "twice": (_replace(_LABELS, "Anomaly/002.JPG", "Anomaly/000.JPG"), "error", "once more, otherwise"),
     "split": (_replace("split_csv/1cls.csv", "candle,test,normal", "candle,val,normal"), "error", "calls splits val"),

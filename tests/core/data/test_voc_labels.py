@@ -133,6 +133,11 @@ _BAD = {
     "not finite": ("d0", _voc(_box(1, 1, math.inf, 9)), "pairs of numbers"),
     "turned box": ("d0", _voc("<object><name>dent</name><robndbox/></object>"), "object 1 has no `bndbox`"),
     "no name": ("d0", _voc("<object><bndbox/></object>"), "names the defect None"),
+    "digits": (
+        "d0",
+        _voc(_box(1, 1, 60, 9)).replace("<height>32", "<height>" + "3" * 5000),
+        "object 1 has a rectangle from",
+    ),
     "no photo": ("absent", _voc(_box(1, 1, 9, 9)), "is a label file without a photo"),
 }
 
@@ -209,6 +214,7 @@ def test_circles_and_masks_of_labelme_are_outlines(root: Path) -> None:
     ("shape", "expected"),
     [
         ({"shape_type": "circle", "points": [[4, 4]]}, "has a circle of 1 points"),
+        ({"shape_type": "circle", "points": [[90, 4], [95, 4]]}, "outside the 32x48 pixels"),
         ({"shape_type": "mask", "points": [[1, 1], [4, 4]]}, "no PNG of the size"),
         ({"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": "&"}, "no PNG of the size"),
         ({"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": "bm8="}, "no PNG of the size"),
