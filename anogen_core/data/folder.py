@@ -2,7 +2,7 @@
 
     <root>/images/good/a.png          normal photos
     <root>/images/<defect>/b.jpg      defective photos
-    <root>/masks/<defect>/b.png       their masks, or
+    <root>/masks/<defect>/b.png       their masks (or as `anogen_core.data.mask_files` says), or
     <root>/boxes.csv                  their boxes: image,defect,x,y,width,height, one row per box, or
                                       label files of LabelMe, YOLO, COCO or Pascal VOC (see `anogen_core.data.labels`)
 
@@ -16,7 +16,6 @@ hashes, is a test photo; identical photos and photos of one leakage group stay t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, final
 
@@ -31,17 +30,16 @@ from anogen_core.data.inventory import (
     make_samples,
     photo_directory,
     stem_of,
-    subdirectory,
 )
 from anogen_core.data.labels import Label, read_labels
-from anogen_core.data.pairing import MaskFileSettings, pair_masks
+from anogen_core.data.mask_files import MaskFile, PhotoFolder, find_masks, is_split
+from anogen_core.data.pairing import MaskFileSettings, set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
 from anogen_core.errors import InputError
 from anogen_core.records import COMBINED, GOOD
 
 _EVERY = 5
-_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 _LACKS = "no usable mask, no box in boxes.csv and no label of LabelMe, YOLO, COCO or Pascal VOC"
 _ADD = (
     "Add a mask or label file with the same name (masks may have a suffix like _mask) or a row to boxes.csv, or "
@@ -57,20 +55,14 @@ class FolderReaderSettings(MaskFileSettings):
     """Directory that holds `images`, or splits: `train/images`, or photos and labels in `train`, and others."""
     category: Annotated[str, Field(pattern=r"^[^/\n]+$")] | None = None
     """Name of what the photos show; the directory's name when left out."""
+    defect: Annotated[str, Field(pattern=r"^[^/\n]+$")] = "defect"
+    """What a defect is called of which neither a folder nor a label says the name: masks alone do not."""
     groups: GroupSettings | None = None
     """Table of leakage groups. When left out, `index.csv` in the root is used if it has such a column."""
 
     def build(self) -> "FolderReader":
         """Return a reader of this folder."""
         return FolderReader(self)
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """Photos of one directory and the defect that its name says (None directly in `images` and in a split)."""
-
-    photos: list[Path]
-    defect: str | None
 
 
 @final
@@ -87,16 +79,16 @@ class FolderReader(Reader):
             InputError: the root is missing or holds no photo in `images`.
         """
         root = existing_root(self._settings.root)
-        folders, problems = _list_photos(root)
+        folders, problems = _list_photos(root, self._settings.mask_suffixes)
         problems += _same_names(folders)
-        masks, faults = self._masks(folders, root=root)
+        masks, faults = find_masks(folders, self._settings, root=root)
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
         problems += labels.problems
         photos: list[Photo] = []
+        category = self._settings.category or root.name
         for folder in folders:
-            category = self._settings.category or root.name
-            found, faults = _label(folder, masks=masks, labels=labels.found, category=category)
+            found, faults = self._label(folder, masks=masks, labels=labels.found, category=category)
             photos += found
             problems += faults
         photos, faults = group_photos(photos, self._settings.groups, directory=root)
@@ -106,35 +98,32 @@ class FolderReader(Reader):
         samples = make_samples(photos, digests, splits, mask_threshold=threshold)
         return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, frozenset(labels.doubtful)))
 
-    def _masks(self, folders: list[_Folder], *, root: Path) -> tuple[dict[Path, tuple[str, Path]], list[Problem]]:
-        """Return the defect and mask of every photo that has a mask."""
-        listing = list_directory(subdirectory(root, "masks"), root=root)
-        problems = listing.problems + [
-            error(mask, "lies in no folder of a defect.", fix=f"Move it to {mask.parent}/<defect>/.")
-            for mask in listing.images
-        ]
-        found: dict[Path, tuple[str, Path]] = {}
-        splits = {d for d in listing.directories if is_split(d)}
-        problems += [
-            error(d, "is named like a split, which tells no defect.", fix=f"Move its masks to {d.parent}/<defect>/.")
-            for d in sorted(splits)
-        ]
-        for directory in (d for d in listing.directories if d.name != GOOD and d not in splits):
-            photos = [p for f in folders if f.defect in (None, directory.name) for p in f.photos]
-            masks = list_directory(directory, root=root)
-            pairs, faults = pair_masks(photos, masks.images, suffixes=self._settings.mask_suffixes)
-            problems += masks.problems + faults
-            for photo, mask in pairs.items():
-                if photo in found:
-                    what = f"has masks of two defects, {found[photo][0]} and {directory.name}."
-                    problems.append(error(photo, what, fix="Keep one, or draw both in one label file."))
-                found.setdefault(photo, (directory.name, mask))
-        return found, problems
-
-
-def is_split(directory: Path) -> bool:
-    """Return whether a directory has the name of a split, which is none of a defect."""
-    return directory.name.lower() in _SPLITS
+    def _label(
+        self, folder: PhotoFolder, *, masks: Mapping[Path, MaskFile], labels: Mapping[Path, list[Label]], category: str
+    ) -> tuple[list[Photo], list[Problem]]:
+        """Return the photos of one directory with their defects, and an error where two labels disagree."""
+        photos, problems = [], []
+        for path in folder.photos:
+            mask, named = masks.get(path, (None, None))
+            own = labels.get(path, [])
+            drawn = {part.defect for label in own for part in label.parts}
+            several = len(drawn) > 1 == len(own) and mask is None and folder.defect in (None, COMBINED, *drawn)
+            said = {COMBINED} if several else {name for name in (folder.defect, named, *drawn) if name}
+            if len(said) > 1:
+                files = ", ".join(label.file.name for label in own) or "mask"
+                what = f"is labelled {' and '.join(sorted(said))} by its folder and labels ({files})."
+                problems.append(
+                    error(path, what, fix="Keep one, or put labels of several defects into one label file.")
+                )
+            elif len(own) > 1 and mask is None:
+                what = f"has labels in {' and '.join(label.file.name for label in own)}."
+                problems.append(error(path, what, fix="Keep them in one file."))
+            unnamed = GOOD if mask is None else self._settings.defect
+            defect = COMBINED if several else folder.defect or named or min(said, default=unnamed)
+            parts = own[0].parts if several else ()
+            boxes, outline = (own[0].boxes, own[0].outline) if own and mask is None else ((), None)
+            photos.append(Photo(path, category, defect, mask=mask, boxes=boxes, outline=outline, parts=parts))
+        return photos, problems
 
 
 def split_images(root: Path) -> list[Path]:
@@ -154,14 +143,16 @@ def split_images(root: Path) -> list[Path]:
     return found
 
 
-def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
-    listing = list_directory(photo_directory(root), root=root)
-    folders = [_Folder(listing.images, None)]
+def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder], list[Problem]]:
+    images = photo_directory(root)
+    listing = list_directory(images, root=root)
+    folders = [PhotoFolder(images, *set_masks_aside(listing.images, suffixes), None)]
     problems = listing.problems
     for directory in (*listing.directories, *split_images(root)):
         inner = list_directory(directory, root=root)
         split = is_split(directory) or is_split(directory.parent)
-        folders.append(_Folder(inner.images, None if split else directory.name))
+        photos, masks = set_masks_aside(inner.images, suffixes)
+        folders.append(PhotoFolder(directory, photos, masks, None if split else directory.name))
         problems += inner.problems
         for nested in inner.directories:
             what = "is not read: photos are expected one level higher."
@@ -175,7 +166,7 @@ def _list_photos(root: Path) -> tuple[list[_Folder], list[Problem]]:
     return folders, problems
 
 
-def _same_names(folders: list[_Folder]) -> list[Problem]:
+def _same_names(folders: list[PhotoFolder]) -> list[Problem]:
     """Return an error for each photo of a split that is called like one of another: ids are made of names."""
     first: dict[str, Path] = {}
     problems = []
@@ -184,31 +175,6 @@ def _same_names(folders: list[_Folder]) -> list[Problem]:
         if other.parent != photo.parent:
             problems.append(error(photo, f"is called like {other}.", fix="Rename one, and its label file."))
     return problems
-
-
-def _label(
-    folder: _Folder, *, masks: dict[Path, tuple[str, Path]], labels: Mapping[Path, list[Label]], category: str
-) -> tuple[list[Photo], list[Problem]]:
-    """Return the photos of one directory with their defects, and an error where two labels disagree."""
-    photos, problems = [], []
-    for path in folder.photos:
-        named, mask = masks.get(path, (None, None))
-        own = labels.get(path, [])
-        drawn = {part.defect for label in own for part in label.parts}
-        several = len(drawn) > 1 == len(own) and mask is None and folder.defect in (None, COMBINED, *drawn)
-        said = {COMBINED} if several else {name for name in (folder.defect, named, *drawn) if name}
-        if len(said) > 1:
-            files = ", ".join(label.file.name for label in own) or "mask"
-            what = f"is labelled {' and '.join(sorted(said))} by its folder and labels ({files})."
-            problems.append(error(path, what, fix="Keep one, or put labels of several defects into one label file."))
-        elif len(own) > 1 and mask is None:
-            what = f"has labels in {' and '.join(label.file.name for label in own)}."
-            problems.append(error(path, what, fix="Keep them in one file."))
-        defect = COMBINED if several else folder.defect or named or min(said, default=GOOD)
-        parts = own[0].parts if several else ()
-        boxes, outline = (own[0].boxes, own[0].outline) if own and mask is None else ((), None)
-        photos.append(Photo(path, category, defect, mask=mask, boxes=boxes, outline=outline, parts=parts))
-    return photos, problems
 
 
 def split_photos(photos: Sequence[Photo], digests: dict[Path, str]) -> dict[Path, Literal["train", "test"]]:

@@ -50,6 +50,13 @@ def pair_masks(
     return pairs, problems
 
 
+def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """Return the photos of one directory, and the masks that lie beside them: named like one, with a suffix."""
+    stems = {stem_of(file) for file in files}
+    masks = [f for f in files if any(_photo_stem(stem_of(f), stems - {stem_of(f)}, suffixes=[s]) for s in suffixes)]
+    return [file for file in files if file not in set(masks)], masks
+
+
 def _photo_stem(mask_stem: str, stems: set[str], *, suffixes: Sequence[str]) -> str | None:
     if mask_stem in stems:
         return mask_stem

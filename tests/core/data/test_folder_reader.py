@@ -191,15 +191,6 @@ def test_labels_that_disagree_are_errors(folder_root: Path) -> None:
     assert all("is labelled" in p.what for p in problems)
 
 
-def test_masks_outside_a_folder_of_a_defect_are_errors(folder_root: Path) -> None:
-    """A mask directly in masks does not say its defect."""
-    shutil.move(folder_root / "masks/dent/d0.png", folder_root / "masks/d0.png")
-
-    problems = FolderReaderSettings(root=str(folder_root)).build().scan().problems
-
-    assert [Path(p.file).name for p in problems] == ["d0.png"]
-
-
 def test_a_folder_without_photos_is_an_input_error(tmp_path: Path) -> None:
     """The message says what was expected and what is there."""
     (tmp_path / "pictures").mkdir()

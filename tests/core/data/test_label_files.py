@@ -212,20 +212,18 @@ def test_a_folder_of_another_defect_than_the_label_is_an_error(root: Path) -> No
 
 
 def test_splits_that_do_not_fit_are_errors(root: Path, splits: Callable[[str, str], Path]) -> None:
-    """Photos of one name in two splits, masks in a split, and labels of a split without a photo or a class."""
+    """Photos of one name in two splits, and labels of a split without a photo or a class."""
     shutil.copy(splits("train", "images") / "g1.png", splits("valid", "images") / "g1.png")
     (splits("valid", "labels") / "d0.txt").write_text("0 0.25 0.5 0.25 0.25\n")
     (splits("valid", "labels") / "d3.txt").write_text("2 0.25 0.5 0.25 0.25\n")
-    (root / "masks/train").mkdir(parents=True)
 
     problems = {Path(p.file): p for p in _scan(root).problems}
 
     assert {p.severity for p in problems.values()} == {"error"}
-    assert len(problems) == 4
+    assert len(problems) == 3
     assert "is called like" in problems[splits("valid", "images") / "g1.png"].what
     assert "without a photo" in problems[splits("valid", "labels") / "d0.txt"].what
     assert "class 2, which is not among the 2" in problems[splits("valid", "labels") / "d3.txt"].what
-    assert "named like a split" in problems[root / "masks/train"].what
 
 
 def test_boxes_beside_outlines_count_whole(root: Path) -> None:

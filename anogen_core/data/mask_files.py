@@ -1,0 +1,140 @@
+"""The mask images of a plain folder, and which defect each says.
+
+    <root>/masks/<defect>/b.png                      its folder's
+    <root>/masks/b.png, <root>/masks/train/b.png,    what the folder or another label of its photo says, else
+    <root>/train/masks/b.png                         `reader.defect`
+    <root>/images/.../b_mask.png beside b.png        the same
+
+Of the last three kinds a mask that marks nothing belongs to a normal photo.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from anogen_core.data.frame import read_mask
+from anogen_core.data.inventory import list_directory, stem_of, subdirectory
+from anogen_core.data.pairing import MaskFileSettings, pair_masks
+from anogen_core.data.problems import Problem, UnusableFileError, error
+from anogen_core.records import GOOD
+
+_NAMES = ("masks", "mask", "ground_truth", "gt", "labels", "annotations")
+_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    """Photos of one directory and the defect that its name says (None directly in `images` and in a split)."""
+
+    path: Path
+    photos: list[Path]
+    masks: list[Path]
+    """Masks that lie beside the photos."""
+    defect: str | None
+
+
+class MaskFile(NamedTuple):
+    """The mask of a photo, and the defect that its own folder says."""
+
+    path: Path
+    defect: str | None
+
+
+class _Group(NamedTuple):
+    """Masks of one directory, and the photos that they may belong to."""
+
+    masks: list[Path]
+    photos: list[Path]
+    defect: str | None
+
+
+def is_split(directory: Path) -> bool:
+    """Return whether a directory has the name of a split, which is none of a defect."""
+    return directory.name.lower() in _SPLITS
+
+
+def find_masks(
+    folders: Sequence[PhotoFolder], settings: MaskFileSettings, *, root: Path
+) -> tuple[dict[Path, MaskFile], list[Problem]]:
+    """Return the mask of every photo that has one, and what is wrong with how masks lie; see the module's description.
+
+    Masks that may say that a photo is normal are decoded.
+    """
+    problems: list[Problem] = []
+    found: dict[Path, MaskFile] = {}
+    for masks, photos, defect in _groups(folders, problems, root=root):
+        pairs, faults = pair_masks(photos, masks, suffixes=settings.mask_suffixes)
+        problems += faults + _shared(pairs)
+        for photo, mask in pairs.items():
+            if photo in found:
+                problems.append(_second(photo, found[photo], MaskFile(mask, defect)))
+            found.setdefault(photo, MaskFile(mask, defect))
+    said = {photo: folder.defect for folder in folders for photo in folder.photos}
+    told = [photo for photo, mask in found.items() if mask.defect is None and said[photo] in (None, GOOD)]
+    for photo in _unmarked((found[photo].path for photo in told), told, threshold=settings.mask_threshold):
+        del found[photo]
+    for photo in told:
+        if photo in found and said[photo] == GOOD:
+            mask = found.pop(photo).path
+            fix = f"Move the photo out of {photo.parent}, or remove the mask."
+            problems.append(error(mask, f"marks a defect of {photo}, which lies among the normal photos.", fix=fix))
+    return found, problems
+
+
+def _groups(folders: Sequence[PhotoFolder], problems: list[Problem], *, root: Path) -> Iterator[_Group]:
+    for folder in folders:
+        yield _Group(folder.masks, folder.photos, None)
+    splits = {above for folder in folders if (above := folder.path.parent) != root and is_split(above)}
+    for directory in (subdirectory(above, *_NAMES) for above in (root, *sorted(splits))):
+        near = [f for f in folders if directory.parent in (root, f.path.parent)]
+        listing = list_directory(directory, root=root)
+        problems += listing.problems
+        yield _Group(listing.images, _without_namesakes(near), None)
+        for inner in listing.directories:
+            split = is_split(inner)
+            if inner.name == GOOD:
+                continue
+            images = list_directory(inner, root=root)
+            problems += images.problems
+            photos = [p for f in near if split or f.defect in (None, inner.name) for p in f.photos]
+            yield _Group(images.images, photos, None if split else inner.name)
+
+
+def _without_namesakes(folders: Sequence[PhotoFolder]) -> list[Path]:
+    """Return all photos but the normal ones that are called like one of a defect: a mask is that one's."""
+    others = [photo for folder in folders if folder.defect != GOOD for photo in folder.photos]
+    stems = {stem_of(photo) for photo in others}
+    return others + [p for f in folders if f.defect == GOOD for p in f.photos if stem_of(p) not in stems]
+
+
+def _shared(pairs: Mapping[Path, Path]) -> list[Problem]:
+    """Return an error for each mask that several photos of one name would have."""
+    fix = "Put it into a folder with the name of that defect."
+    return [
+        error(mask, f"fits {count} photos of that name in folders of several defects.", fix=fix)
+        for mask, count in Counter(pairs.values()).items()
+        if count > 1
+    ]
+
+
+def _second(photo: Path, first: MaskFile, second: MaskFile) -> Problem:
+    if first.defect and second.defect and first.defect != second.defect:
+        what = f"has masks of two defects, {first.defect} and {second.defect}."
+        return error(photo, what, fix="Keep one, or draw both in one label file.")
+    return error(photo, f"has two masks, {first.path} and {second.path}.", fix="Keep one.")
+
+
+def _unmarked(masks: Iterable[Path], photos: Sequence[Path], *, threshold: int | None) -> list[Path]:
+    """Return the photos whose masks mark nothing; one that cannot be read may."""
+
+    def marks(mask: Path) -> bool:
+        try:
+            return bool(read_mask(mask, threshold=threshold).any())
+        except UnusableFileError:
+            return True
+
+    with ThreadPoolExecutor() as pool:
+        return [photo for photo, marked in zip(photos, pool.map(marks, masks), strict=True) if not marked]

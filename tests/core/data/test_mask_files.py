@@ -1,0 +1,129 @@
+"""Masks of a plain folder that lie in no folder of a defect."""
+
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from anogen_core.data import FolderReaderSettings
+from anogen_core.data.problems import Problem
+from anogen_core.records import Sample
+
+_SIZE = (32, 48)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty directory."""
+    return tmp_path / "welds"
+
+
+def _photo(path: Path, *, shade: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((*_SIZE, 3), shade, np.uint8))
+
+
+def _mask(path: Path, *, marks: bool = True) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask = np.zeros(_SIZE, np.uint8)
+    mask[8:16, 10:20] = 255 * marks
+    cv2.imwrite(str(path), mask)
+
+
+def _scan(root: Path, **settings: object) -> tuple[dict[str, Sample], list[Problem]]:
+    scan = FolderReaderSettings.model_validate({"root": str(root), **settings}).build().scan()
+    return {str(Path(s.image_uri).relative_to(root)): s for s in scan.samples}, scan.problems
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks"),
+    [
+        ("images/{}.png", "masks/{}.png"),
+        ("images/{}.png", "GT/{}_GT.png"),
+        ("images/{}.png", "images/{}_label.bmp"),
+        ("images/train/{}.png", "masks/train/{}.png"),
+        ("images/train/{}.png", "labels/{}.png"),
+        ("train/images/{}.png", "train/masks/{}.png"),
+        ("train/{}.png", "train/{}_mask.png"),
+    ],
+)
+def test_a_mask_says_defective_or_normal_and_the_setting_says_the_name(root: Path, photos: str, masks: str) -> None:
+    """A photo whose mask marks nothing is as normal as one without a mask."""
+    for number in range(6):
+        _photo(root / photos.format(number), shade=number)
+    for number in range(4):
+        _mask(root / masks.format(number), marks=number < 3)
+
+    samples, problems = _scan(root)
+    named, _ = _scan(root, defect="pore")
+
+    assert problems == []
+    assert {path: s.defect for path, s in samples.items() if s.mask_uri} == {
+        photos.format(number): "defect" for number in range(3)
+    }
+    assert Counter(s.defect for s in samples.values()) == {"good": 3, "defect": 3}
+    assert Counter(s.defect for s in named.values()) == {"good": 3, "pore": 3}
+
+
+def test_the_folder_of_a_photo_names_the_defect_of_its_mask(root: Path) -> None:
+    """One folder of masks for all; a normal photo may have the name of a defective one, or a mask without marks."""
+    for shade, path in enumerate(["good/0.png", "good/1.png", "crack/0.png", "hole/2.png"]):
+        _photo(root / "images" / path, shade=shade)
+    _mask(root / "masks/0_mask.png")
+    _mask(root / "masks/1_mask.png", marks=False)
+    _mask(root / "masks/2_mask.png")
+
+    samples, problems = _scan(root)
+
+    assert problems == []
+    found = {path: (s.defect, s.mask_uri and Path(s.mask_uri).name) for path, s in samples.items()}
+    assert found == {
+        "images/good/0.png": ("good", None),
+        "images/good/1.png": ("good", None),
+        "images/crack/0.png": ("crack", "0_mask.png"),
+        "images/hole/2.png": ("hole", "2_mask.png"),
+    }
+
+
+def test_a_mask_that_could_belong_to_two_photos_is_an_error(root: Path) -> None:
+    """As is one that marks a normal photo, a second one of a photo, and one without a photo."""
+    for shade, path in enumerate(["good/1.png", "crack/0.png", "hole/0.png", "hole/2.png"]):
+        _photo(root / "images" / path, shade=shade)
+    for path in ("masks/0.png", "masks/1.png", "masks/hole/2.png", "images/hole/2_mask.png", "masks/7.png"):
+        _mask(root / path)
+
+    _, problems = _scan(root)
+
+    assert {p.severity for p in problems} == {"error"}
+    found = {str(Path(p.file).relative_to(root)): p.what for p in problems}
+    assert len(found) == len(problems) == 4
+    assert "fits 2 photos" in found["masks/0.png"]
+    assert "lies among the normal photos" in found["masks/1.png"]
+    assert "has two masks" in found["images/hole/2.png"]
+    assert "without a photo" in found["masks/7.png"]
+
+
+def test_a_mask_that_cannot_be_read_makes_no_photo_normal(root: Path) -> None:
+    """The photo is defective; that its mask is damaged or not binary is told where all files are examined."""
+    for number in range(2):
+        _photo(root / f"images/{number}.png", shade=number)
+    _mask(root / "masks/0.png")
+    (root / "masks/0.png").write_bytes((root / "masks/0.png").read_bytes()[:40])
+    cv2.imwrite(str(root / "masks/1.png"), np.arange(_SIZE[0] * _SIZE[1], dtype=np.uint8).reshape(_SIZE))
+
+    samples, problems = _scan(root)
+
+    assert problems == []
+    assert {s.defect for s in samples.values()} == {"defect"}
+
+
+def test_the_threshold_of_masks_decides_what_marks_nothing(root: Path) -> None:
+    """Faint values below it do not."""
+    _photo(root / "images/0.png", shade=3)
+    _mask(root / "masks/0.png")
+    cv2.imwrite(str(root / "masks/0.png"), np.full(_SIZE, 100, np.uint8))
+
+    assert _scan(root)[0]["images/0.png"].defect == "defect"
+    assert _scan(root, mask_threshold=128)[0]["images/0.png"].defect == "good"
