@@ -7,6 +7,7 @@
                                       label files of LabelMe, YOLO, COCO or Pascal VOC (see `anogen_core.data.labels`)
 
 A photo whose label names several defects is `combined`, as MVTec AD has it.
+`good` may be called `ok`, `normal`, `no_defect` or `defect_free`, in any case.
 `images` may be called `JPEGImages`, as Pascal VOC has it. Photos may also lie in it
 itself: then a mask or another label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
@@ -24,6 +25,7 @@ from pydantic import Field
 from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import (
     Photo,
+    class_of,
     existing_root,
     hash_files,
     list_directory,
@@ -152,7 +154,7 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
         inner = list_directory(directory, root=root)
         split = is_split(directory) or is_split(directory.parent)
         photos, masks = set_masks_aside(inner.images, suffixes)
-        folders.append(PhotoFolder(directory, photos, masks, None if split else directory.name))
+        folders.append(PhotoFolder(directory, photos, masks, None if split else class_of(directory)))
         problems += inner.problems
         for nested in inner.directories:
             what = "is not read: photos are expected one level higher."

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,11 +13,12 @@ from typing import Literal
 from anogen_core.data.files import IMAGE_SUFFIXES, OTHER_IMAGE_SUFFIXES
 from anogen_core.data.problems import Problem, error, unreadable, warning
 from anogen_core.errors import InputError
-from anogen_core.records import Box, Part, Sample
+from anogen_core.records import GOOD, Box, Part, Sample
 
 LABEL_SUFFIXES = frozenset({".json", ".txt", ".xml"})
 """Endings of the label files that are read, in lower case."""
 _IMAGES = IMAGE_SUFFIXES | OTHER_IMAGE_SUFFIXES
+_NAMES_OF_GOOD = frozenset({GOOD, "ok", "normal", "no_defect", "defect_free"})
 _UNUSABLE_CHARACTERS = {"Cc", "Cs"}  # control characters; bytes that are not UTF-8
 
 
@@ -77,6 +78,15 @@ def subdirectory(directory: Path, *names: str) -> Path:
         if name in found and (directory / found[name]).is_dir():
             return directory / found[name]
     return directory / names[0]
+
+
+def class_of(directory: Path) -> str:
+    """Return the class of the photos in a directory: `good` for one called good, ok, normal, no_defect or defect_free.
+
+    Case does not matter, nor whether words are joined by `_`, `-` or a space. Any other name is that of a defect.
+    """
+    name = directory.name.lower().replace("-", "_").replace(" ", "_")
+    return GOOD if name in _NAMES_OF_GOOD else directory.name
 
 
 def photo_directory(root: Path) -> Path:
@@ -158,18 +168,11 @@ def make_samples(
     *,
     mask_threshold: int | None,
 ) -> list[Sample]:
-    """Return the records of all photos that have a digest, sorted by id.
-
-    Photos of one directory that differ by their ending alone keep the ending in their ids.
-    """
-    ids = {
-        photo.path: "/".join((photo.category, splits[photo.path], photo.defect, stem_of(photo.path)))
-        for photo in photos
-    }
-    twice = {name for name, count in Counter(ids.values()).items() if count > 1}
+    """Return the records of all photos that have a digest, sorted by id."""
+    ids = _unique_ids(photos, splits)
     samples = [
         Sample(
-            sample_id=ids[photo.path] + (photo.path.suffix if ids[photo.path] in twice else ""),
+            sample_id=ids[photo.path],
             category=photo.category,
             defect=photo.defect,
             split=splits[photo.path],
@@ -186,6 +189,25 @@ def make_samples(
         if photo.path in digests
     ]
     return sorted(samples, key=lambda sample: sample.sample_id)
+
+
+def _unique_ids(photos: Sequence[Photo], splits: dict[Path, Literal["train", "test"]]) -> dict[Path, str]:
+    """Return `<category>/<split>/<defect>/<file stem>` of each photo.
+
+    Where photos would share an id, those of several directories have these before the stem, from where their paths
+    part, and those of one directory keep their endings.
+    """
+    alike: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for photo in photos:
+        alike["/".join((photo.category, splits[photo.path], photo.defect)), stem_of(photo.path)].append(photo.path)
+    ids: dict[Path, str] = {}
+    for (place, stem), paths in alike.items():
+        above = os.path.commonpath([path.parent for path in paths])
+        beside = Counter(path.parent for path in paths)
+        for path in paths:
+            name = path.parent.relative_to(above) / stem
+            ids[path] = f"{place}/{name.as_posix()}" + (path.suffix if beside[path.parent] > 1 else "")
+    return ids
 
 
 def stem_of(path: Path) -> str:

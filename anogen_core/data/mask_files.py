@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from anogen_core.data.frame import read_mask
-from anogen_core.data.inventory import list_directory, stem_of, subdirectory
+from anogen_core.data.inventory import class_of, list_directory, stem_of, subdirectory
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, UnusableFileError, error
 from anogen_core.records import GOOD
@@ -95,7 +95,7 @@ def _groups(folders: Sequence[PhotoFolder], problems: list[Problem], *, root: Pa
         yield _Group(listing.images, _without_namesakes(near), None)
         for inner in listing.directories:
             split = is_split(inner)
-            if inner.name == GOOD:
+            if class_of(inner) == GOOD:
                 continue
             images = list_directory(inner, root=root)
             problems += images.problems

@@ -5,7 +5,8 @@
     <root>/<category>/test/<defect>/000.png                 defective photos
     <root>/<category>/ground_truth/<defect>/000_mask.png    their masks
 
-The root may also be one category itself; its name is then the directory's name.
+The root may also be one category itself; its name is then the directory's name. `good` may be called `ok`, `normal`,
+`no_defect` or `defect_free`, in any case.
 """
 
 from pathlib import Path
@@ -13,7 +14,15 @@ from typing import Literal, final
 
 from anogen_core.data.categories import find_categories
 from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import LABEL_SUFFIXES, Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.inventory import (
+    LABEL_SUFFIXES,
+    Photo,
+    class_of,
+    existing_root,
+    hash_files,
+    list_directory,
+    make_samples,
+)
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
@@ -78,7 +87,7 @@ class MvtecReader(Reader):
         for loose in train.images + test.images + truth.images:
             problems.append(warning(loose, "is not read: it lies in no folder of a class.", fix="Move or remove it."))
         problems += _orphans(truth.directories, tested=test.directories)
-        folders = [d for d in train.directories if d.name == GOOD] + test.directories
+        folders = [d for d in train.directories if class_of(d) == GOOD] + test.directories
         photos: list[Photo] = []
         for folder in folders:
             found, faults = self._read_folder(folder, category=directory, root=root)
@@ -103,13 +112,12 @@ class MvtecReader(Reader):
             fix = "Add masks, or lay the photos out as a plain folder (images/good, images/<defect>), where they are."
             problems.append(warning(folder, what, fix=fix))
         pairs: dict[Path, Path] = {}
-        if folder.name != GOOD:
+        defect = class_of(folder)
+        if defect != GOOD:
             masks = list_directory(category / "ground_truth" / folder.name, root=root)
             pairs, faults = pair_masks(listing.images, masks.images, suffixes=self._settings.mask_suffixes)
             problems += masks.problems + faults
-        photos = [
-            Photo(path, category=category.name, defect=folder.name, mask=pairs.get(path)) for path in listing.images
-        ]
+        photos = [Photo(path, category=category.name, defect=defect, mask=pairs.get(path)) for path in listing.images]
         return photos, problems
 
 
@@ -127,15 +135,15 @@ def _strays(directory: Path, train_folders: list[Path]) -> list[Problem]:
             folder, "is not read: only normal photos are used for training.", fix=f"Move it to {directory / 'test'}."
         )
         for folder in train_folders
-        if folder.name != GOOD
+        if class_of(folder) != GOOD
     ]
 
 
 def _orphans(truth: list[Path], *, tested: list[Path]) -> list[Problem]:
-    known = {folder.name for folder in tested} | {GOOD}
+    known = {class_of(folder) for folder in tested} | {GOOD}
     fix = "Put its photos into the folder of the same name in test, or remove it."
     return [
         error(folder, "holds masks of a defect that has no photos.", fix=fix)
         for folder in truth
-        if folder.name not in known
+        if class_of(folder) not in known
     ]

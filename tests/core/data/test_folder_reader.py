@@ -31,6 +31,25 @@ def test_reads_photos_masks_and_splits_them(folder_root: Path) -> None:
     assert sum(s.split == "train" for s in scan.samples) == 8
 
 
+def test_good_has_other_names(folder_root: Path) -> None:
+    """`images/ok` and `images/Normal` beside `images/good` are good, too, each with ids of their own."""
+    images = folder_root / "images"
+    ids = {s.sample_id for s in FolderReaderSettings(root=str(folder_root)).build().read()}
+    for name in ("ok", "Normal"):
+        (images / name).mkdir()
+        (folder_root / "masks" / name).mkdir()
+        cv2.imwrite(str(images / name / "g0.png"), np.full((32, 48), len(name), np.uint8))
+    (images / "good/g1.png").rename(images / "ok/g1.png")
+
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+
+    assert scan.problems == []
+    assert sum(s.defect == "good" for s in scan.samples) == 12
+    assert {s.defect for s in scan.samples} == {"good", "dent"}
+    assert len({s.sample_id for s in scan.samples}) == 16
+    assert sum(s.sample_id in ids for s in scan.samples) >= 10
+
+
 def test_the_split_depends_on_content_alone(folder_root: Path) -> None:
     """Renaming files moves none of them into another split, and copies of a photo stay together."""
     settings = FolderReaderSettings(root=str(folder_root), category="c")

@@ -10,8 +10,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from anogen_core.data import MvtecReaderSettings, ReaderSettings
+from anogen_core.data.audit import audit
+from anogen_core.data.frame import FrameSettings
 from anogen_core.data.groups import GroupSettings
+from anogen_core.data.support import SupportSettings
 from anogen_core.errors import InputError
+from anogen_core.run_file import write_run_file
 
 
 def test_reads_every_photo_with_its_mask_sorted_by_id(mvtec_root: Path) -> None:
@@ -71,6 +75,61 @@ def test_photos_with_one_stem_keep_distinct_ids(mvtec_root: Path) -> None:
     ids = [s.sample_id for s in MvtecReaderSettings(root=str(mvtec_root)).build().read()]
 
     assert {"bottle/train/good/000.png", "bottle/train/good/000.bmp", "bottle/train/good/001"} <= set(ids)
+
+
+@pytest.mark.parametrize("name", ["ok", "OK", "Good", "normal", "no_defect", "No Defect", "defect-free"])
+def test_good_has_other_names(mvtec_root: Path, name: str) -> None:
+    """Photos in such a directory are normal, with the ids that those in `good` have."""
+    before = MvtecReaderSettings(root=str(mvtec_root)).build().scan()
+    for split in ("train", "test"):
+        (mvtec_root / "bottle" / split / "good").rename(mvtec_root / "bottle" / split / name)
+    (mvtec_root / "bottle/ground_truth" / name).mkdir()
+
+    after = MvtecReaderSettings(root=str(mvtec_root)).build().scan()
+
+    assert after.problems == []
+    assert [(s.sample_id, s.defect, s.sha256) for s in after.samples] == [
+        (s.sample_id, s.defect, s.sha256) for s in before.samples
+    ]
+
+
+def test_the_layout_of_btad_is_read(mvtec_root: Path, tmp_path: Path) -> None:
+    """`ok` and `ko`, and masks of the photo's name: init counts them, and the audit has nothing to say."""
+    bottle = mvtec_root / "bottle"
+    for old, new in (("train/good", "train/ok"), ("test/good", "test/ok"), ("test/crack", "test/ko")):
+        (bottle / old).rename(bottle / new)
+    (bottle / "ground_truth/crack").rename(bottle / "ground_truth/ko")
+    for mask in (bottle / "ground_truth/ko").iterdir():
+        mask.rename(mask.with_name(mask.name.replace("_mask", "")))
+    bottle.rename(mvtec_root / "01")
+
+    notes = write_run_file(tmp_path / "run.yaml", mvtec_root)
+    reader = MvtecReaderSettings(root=str(mvtec_root), categories=("01",))
+
+    assert "01: 5 normal photos; ko 4" in notes
+    assert "kind: mvtec" in (tmp_path / "run.yaml").read_text()
+    assert audit(reader.build().read(), reader, FrameSettings(), SupportSettings()) == []
+
+
+def test_good_photos_of_two_directories_keep_distinct_ids(mvtec_root: Path) -> None:
+    """Those of one name carry the directory; all others have the ids that they had."""
+    good, ok = mvtec_root / "bottle/train/good", mvtec_root / "bottle/train/OK"
+    before = {s.sample_id for s in MvtecReaderSettings(root=str(mvtec_root)).build().read()}
+    ok.mkdir()
+    for file in ("000.png", "000.bmp", "900.png"):
+        cv2.imwrite(str(ok / file), np.zeros((32, 48), np.uint8))
+
+    samples = MvtecReaderSettings(root=str(mvtec_root)).build().read()
+
+    ids = {s.sample_id: Path(s.image_uri) for s in samples if s.sample_id not in before}
+    assert ids == {
+        "bottle/train/good/good/000": good / "000.png",
+        "bottle/train/good/OK/000.png": ok / "000.png",
+        "bottle/train/good/OK/000.bmp": ok / "000.bmp",
+        "bottle/train/good/900": ok / "900.png",
+    }
+    assert before - {s.sample_id for s in samples} == {"bottle/train/good/000"}
+    assert {s.defect for s in samples if s.split == "train"} == {"good"}
 
 
 def test_a_mask_without_photo_and_a_second_mask_are_errors(mvtec_root: Path) -> None:
