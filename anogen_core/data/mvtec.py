@@ -1,21 +1,26 @@
-"""Datasets laid out like MVTec AD (Bergmann et al., CVPR 2019).
+"""Datasets laid out like MVTec AD (Bergmann et al., CVPR 2019) or MVTec AD 2 (Heckler-Kram et al., arXiv 2503.21622).
 
     <root>/<category>/train/good/000.png                    normal photos to learn from
     <root>/<category>/test/good/000.png                     normal photos to test on
     <root>/<category>/test/<defect>/000.png                 defective photos
     <root>/<category>/ground_truth/<defect>/000_mask.png    their masks
 
+    <root>/<category>/validation/good/000.png               normal photos to learn from, too
+    <root>/<category>/test_public/...                       like test, with ground_truth inside it (MVTec AD 2)
+
 The root may also be one category itself; its name is then the directory's name. `good` may be called `ok`, `normal`,
 `no_defect` or `defect_free`, in any case.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, final
+from typing import Final, Literal, final
 
 from anogen_core.data.categories import find_categories
 from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import (
     LABEL_SUFFIXES,
+    Listing,
     Photo,
     class_of,
     existing_root,
@@ -28,9 +33,21 @@ from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
 from anogen_core.records import GOOD
 
+_SPLITS: Final[Mapping[str, Literal["train", "test"]]] = {
+    "train": "train",
+    "validation": "train",
+    "test": "test",
+    "test_public": "test",
+}
+"""Directories of a category that hold a folder for each class, and the split of their photos."""
+_MASKS: Final = {"test": "ground_truth", "test_public": "test_public/ground_truth"}
+"""Where the masks of the photos in such a directory are."""
+_PRIVATE: Final = frozenset({"test_private", "test_private_mixed"})
+"""Photos of MVTec AD 2 whose labels are not published."""
+
 
 class MvtecReaderSettings(MaskFileSettings):
-    """A dataset laid out like MVTec AD; any file names, png, jpg, bmp or tif."""
+    """A dataset laid out like MVTec AD or MVTec AD 2; any file names, png, jpg, bmp or tif."""
 
     kind: Literal["mvtec"] = "mvtec"
     root: str
@@ -47,7 +64,7 @@ class MvtecReaderSettings(MaskFileSettings):
 
 @final
 class MvtecReader(Reader):
-    """Reads the layout of MVTec AD."""
+    """Reads the layouts of MVTec AD and MVTec AD 2."""
 
     def __init__(self, settings: MvtecReaderSettings) -> None:
         self._settings = settings
@@ -71,7 +88,7 @@ class MvtecReader(Reader):
             photos += found
             problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
-        splits = {photo.path: _split_of(photo.path) for photo in photos}
+        splits = {photo.path: _SPLITS[photo.path.parent.parent.name] for photo in photos}
         return Scan(
             make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold), problems + faults
         )
@@ -80,17 +97,10 @@ class MvtecReader(Reader):
         own = list_directory(directory, root=root)
         if own.outside:
             return [], own.problems
-        train = list_directory(directory / "train", root=root)
-        test = list_directory(directory / "test", root=root)
-        truth = list_directory(directory / "ground_truth", root=root)
-        problems = train.problems + test.problems + truth.problems + _strays(directory, train.directories)
-        for loose in train.images + test.images + truth.images:
-            problems.append(warning(loose, "is not read: it lies in no folder of a class.", fix="Move or remove it."))
-        problems += _orphans(truth.directories, tested=test.directories)
-        folders = [d for d in train.directories if class_of(d) == GOOD] + test.directories
+        problems = _unpublished(directory, own.directories)
         photos: list[Photo] = []
-        for folder in folders:
-            found, faults = self._read_folder(folder, category=directory, root=root)
+        for name in _SPLITS:
+            found, faults = self._read_split(directory, name, root=root)
             photos += found
             problems += faults
         if not photos:
@@ -100,7 +110,32 @@ class MvtecReader(Reader):
         photos, faults = group_photos(photos, self._settings.groups, directory=directory)
         return photos, problems + faults
 
-    def _read_folder(self, folder: Path, *, category: Path, root: Path) -> tuple[list[Photo], list[Problem]]:
+    def _read_split(self, category: Path, name: str, *, root: Path) -> tuple[list[Photo], list[Problem]]:
+        own = list_directory(category / name, root=root)
+        if own.outside:
+            return [], own.problems
+        truth = category / _MASKS[name] if name in _MASKS else None
+        masks = list_directory(truth, root=root) if truth else Listing()
+        folders = [folder for folder in own.directories if folder != truth]
+        truth = None if masks.outside else truth
+        problems = own.problems + masks.problems
+        for loose in own.images + masks.images:
+            problems.append(warning(loose, "is not read: it lies in no folder of a class.", fix="Move or remove it."))
+        if _SPLITS[name] == "train":
+            problems += _strays(folders, test=category / "test")
+            folders = [folder for folder in folders if class_of(folder) == GOOD]
+        problems += _orphans(masks.directories, tested=folders)
+        photos: list[Photo] = []
+        for folder in folders:
+            found, faults = self._read_folder(folder, category=category.name, truth=truth, root=root)
+            photos += found
+            problems += faults
+        return photos, problems
+
+    def _read_folder(
+        self, folder: Path, *, category: str, truth: Path | None, root: Path
+    ) -> tuple[list[Photo], list[Problem]]:
+        """Return the photos of one class, with their masks from its folder in `truth`."""
         listing = list_directory(folder, root=root)
         problems = listing.problems + [
             warning(nested, "is not read: photos are expected one level higher.", fix=f"Move its photos to {folder}.")
@@ -113,30 +148,29 @@ class MvtecReader(Reader):
             problems.append(warning(folder, what, fix=fix))
         pairs: dict[Path, Path] = {}
         defect = class_of(folder)
-        if defect != GOOD:
-            masks = list_directory(category / "ground_truth" / folder.name, root=root)
+        if defect != GOOD and truth is not None:
+            masks = list_directory(truth / folder.name, root=root)
             pairs, faults = pair_masks(listing.images, masks.images, suffixes=self._settings.mask_suffixes)
             problems += masks.problems + faults
-        photos = [Photo(path, category=category.name, defect=defect, mask=pairs.get(path)) for path in listing.images]
+        photos = [Photo(path, category=category, defect=defect, mask=pairs.get(path)) for path in listing.images]
         return photos, problems
 
 
 def _is_category(directory: Path) -> bool:
-    return (directory / "train").is_dir() or (directory / "test").is_dir()
+    return any((directory / name).is_dir() for name in _SPLITS)
 
 
-def _split_of(photo: Path) -> Literal["train", "test"]:
-    return "train" if photo.parent.parent.name == "train" else "test"
+def _unpublished(category: Path, directories: list[Path]) -> list[Problem]:
+    found = [directory.name for directory in directories if directory.name in _PRIVATE]
+    if not found:
+        return []
+    what = f"holds {' and '.join(found)}, not read: no labels of these photos are published."
+    return [warning(category, what, fix="Nothing needs to be done.")]
 
 
-def _strays(directory: Path, train_folders: list[Path]) -> list[Problem]:
-    return [
-        warning(
-            folder, "is not read: only normal photos are used for training.", fix=f"Move it to {directory / 'test'}."
-        )
-        for folder in train_folders
-        if class_of(folder) != GOOD
-    ]
+def _strays(folders: list[Path], *, test: Path) -> list[Problem]:
+    what = "is not read: only normal photos are used for training."
+    return [warning(folder, what, fix=f"Move it to {test}.") for folder in folders if class_of(folder) != GOOD]
 
 
 def _orphans(truth: list[Path], *, tested: list[Path]) -> list[Problem]:

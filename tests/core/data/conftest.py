@@ -35,6 +35,22 @@ def mvtec_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def ad2_root(tmp_path: Path) -> Path:
+    """One category `can` of MVTec AD 2: 3 train, 2 validation, 2 good and 4 bad public, 3 private photos."""
+    root = tmp_path / "ad2"
+    can = root / "can"
+    bad = ["000_overexposed", "000_regular", "001_regular", "002_regular"]
+    _write_photos(can / "train" / "good", [f"00{i}_regular.png" for i in range(3)], seed=8)
+    _write_photos(can / "validation" / "good", [f"00{i}_regular.png" for i in range(2)], seed=9)
+    _write_photos(can / "test_public" / "good", [f"00{i}_regular.png" for i in range(2)], seed=10)
+    _write_photos(can / "test_public" / "bad", [f"{name}.png" for name in bad], seed=11)
+    _write_masks(can / "test_public" / "ground_truth" / "bad", [f"{name}_mask.png" for name in bad])
+    _write_photos(can / "test_private", ["000_regular.png", "001_regular.png"], seed=12)
+    _write_photos(can / "test_private_mixed", ["000_mixed.png"], seed=13)
+    return root
+
+
+@pytest.fixture
 def folder_root(tmp_path: Path) -> Path:
     """A plain folder `caps`: 10 good and 4 dented photos with masks."""
     root = tmp_path / "caps"

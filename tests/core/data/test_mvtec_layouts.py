@@ -1,0 +1,110 @@
+"""Datasets that lie nearly like MVTec AD, as their authors distribute them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from anogen_core.data import MvtecReaderSettings
+from anogen_core.data.audit import audit
+from anogen_core.data.frame import FrameSettings
+from anogen_core.data.problems import Problem
+from anogen_core.data.reader import Scan
+from anogen_core.data.support import SupportSettings
+from anogen_core.run_file import write_run_file
+
+
+def _scan(root: Path) -> Scan:
+    return MvtecReaderSettings(root=str(root)).build().scan()
+
+
+def _audit(root: Path) -> list[Problem]:
+    reader = MvtecReaderSettings(root=str(root))
+    return audit(reader.build().read(), reader, FrameSettings(), SupportSettings())
+
+
+def test_ad2_is_read_with_its_public_labels(ad2_root: Path) -> None:
+    """Validation photos are learned from, public ones tested, each with its own mask; nothing private is read."""
+    samples = _scan(ad2_root).samples
+    can = ad2_root / "can"
+    counts = {(s.split, s.defect): sum((o.split, o.defect) == (s.split, s.defect) for o in samples) for s in samples}
+
+    assert counts == {("train", "good"): 5, ("test", "good"): 2, ("test", "bad"): 4}
+    assert {Path(s.image_uri).parents[1] for s in samples if s.split == "train"} == {can / "train", can / "validation"}
+    truth = can / "test_public/ground_truth/bad"
+    masks = {s.sample_id: s.mask_uri for s in samples if s.mask_uri}
+    assert masks["can/test/bad/000_overexposed"] == str(truth / "000_overexposed_mask.png")
+    assert len(masks) == 4
+
+
+def test_ids_of_ad2_are_distinct_and_plain_where_they_can_be(ad2_root: Path) -> None:
+    """Names that train and validation share have their place in the id."""
+    ids = {s.sample_id for s in _scan(ad2_root).samples if s.split == "train"}
+
+    assert ids == {
+        *(f"can/train/good/{place}/good/00{i}_regular" for place in ("train", "validation") for i in range(2)),
+        "can/train/good/002_regular",
+    }
+
+
+def test_private_photos_of_ad2_are_one_warning_for_each_category(ad2_root: Path) -> None:
+    """It names the directories and says why; the audit of the healthy dataset has nothing else to say."""
+    shutil.copytree(ad2_root / "can", ad2_root / "vial")
+    problems = _audit(ad2_root)
+
+    assert [(p.severity, Path(p.file).name) for p in problems] == [("warning", "can"), ("warning", "vial")]
+    assert "test_private and test_private_mixed" in problems[0].what
+    assert "no labels" in problems[0].what
+
+
+@pytest.mark.parametrize("inside", ["", "can"])
+def test_init_finds_ad2(ad2_root: Path, tmp_path: Path, inside: str) -> None:
+    """In the directory of all categories, or in one of them, with the right numbers."""
+    notes = write_run_file(tmp_path / "run.yaml", ad2_root / inside)
+
+    assert "kind: mvtec" in (tmp_path / "run.yaml").read_text()
+    assert "can: 7 normal photos; bad 4" in notes
+
+
+def test_a_category_of_ad2_can_be_chosen(ad2_root: Path) -> None:
+    """By `reader.categories`."""
+    shutil.copytree(ad2_root / "can", ad2_root / "vial")
+
+    scan = MvtecReaderSettings(root=str(ad2_root), categories=("vial",)).build().scan()
+
+    assert {s.category for s in scan.samples} == {"vial"}
+    assert [Path(p.file).name for p in scan.problems] == ["vial"]
+
+
+def test_what_is_wrong_with_the_public_part_of_ad2_is_told(ad2_root: Path) -> None:
+    """Masks without photos or of unknown defects, defects to learn from, and a test photo that is trained on."""
+    public = ad2_root / "can/test_public"
+    (public / "bad/002_regular.png").unlink()
+    shutil.copytree(public / "ground_truth/bad", public / "ground_truth/dent")
+    shutil.copytree(public / "bad", ad2_root / "can/validation/bad")
+    shutil.copy(ad2_root / "can/validation/good/000_regular.png", public / "good/009_regular.png")
+
+    told = {(p.severity, Path(p.file).name): p.what for p in _audit(ad2_root)}
+
+    assert told["error", "002_regular_mask.png"] == "is a mask without a photo."
+    assert told["error", "dent"] == "holds masks of a defect that has no photos."
+    assert "only normal photos are used for training" in told["warning", "bad"]
+    assert "is a test photo and the same as the train photo" in told["error", "009_regular.png"]
+    assert len(told) == 5
+
+
+@pytest.mark.parametrize("link", ["validation", "test_public", "test_public/ground_truth", "test_public/bad/a.png"])
+def test_links_of_ad2_that_leave_the_root_are_errors(ad2_root: Path, tmp_path: Path, link: str) -> None:
+    """They are named, and nothing behind them is read."""
+    place = ad2_root / "can" / link
+    outside = tmp_path / "outside"
+    shutil.copytree(ad2_root / "can/test_public", outside)
+    if place.exists():
+        shutil.rmtree(place)
+    place.symlink_to(outside / "bad/000_regular.png" if place.suffix else outside)
+
+    scan = _scan(ad2_root)
+
+    assert [p.file for p in scan.problems if p.severity == "error"] == [str(place)]
+    uris = [uri for s in scan.samples for uri in (s.image_uri, s.mask_uri) if uri]
+    assert all(Path(uri).resolve().is_relative_to(ad2_root.resolve()) for uri in uris)
