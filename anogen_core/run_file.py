@@ -16,6 +16,7 @@ from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.inventory import list_directory, photo_directory
+from anogen_core.data.mvtec import is_category
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.visa import is_visa
 from anogen_core.detectors.sharpness import CLEAR, clear_size, shown_side
@@ -68,7 +69,8 @@ def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
         )
     absolute = str(root.resolve())
     found = list_directory(root.resolve(), root=root.resolve()).directories
-    folder = photo_directory(root).is_dir() or bool(split_images(root.resolve())) or not found
+    split = photo_directory(root).is_dir() or bool(split_images(root.resolve()))
+    folder = split or not any(is_category(d) for d in (root.resolve(), *found))
     reader: ReaderSettings
     if any(is_visa(d) for d in (root.resolve(), *found)):
         reader = VisaReaderSettings(root=absolute)

@@ -8,8 +8,9 @@
 
 A photo whose label names several defects is `combined`, as MVTec AD has it.
 `good` may be called `ok`, `normal`, `no_defect` or `defect_free`, in any case.
-`images` may be called `JPEGImages`, as Pascal VOC has it. Photos may also lie in it
-itself: then a mask or another label says the defect, and those without any are normal.
+`images` may be called `JPEGImages`, as Pascal VOC has it, or left out: then `good` and
+the others lie in the root. Photos may also lie in it itself: then a mask or another
+label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
 exports them: splits are put together.
 Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their content
@@ -31,10 +32,11 @@ from anogen_core.data.inventory import (
     list_directory,
     make_samples,
     photo_directory,
+    photo_root,
     stem_of,
 )
 from anogen_core.data.labels import Label, read_labels
-from anogen_core.data.mask_files import MaskFile, PhotoFolder, find_masks, is_split
+from anogen_core.data.mask_files import MaskFile, PhotoFolder, find_masks, holds_labels, is_split
 from anogen_core.data.pairing import MaskFileSettings, set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
@@ -146,11 +148,12 @@ def split_images(root: Path) -> list[Path]:
 
 
 def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder], list[Problem]]:
-    images = photo_directory(root)
+    images = photo_root(root)
     listing = list_directory(images, root=root)
     folders = [PhotoFolder(images, *set_masks_aside(listing.images, suffixes), None)]
     problems = listing.problems
-    for directory in (*listing.directories, *split_images(root)):
+    own = [directory for directory in listing.directories if images != root or not holds_labels(directory)]
+    for directory in (*own, *(split_images(root) if images != root else ())):
         inner = list_directory(directory, root=root)
         split = is_split(directory) or is_split(directory.parent)
         photos, masks = set_masks_aside(inner.images, suffixes)
@@ -162,8 +165,9 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
     if not any(folder.photos for folder in folders):
         inside = ", ".join(d.name for d in list_directory(root, root=root).directories[:12]) or "no directory"
         raise InputError(
-            f"reader.root: no photo in {root / 'images'}. Expected images/{GOOD} and images/<defect>, or images/train, "
-            f"train/images or train with labels; {root} holds {inside}. Put photos there or name another directory."
+            f"reader.root: no photo in {images}. Expected images/{GOOD} and images/<defect>, {GOOD} and <defect>, or "
+            f"images/train, train/images or train with labels; {root} holds {inside}. Put photos there or name another "
+            "directory."
         )
     return folders, problems
 

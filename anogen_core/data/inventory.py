@@ -94,6 +94,18 @@ def photo_directory(root: Path) -> Path:
     return subdirectory(root, "images", "jpegimages")
 
 
+def photo_root(root: Path) -> Path:
+    """Return where the photos of a plain folder begin: `photo_directory`, or without one the root itself.
+
+    That is where the root holds photos, or a folder of normal ones.
+    """
+    images = photo_directory(root)
+    if images.is_dir():
+        return images
+    own = list_directory(root, root=root)
+    return root if own.images or any(class_of(directory) == GOOD for directory in own.directories) else images
+
+
 def list_directory(directory: Path, *, root: Path, suffixes: frozenset[str] = _IMAGES) -> Listing:
     """Return the files with some endings and the sub directories of a directory; one that is not there is empty."""
     listing = Listing()

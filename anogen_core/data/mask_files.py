@@ -56,6 +56,11 @@ def is_split(directory: Path) -> bool:
     return directory.name.lower() in _SPLITS
 
 
+def holds_labels(directory: Path) -> bool:
+    """Return whether a directory has the name of one with masks or label files, not with photos."""
+    return directory.name.lower() in _NAMES
+
+
 def find_masks(
     folders: Sequence[PhotoFolder], settings: MaskFileSettings, *, root: Path
 ) -> tuple[dict[Path, MaskFile], list[Problem]]:

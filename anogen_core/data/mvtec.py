@@ -79,7 +79,7 @@ class MvtecReader(Reader):
         directories, problems = find_categories(
             root,
             self._settings.categories,
-            is_category=_is_category,
+            is_category=is_category,
             expected="<category>/train/good, <category>/test/<defect> and <category>/ground_truth/<defect>",
         )
         photos: list[Photo] = []
@@ -156,7 +156,8 @@ class MvtecReader(Reader):
         return photos, problems
 
 
-def _is_category(directory: Path) -> bool:
+def is_category(directory: Path) -> bool:
+    """Return whether a directory is a category in this layout."""
     return any((directory / name).is_dir() for name in _SPLITS)
 
 

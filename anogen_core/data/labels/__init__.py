@@ -13,7 +13,7 @@ Every photo has its labels in one of these files. A photo whose label names seve
 from collections.abc import Mapping
 from pathlib import Path
 
-from anogen_core.data.inventory import photo_directory
+from anogen_core.data.inventory import photo_root
 from anogen_core.data.labels.files import LabelFiles
 from anogen_core.data.labels.label import Label, Labels, PhotoNames
 from anogen_core.data.labels.table import read_boxes
@@ -22,14 +22,14 @@ __all__ = ["Label", "Labels", "read_labels"]
 
 
 def read_labels(root: Path, photos: Mapping[Path, str | None]) -> Labels:
-    """Return the labels of photos in `<root>/images` (or `JPEGImages`), or in `<root>/train/images` and other splits.
+    """Return the labels of photos in `photo_root`, or in `<root>/train/images` and other splits.
 
     Args:
         root: Directory of the dataset.
         photos: Each photo with the defect that its folder says; None directly in `images` and in a split.
     """
     labels = Labels()
-    images = photo_directory(root)
+    images = photo_root(root)
     names = PhotoNames(photos, directory=images if all(p.is_relative_to(images) for p in photos) else root)
     read_boxes(root / "boxes.csv", names, labels)
     LabelFiles(root, photos, names, labels).read()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, photo_directory, stem_of, subdirectory
+from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, photo_root, stem_of, subdirectory
 from anogen_core.data.labels.coco import CocoFile, is_coco
 from anogen_core.data.labels.drawing import Drawing, ShapeError
 from anogen_core.data.labels.label import Labels, PhotoNames
@@ -39,8 +39,9 @@ class LabelFiles:
 
     def read(self) -> None:
         """Add what all label files say to the labels; each file that cannot be used is one error."""
-        images = photo_directory(self._root)
-        folders = sorted({images, *(photo.parent for photo in self._photos)})
+        images = photo_root(self._root)
+        parents = {photo.parent for photo in self._photos}
+        folders = sorted(parents if images == self._root else {images, *parents})
         for folder in folders:
             self._read_folder(folder, folder)
             inside = folder.is_relative_to(images)
@@ -49,7 +50,8 @@ class LabelFiles:
             if folder != images:
                 self._read_folder(subdirectory(above, "annotations") / below, folder, frozenset({_XML}))
         for folder in (self._root, subdirectory(self._root, "annotations")):
-            self._read_folder(folder, None, frozenset({_JSON, _XML}))
+            if folder not in folders:
+                self._read_folder(folder, None, frozenset({_JSON, _XML}))
 
     def _read_folder(self, folder: Path, beside: Path | None, suffixes: frozenset[str] = LABEL_SUFFIXES) -> None:
         """Read the label files of a folder, about the photos in a folder `beside`; about any where that is None."""
@@ -181,9 +183,7 @@ class LabelFiles:
 
     def _find_classes(self, folder: Path) -> Classes | None:
         """Return the names of classes for the label files of a folder: its own or the dataset's; none if unreadable."""
-        for place in dict.fromkeys(
-            (folder, subdirectory(self._root, "labels"), photo_directory(self._root), self._root)
-        ):
+        for place in dict.fromkeys((folder, subdirectory(self._root, "labels"), photo_root(self._root), self._root)):
             for name in CLASS_FILES:
                 file = place / name
                 if not file.is_file():

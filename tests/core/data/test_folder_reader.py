@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -194,10 +195,11 @@ def test_init_takes_the_white_of_the_camera(folder_root: Path, tmp_path: Path, l
     assert any(line.startswith(f"white: {white} ") for line in told) == (white < 65535)
 
 
-def test_init_says_where_loose_photos_belong(folder_root: Path, tmp_path: Path) -> None:
-    """Photos in the directory itself, as tools export them, are in neither layout; the simpler one is named."""
-    with pytest.raises(InputError, match="Expected images/good and images/<defect>"):
-        write_run_file(tmp_path / "run.yaml", folder_root / "images/dent")
+def test_init_says_that_loose_photos_show_no_defect(folder_root: Path, tmp_path: Path) -> None:
+    """Photos in the directory itself, without a label, are normal ones."""
+    summary = write_run_file(tmp_path / "run.yaml", folder_root / "images/dent")
+
+    assert summary[0] == "dent: 4 normal photos; no defective photos"
 
 
 def test_labels_that_disagree_are_errors(folder_root: Path) -> None:
@@ -243,3 +245,42 @@ def test_init_takes_a_size_at_which_a_detector_sees_small_defects(
     assert [note for note in notes if note.startswith("detector.image_size")] == (
         [f"detector.image_size: {said} (boards/pin-hole is about {side * 256 / size:.0f} px large at 256)"] * bool(said)
     )
+
+
+def test_photos_may_lie_in_the_root_itself(folder_root: Path) -> None:
+    """Folders of classes without `images`: masks, label files and other directories are not classes."""
+    for folder in ("good", "dent"):
+        shutil.move(folder_root / "images" / folder, folder_root / folder)
+    (folder_root / "images").rmdir()
+    (folder_root / "masks/dent/d3.png").unlink()
+    (folder_root / "labels/dent").mkdir(parents=True)
+    (folder_root / "labels/dent/d3.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+    summary = write_run_file(folder_root.parent / "run.yaml", folder_root)
+
+    assert scan.problems == []
+    assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 4}
+    assert [s.sample_id for s in scan.samples if s.boxes] == ["caps/test/dent/d3"]
+    assert all(s.is_labelled for s in scan.samples if s.defect == "dent")
+    assert "kind: folder" in (folder_root.parent / "run.yaml").read_text()
+    assert "caps: 10 normal photos" in summary[0]
+
+
+def test_labelme_files_may_lie_beside_photos_in_the_root(folder_root: Path) -> None:
+    """As LabelMe leaves them: one directory, and nothing in it is read twice."""
+    labelled = {"label": "dent", "shape_type": "rectangle", "points": [[10, 8], [20, 16]]}
+    for path in [*folder_root.glob("images/*/*.png")]:
+        shutil.move(path, folder_root / path.name)
+    shutil.rmtree(folder_root / "images")
+    shutil.rmtree(folder_root / "masks")
+    for i in range(4):
+        (folder_root / f"d{i}.json").write_text(
+            json.dumps({"shapes": [labelled], "imagePath": f"d{i}.png", "imageHeight": 32, "imageWidth": 48})
+        )
+
+    scan = FolderReaderSettings(root=str(folder_root)).build().scan()
+
+    assert scan.problems == []
+    assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 4}
+    assert all(s.boxes == (Box(x=10, y=8, width=10, height=8),) for s in scan.samples if s.defect == "dent")
