@@ -18,6 +18,7 @@ from anogen_core.data.frame import DECODING, FrameSettings, to_frame, to_rgb
 from anogen_core.data.inspection import inspect_photo
 from anogen_core.data.problems import Problem
 from anogen_core.detectors.onnx_file import TOLERANCE, compare_onnx, to_onnx
+from anogen_core.detectors.regions import Region, find_regions
 from anogen_core.detectors.trained import TrainedDetector
 from anogen_core.errors import AnogenError, InputError
 from anogen_core.evaluation import CheckpointRef
@@ -41,6 +42,8 @@ class Prediction(Record):
     anomalous: bool
     """Whether the score is at or above the threshold."""
     threshold: float
+    regions: tuple[Region, ...] = ()
+    """Where the defects are, the clearest first; nowhere on a photo that is not anomalous."""
     warnings: tuple[Problem, ...] = ()
     """What makes this photo another than those of the run, or is not used of it."""
 
@@ -78,14 +81,18 @@ class Inspector:
         if self.usual is not None:
             size = (photo.shape[0], photo.shape[1])
             problems += fit_problems(path, size, category=self.category, frame=self.frame, usual=self.usual)
-        scores, maps = self.detector.predict(to_frame(photo, self.frame)[None])
+        scores, maps = self.detector.predict_coarse(to_frame(photo, self.frame)[None])
         heat = cv2.resize(maps[0], photo.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
         score, threshold = float(scores[0]), self.calibration.threshold
+        # The mean of equal values may be rounded to one above them.
+        least = min(threshold, float(maps[0].max()))
+        marked = find_regions(maps[0], least, (photo.shape[0], photo.shape[1])) if score >= threshold else ()
         said = Prediction(
             image=str(path),
             score=score,
             anomalous=score >= threshold,
             threshold=threshold,
+            regions=marked,
             warnings=tuple(problems),
         )
         return said, photo, heat

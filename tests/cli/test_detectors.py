@@ -168,6 +168,7 @@ def test_a_finished_run_predicts_new_photos(
         assert scores[sample_id] == pytest.approx(score, abs=1e-5)
     threshold = answer["calibration"]["threshold"]
     assert all(p["anomalous"] == (p["score"] >= threshold) for p in answer["predictions"])
+    assert all(bool(p["regions"]) == p["anomalous"] for p in answer["predictions"])
     bad = stored.score[stored.defective]
     assert 0 <= answer["calibration"]["generated_misses"] <= 1
     assert answer["calibration"]["real_misses"] == pytest.approx(float((bad < threshold).mean()))
