@@ -36,7 +36,7 @@ from anogen_core.data.inventory import (
     stem_of,
 )
 from anogen_core.data.labels import Label, read_labels
-from anogen_core.data.mask_files import MaskFile, PhotoFolder, find_masks, holds_labels, is_split
+from anogen_core.data.mask_files import MaskFile, PhotoFolder, find_masks, holds_labels, is_split, number_masks
 from anogen_core.data.pairing import MaskFileSettings, set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
@@ -61,6 +61,11 @@ class FolderReaderSettings(MaskFileSettings):
     """Name of what the photos show; the directory's name when left out."""
     defect: Annotated[str, Field(pattern=r"^[^/\n]+$")] = "defect"
     """What a defect is called of which neither a folder nor a label says the name: masks alone do not."""
+    mask_classes: Mapping[Annotated[int, Field(ge=1, le=65535)], Annotated[str, Field(pattern=r"^[^/\n]+$")]] = Field(
+        default_factory=dict
+    )
+    """Which defects the values of masks number, as {1: crack, 2: hole}; then one mask may show several. When left out,
+    `_classes.csv` beside the masks is used, as Roboflow exports it."""
     groups: GroupSettings | None = None
     """Table of leakage groups. When left out, `index.csv` in the root is used if it has such a column."""
 
@@ -88,7 +93,7 @@ class FolderReader(Reader):
         masks, faults = find_masks(folders, self._settings, root=root)
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
-        problems += labels.problems
+        problems += labels.problems + number_masks(masks, labels, self._settings.mask_classes)
         photos: list[Photo] = []
         category = self._settings.category or root.name
         for folder in folders:

@@ -17,6 +17,9 @@ from typing import NamedTuple
 
 from anogen_core.data.frame import read_mask
 from anogen_core.data.inventory import class_of, list_directory, stem_of, subdirectory
+from anogen_core.data.labels.drawing import ShapeError
+from anogen_core.data.labels.label import Labels
+from anogen_core.data.labels.numbered import CLASS_TABLE, draw_numbered, read_class_table
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, UnusableFileError, error
 from anogen_core.records import GOOD
@@ -87,6 +90,38 @@ def find_masks(
             fix = f"Move the photo out of {photo.parent}, or remove the mask."
             problems.append(error(mask, f"marks a defect of {photo}, which lies among the normal photos.", fix=fix))
     return found, problems
+
+
+def number_masks(masks: dict[Path, MaskFile], labels: Labels, names: Mapping[int, str]) -> list[Problem]:
+    """Make labels of the masks whose values number the defects, and return what is wrong with such masks.
+
+    Args:
+        masks: Those of all photos; numbered ones are taken out.
+        labels: Theirs are added, in place of other labels of the photo.
+        names: What the values mean in all masks; without any, what a table in the directory of a mask says.
+    """
+    problems: list[Problem] = []
+    tables = {mask.path.parent: names for mask in masks.values()}
+    for directory in () if names else tables:
+        try:
+            if (directory / CLASS_TABLE).is_file():
+                tables[directory] = read_class_table(directory / CLASS_TABLE)
+        except (ShapeError, OSError) as failure:
+            problems.append(error(directory / CLASS_TABLE, str(failure), fix="Correct or remove it."))
+    numbered = {photo: mask.path for photo, mask in masks.items() if tables[mask.path.parent]}
+    for photo, mask in numbered.items():
+        del masks[photo]
+        labels.found.pop(photo, None)
+        try:
+            label = draw_numbered(photo, mask, tables[mask.parent])
+            labels.found[photo] += [label] if label else []
+        except (ShapeError, UnusableFileError) as failure:
+            labels.doubtful.add(photo)
+            fix = "Correct the mask or the names of its values."
+            problems.append(
+                failure.problem if isinstance(failure, UnusableFileError) else error(mask, str(failure), fix=fix)
+            )
+    return problems
 
 
 def _groups(folders: Sequence[PhotoFolder], problems: list[Problem], *, root: Path) -> Iterator[_Group]:

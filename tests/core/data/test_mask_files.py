@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from anogen_core.data import FolderReaderSettings
+from anogen_core.data.frame import load_mask
 from anogen_core.data.problems import Problem
 from anogen_core.records import Sample
 
@@ -127,3 +128,73 @@ def test_the_threshold_of_masks_decides_what_marks_nothing(root: Path) -> None:
 
     assert _scan(root)[0]["images/0.png"].defect == "defect"
     assert _scan(root, mask_threshold=128)[0]["images/0.png"].defect == "good"
+
+
+def _numbers(path: Path, *values: int) -> None:
+    """Write a mask with a stripe of each value."""
+    mask = np.zeros(_SIZE, np.uint8)
+    for row, value in enumerate(values):
+        mask[4 * row : 4 * row + 2] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), mask)
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_the_values_of_masks_may_number_the_defects(root: Path, *, table: bool) -> None:
+    """As the run file says, or the table that Roboflow exports; a photo may show several."""
+    for shade, values in enumerate([(), (0,), (1,), (2,), (2, 1)]):
+        _photo(root / f"train/{shade}.png", shade=shade)
+        if values:
+            _numbers(root / f"train/{shade}_mask.png", *values)
+    if table:
+        (root / "train/_classes.csv").write_text("Pixel Value, Class\n0, background\n1, crack\n2, pore\n")
+
+    samples, problems = _scan(root, **({} if table else {"mask_classes": {1: "crack", 2: "pore"}}))
+
+    assert problems == []
+    assert [s.defects for _, s in sorted(samples.items())] == [
+        ("good",),
+        ("good",),
+        ("crack",),
+        ("pore",),
+        ("crack", "pore"),
+    ]
+    crack = samples["train/4.png"].showing("crack")
+    assert crack is not None
+    np.testing.assert_array_equal(np.flatnonzero(load_mask(crack, _SIZE).any(axis=1)), [4, 5])
+    np.testing.assert_array_equal(np.flatnonzero(load_mask(samples["train/4.png"], _SIZE).any(axis=1)), [0, 1, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("Pixel Value,Class\n1,crack\n", "holds 2, and the numbers with a name are: 1 crack"),
+        ("Pixel Value,Class\none,crack\n", "has the row 'one,crack'"),
+        ("Pixel Value,Class\n1,a/b\n2,hole\n", "names the defect 'a/b'"),
+    ],
+)
+def test_numbers_without_a_name_are_an_error_of_their_file(root: Path, table: str, said: str) -> None:
+    """No value is guessed to be a defect."""
+    _photo(root / "train/0.png", shade=0)
+    _numbers(root / "train/0_mask.png", 1, 2)
+    (root / "train/_classes.csv").write_text(table)
+
+    _, problems = _scan(root)
+
+    assert [(p.severity, said in p.what) for p in problems] == [("error", True)]
+
+
+def test_a_numbered_mask_has_the_size_of_its_photo_and_no_colours(root: Path) -> None:
+    """Otherwise it is an error, as one that is damaged is."""
+    for shade in range(3):
+        _photo(root / f"images/{shade}.png", shade=shade)
+        _numbers(root / f"masks/{shade}.png", 1)
+    cv2.imwrite(str(root / "masks/0.png"), np.ones((8, 8), np.uint8))
+    cv2.imwrite(str(root / "masks/1.png"), np.full((*_SIZE, 3), (1, 0, 0), np.uint8))
+    (root / "masks/2.png").write_bytes((root / "masks/2.png").read_bytes()[:40])
+
+    _, problems = _scan(root, mask_classes={1: "crack"})
+
+    assert [(p.severity, Path(p.file).name) for p in problems] == [("error", f"{i}.png") for i in range(3)]
+    assert "8x8" in problems[0].what
+    assert "colours" in problems[1].what
