@@ -9,9 +9,11 @@
     <root>/<category>/test_public/...                       like test, with ground_truth inside it (MVTec AD 2)
 
 The root may also be one category itself; its name is then the directory's name. `good` may be called `ok`, `normal`,
-`no_defect` or `defect_free`, in any case.
+`no_defect` or `defect_free`, in any case. MVTec AD 2 shows each part in several lights, which the names of its files
+tell: photos of one part are a leakage group.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, final
@@ -27,6 +29,7 @@ from anogen_core.data.inventory import (
     hash_files,
     list_directory,
     make_samples,
+    stem_of,
 )
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
@@ -44,6 +47,8 @@ _MASKS: Final = {"test": "ground_truth", "test_public": "test_public/ground_trut
 """Where the masks of the photos in such a directory are."""
 _PRIVATE: Final = frozenset({"test_private", "test_private_mixed"})
 """Photos of MVTec AD 2 whose labels are not published."""
+_LIGHTING: Final = re.compile(r"_(regular|overexposed|underexposed|shift_\d+)$")
+"""How the file names of MVTec AD 2 end: each part is shown in several lights, as `000_regular` and `000_shift_1`."""
 
 
 class MvtecReaderSettings(MaskFileSettings):
@@ -55,7 +60,8 @@ class MvtecReaderSettings(MaskFileSettings):
     categories: tuple[str, ...] | None = None
     """Categories to read; all that are found when left out."""
     groups: GroupSettings | None = None
-    """Table of leakage groups. When left out, `index.csv` in the category is used if it has such a column."""
+    """Table of leakage groups. When left out, `index.csv` in the category is used if it has such a column. Photos named
+    as in MVTec AD 2 (`000_regular`, `000_shift_1`) that are in no table are of one group by their number."""
 
     def build(self) -> "MvtecReader":
         """Return a reader of this dataset."""
@@ -152,13 +158,22 @@ class MvtecReader(Reader):
             masks = list_directory(truth / folder.name, root=root)
             pairs, faults = pair_masks(listing.images, masks.images, suffixes=self._settings.mask_suffixes)
             problems += masks.problems + faults
-        photos = [Photo(path, category=category, defect=defect, mask=pairs.get(path)) for path in listing.images]
+        photos = [
+            Photo(path, category=category, defect=defect, mask=pairs.get(path), group=_part_of(path))
+            for path in listing.images
+        ]
         return photos, problems
 
 
 def is_category(directory: Path) -> bool:
     """Return whether a directory is a category in this layout."""
     return any((directory / name).is_dir() for name in _SPLITS)
+
+
+def _part_of(photo: Path) -> str | None:
+    """Return the leakage group of a photo that is named as in MVTec AD 2: its directory and the number of the part."""
+    part, lights = _LIGHTING.subn("", stem_of(photo))
+    return "/".join((*photo.parts[-3:-1], part)) if lights else None
 
 
 def _unpublished(category: Path, directories: list[Path]) -> list[Problem]:

@@ -10,7 +10,7 @@ from anogen_core.data.audit import audit
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.problems import Problem
 from anogen_core.data.reader import Scan
-from anogen_core.data.support import SupportSettings
+from anogen_core.data.support import SupportSettings, choose_support, held_out
 from anogen_core.run_file import write_run_file
 
 
@@ -45,6 +45,22 @@ def test_ids_of_ad2_are_distinct_and_plain_where_they_can_be(ad2_root: Path) -> 
         *(f"can/train/good/{place}/good/00{i}_regular" for place in ("train", "validation") for i in range(2)),
         "can/train/good/002_regular",
     }
+
+
+def test_photos_of_one_part_in_several_lights_are_a_group(ad2_root: Path) -> None:
+    """Whatever the support photos are, none of their parts is tested; a table comes before the names."""
+    samples = _scan(ad2_root).samples
+    groups = {s.sample_id: s.group for s in samples if s.split == "test"}
+    (support,) = choose_support(samples, SupportSettings(images={"bad": ("000_regular.png",)}), seed=0)
+    tested, left_out = held_out(samples, [support], FrameSettings())
+    (ad2_root / "can/index.csv").write_text("image,group\ntest_public/bad/000_regular.png,A\n")
+    tabled = {s.sample_id: s.group for s in _scan(ad2_root).samples}
+
+    assert groups["can/test/bad/000_regular"] == groups["can/test/bad/000_overexposed"]
+    assert len(set(groups.values())) == len(groups) - 1
+    assert {s.sample_id for s in left_out} == {"can/test/bad/000_regular", "can/test/bad/000_overexposed"}
+    assert len(tested) == 4
+    assert tabled == {s.sample_id: s.group for s in samples} | {"can/test/bad/000_regular": "A"}
 
 
 def test_private_photos_of_ad2_are_one_warning_for_each_category(ad2_root: Path) -> None:
