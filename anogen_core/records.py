@@ -55,7 +55,7 @@ class Sample(Record):
     boxes: tuple[Box, ...] = ()
     """Box labels in pixels of the photo as it is stored, for data without mask images."""
     outline: tuple[int, ...] | None = None
-    """Run lengths (see `anogen_core.outline`) of a mask in pixels of the photo as it is stored, from a label file."""
+    """Run lengths (see `anogen_core.outline`) of a mask of the photo as stored: a label file's, or joined masks."""
     sha256: str
     """Digest of the photo's file."""
     group: str | None = None

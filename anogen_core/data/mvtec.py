@@ -1,4 +1,4 @@
-"""Datasets laid out like MVTec AD (Bergmann et al., CVPR 2019) or MVTec AD 2 (Heckler-Kram et al., arXiv 2503.21622).
+"""Datasets laid out like MVTec AD (Bergmann et al., CVPR 2019), MVTec AD 2 or MVTec LOCO AD.
 
     <root>/<category>/train/good/000.png                    normal photos to learn from
     <root>/<category>/test/good/000.png                     normal photos to test on
@@ -7,6 +7,7 @@
 
     <root>/<category>/validation/good/000.png               normal photos to learn from, too
     <root>/<category>/test_public/...                       like test, with ground_truth inside it (MVTec AD 2)
+    <root>/<category>/ground_truth/<defect>/000/000.png     masks that are one together, of any value (MVTec LOCO AD)
 
 The root may also be one category itself; its name is then the directory's name. `good` may be called `ok`, `normal`,
 `no_defect` or `defect_free`, in any case. MVTec AD 2 shows each part in several lights, which the names of its files
@@ -31,9 +32,10 @@ from anogen_core.data.inventory import (
     make_samples,
     stem_of,
 )
+from anogen_core.data.joining import join_masks
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, error, warning
-from anogen_core.data.reader import Reader, Scan
+from anogen_core.data.reader import Reader, Scan, Unlabelled
 from anogen_core.records import GOOD
 
 _SPLITS: Final[Mapping[str, Literal["train", "test"]]] = {
@@ -52,7 +54,7 @@ _LIGHTING: Final = re.compile(r"_(regular|overexposed|underexposed|shift_\d+)$")
 
 
 class MvtecReaderSettings(MaskFileSettings):
-    """A dataset laid out like MVTec AD or MVTec AD 2; any file names, png, jpg, bmp or tif."""
+    """A dataset laid out like MVTec AD, MVTec AD 2 or MVTec LOCO AD; any file names, png, jpg, bmp or tif."""
 
     kind: Literal["mvtec"] = "mvtec"
     root: str
@@ -70,7 +72,7 @@ class MvtecReaderSettings(MaskFileSettings):
 
 @final
 class MvtecReader(Reader):
-    """Reads the layouts of MVTec AD and MVTec AD 2."""
+    """Reads the layouts of MVTec AD, MVTec AD 2 and MVTec LOCO AD."""
 
     def __init__(self, settings: MvtecReaderSettings) -> None:
         self._settings = settings
@@ -93,11 +95,12 @@ class MvtecReader(Reader):
             found, faults = self._read_category(directory, root=root)
             photos += found
             problems += faults
+        photos, faults, doubtful = join_masks(photos, root=root)
+        problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
         splits = {photo.path: _SPLITS[photo.path.parent.parent.name] for photo in photos}
-        return Scan(
-            make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold), problems + faults
-        )
+        samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
+        return Scan(samples, problems + faults, Unlabelled(doubtful=doubtful))
 
     def _read_category(self, directory: Path, *, root: Path) -> tuple[list[Photo], list[Problem]]:
         own = list_directory(directory, root=root)
@@ -156,7 +159,8 @@ class MvtecReader(Reader):
         defect = class_of(folder)
         if defect != GOOD and truth is not None:
             masks = list_directory(truth / folder.name, root=root)
-            pairs, faults = pair_masks(listing.images, masks.images, suffixes=self._settings.mask_suffixes)
+            found = masks.images + masks.directories
+            pairs, faults = pair_masks(listing.images, found, suffixes=self._settings.mask_suffixes)
             problems += masks.problems + faults
         photos = [
             Photo(path, category=category, defect=defect, mask=pairs.get(path), group=_part_of(path))

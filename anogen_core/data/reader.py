@@ -31,7 +31,7 @@ class Scan:
 
 
 class Reader(ABC):
-    """Finds the photos, masks and boxes of a dataset. Files are hashed and never decoded.
+    """Finds the photos, masks and boxes of a dataset. Photos are hashed and never decoded.
 
     Example:
         >>> samples = MvtecReaderSettings(root="mvtec_ad").build().read()  # doctest: +SKIP

@@ -14,12 +14,16 @@ def _write_photos(folder: Path, names: list[str], *, seed: int) -> None:
         cv2.imwrite(str(folder / name), rng.integers(0, 256, (32, 48, 3), dtype=np.uint8))
 
 
-def _write_masks(folder: Path, names: list[str]) -> None:
+def _write_masks(folder: Path, names: list[str], *, number: int | None = None) -> None:
+    """Write masks of 80 pixels of 255; with a number, of that, and those after the first elsewhere, of 40 pixels."""
     folder.mkdir(parents=True)
     mask = np.zeros((32, 48), np.uint8)
-    mask[8:16, 10:20] = 255
+    mask[8:16, 10:20] = number or 255
     for name in names:
         cv2.imwrite(str(folder / name), mask)
+        if number is not None:
+            mask = np.zeros((32, 48), np.uint8)
+            mask[20:24, 10:20] = number + 1
 
 
 @pytest.fixture
@@ -47,6 +51,25 @@ def ad2_root(tmp_path: Path) -> Path:
     _write_masks(can / "test_public" / "ground_truth" / "bad", [f"{name}_mask.png" for name in bad])
     _write_photos(can / "test_private", ["000_regular.png", "001_regular.png"], seed=12)
     _write_photos(can / "test_private_mixed", ["000_mixed.png"], seed=13)
+    return root
+
+
+@pytest.fixture
+def loco_root(tmp_path: Path) -> Path:
+    """One category `bag` of MVTec LOCO AD: 3 train, 1 validation, 2 good and 3 test photos of each kind of anomaly.
+
+    Every anomalous photo has a directory with a mask of 80 pixels, whose value is its number; 000 has another of 40.
+    """
+    root = tmp_path / "loco"
+    bag = root / "bag"
+    _write_photos(bag / "train" / "good", ["000.png", "001.png", "002.png"], seed=14)
+    _write_photos(bag / "validation" / "good", ["000.png"], seed=15)
+    _write_photos(bag / "test" / "good", ["000.png", "001.png"], seed=16)
+    for seed, kind in ((17, "logical_anomalies"), (18, "structural_anomalies")):
+        _write_photos(bag / "test" / kind, ["000.png", "001.png", "002.png"], seed=seed)
+        for number in range(3):
+            truth = bag / "ground_truth" / kind / f"00{number}"
+            _write_masks(truth, ["000.png", "001.png"][: 2 if number == 0 else 1], number=3 * seed + number)
     return root
 
 

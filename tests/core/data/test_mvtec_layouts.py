@@ -1,13 +1,16 @@
 """Datasets that lie nearly like MVTec AD, as their authors distribute them."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from anogen_core.data import MvtecReaderSettings
 from anogen_core.data.audit import audit
-from anogen_core.data.frame import FrameSettings
+from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.problems import Problem
 from anogen_core.data.reader import Scan
 from anogen_core.data.support import SupportSettings, choose_support, held_out
@@ -124,3 +127,61 @@ def test_links_of_ad2_that_leave_the_root_are_errors(ad2_root: Path, tmp_path: P
     assert [p.file for p in scan.problems if p.severity == "error"] == [str(place)]
     uris = [uri for s in scan.samples for uri in (s.image_uri, s.mask_uri) if uri]
     assert all(Path(uri).resolve().is_relative_to(ad2_root.resolve()) for uri in uris)
+
+
+def test_masks_of_loco_are_joined(loco_root: Path) -> None:
+    """All masks in the directory of a photo are its mask, whatever their values; validation photos are learned from."""
+    samples = _scan(loco_root).samples
+    sizes = {s.sample_id: int(load_mask(s, (32, 48)).sum()) for s in samples if s.defect != "good"}
+    known = [f"bag/test/{kind}_anomalies/00{i}" for kind in ("logical", "structural") for i in range(3)]
+
+    assert sizes == dict(zip(known, [120, 80, 80] * 2, strict=True))
+    assert sum(s.split == "train" for s in samples) == 4
+    assert _audit(loco_root) == []
+
+
+@pytest.mark.parametrize("inside", ["", "bag"])
+def test_init_finds_loco(loco_root: Path, tmp_path: Path, inside: str) -> None:
+    """In the directory of all categories, or in one of them, with the right numbers."""
+    notes = write_run_file(tmp_path / "run.yaml", loco_root / inside)
+
+    assert "kind: mvtec" in (tmp_path / "run.yaml").read_text()
+    assert "bag: 6 normal photos; logical_anomalies 3, structural_anomalies 3" in notes
+
+
+def _write(size: tuple[int, int], value: int) -> Callable[[Path], object]:
+    return lambda path: cv2.imwrite(str(path), np.full(size, value, np.uint8))
+
+
+def _link_outside(path: Path) -> None:
+    shutil.rmtree(path)
+    path.symlink_to("/etc")
+
+
+_BROKEN: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
+    "no directory": ("001", shutil.rmtree, "test/{}/001.png", "has no usable mask"),
+    "no mask in it": ("001/000.png", Path.unlink, "test/{}/001.png", "has no usable mask"),
+    "no photo": ("../../test/{}/001.png", Path.unlink, "ground_truth/{}/001", "is a mask without a photo"),
+    "a mask beside": ("001_mask.png", _write((32, 48), 255), "ground_truth/{}/001_mask.png", "is a second mask"),
+    "another size": ("000/001.png", _write((16, 24), 9), "ground_truth/{}/000/001.png", "16x24 for a photo of 32x48"),
+    "empty": ("000/001.png", _write((32, 48), 0), "ground_truth/{}/000/001.png", "is an empty mask"),
+    "no image": ("000/001.png", lambda p: p.write_bytes(b"x"), "ground_truth/{}/000/001.png", "is not a PNG"),
+    "cut": ("000/000.png", lambda p: p.write_bytes(p.read_bytes()[:60]), "ground_truth/{}/000/000.png", "is truncated"),
+    "bad photo": ("../../test/{}/001.png", lambda p: p.write_bytes(b"x"), "test/{}/001.png", "is not a PNG"),
+    "linked directory": ("001", _link_outside, "ground_truth/{}/001", "leaves the root"),
+    "link": ("000/a.png", lambda p: p.symlink_to("/etc/hostname"), "ground_truth/{}/000/a.png", "leaves the root"),
+}
+
+
+@pytest.mark.parametrize("fault", _BROKEN)
+def test_each_fault_of_loco_is_one_error(loco_root: Path, fault: str) -> None:
+    """The file is named, and nothing else is said of its photo; the support has too few photos then."""
+    file, breaking, named, what = _BROKEN[fault]
+    kind = "logical_anomalies"
+    breaking(loco_root / "bag/ground_truth" / kind / file.format(kind))
+
+    problems = [p for p in _audit(loco_root) if p.file != f"bag/{kind}"]
+
+    assert [(p.severity, p.file) for p in problems] == [("error", str(loco_root / "bag" / named.format(kind)))]
+    assert what in problems[0].what
+    assert problems[0].fix

@@ -10,6 +10,7 @@ from anogen_core.data import FolderReaderSettings, MvtecReaderSettings, ReaderSe
 _READERS: dict[str, type[ReaderSettings]] = {
     "mvtec_root": MvtecReaderSettings,
     "ad2_root": MvtecReaderSettings,
+    "loco_root": MvtecReaderSettings,
     "folder_root": FolderReaderSettings,
     "visa_root": VisaReaderSettings,
 }
@@ -45,7 +46,7 @@ def test_defective_photos_are_test_photos_with_labels(reader: ReaderSettings) ->
     samples = reader.build().read()
 
     assert {s.defect for s in samples if s.split == "train"} == {"good"}
-    assert all(bool(s.mask_uri or s.boxes) == (s.defect != "good") for s in samples)
+    assert all(s.is_labelled == (s.defect != "good") for s in samples)
 
 
 def test_reading_decodes_nothing(reader: ReaderSettings) -> None:
