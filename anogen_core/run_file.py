@@ -11,7 +11,14 @@ from PIL import Image as PillowImage
 from pydantic import BaseModel
 
 from anogen_core.config import RunConfig
-from anogen_core.data import FolderReaderSettings, MvtecReaderSettings, ReaderSettings, VisaReaderSettings
+from anogen_core.data import (
+    DagmReaderSettings,
+    FolderReaderSettings,
+    MvtecReaderSettings,
+    ReaderSettings,
+    VisaReaderSettings,
+)
+from anogen_core.data.dagm import is_dagm
 from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings, load_mask
@@ -64,8 +71,8 @@ def write_run_file(path: Path, root: Path) -> list[str]:
 def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
     if not root.is_dir():
         raise InputError(
-            f"--data {root}: there is no such directory. Expected photos in the layout of MVTec AD or VisA, "
-            "or images/ with masks/, boxes.csv, or LabelMe, YOLO, COCO or Pascal VOC labels."
+            f"--data {root}: there is no such directory. Expected photos in the layout of MVTec AD, VisA or "
+            "DAGM 2007, or images/ with masks/, boxes.csv, or LabelMe, YOLO, COCO or Pascal VOC labels."
         )
     absolute = str(root.resolve())
     found = list_directory(root.resolve(), root=root.resolve()).directories
@@ -74,6 +81,8 @@ def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
     reader: ReaderSettings
     if any(is_visa(d) for d in (root.resolve(), *found)):
         reader = VisaReaderSettings(root=absolute)
+    elif any(is_dagm(d) for d in (root.resolve(), *found)):
+        reader = DagmReaderSettings(root=absolute)
     else:
         reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
     return reader, reader.build().read()

@@ -7,10 +7,19 @@ from typing import Annotated
 
 from pydantic import Field
 
+from anogen_core.data.dagm import DagmReaderSettings
 from anogen_core.data.folder import FolderReaderSettings
 from anogen_core.data.mvtec import MvtecReaderSettings
 from anogen_core.data.visa import VisaReaderSettings
 
-ReaderSettings = Annotated[MvtecReaderSettings | FolderReaderSettings | VisaReaderSettings, Field(discriminator="kind")]
+ReaderSettings = Annotated[
+    MvtecReaderSettings | FolderReaderSettings | VisaReaderSettings | DagmReaderSettings, Field(discriminator="kind")
+]
 
-__all__ = ["FolderReaderSettings", "MvtecReaderSettings", "ReaderSettings", "VisaReaderSettings"]
+__all__ = [
+    "DagmReaderSettings",
+    "FolderReaderSettings",
+    "MvtecReaderSettings",
+    "ReaderSettings",
+    "VisaReaderSettings",
+]

@@ -107,3 +107,15 @@ def visa_root(tmp_path: Path) -> Path:
     (root / "split_csv").mkdir()
     (root / "split_csv" / "1cls.csv").write_text("\r\n".join(["object,split,label,image,mask", *splits]) + "\r\n")
     return root
+
+
+@pytest.fixture
+def dagm_root(tmp_path: Path) -> Path:
+    """One class `Class1` of DAGM 2007: 3 normal and 2 defective photos in `Train`, 2 and 2 in `Test`."""
+    root = tmp_path / "dagm"
+    for split, start, normal in (("Train", 576, 3), ("Test", 1, 2)):
+        names = [f"{start + i:04d}" for i in range(normal + 2)]
+        _write_photos(root / "Class1" / split, [f"{name}.PNG" for name in names], seed=start)
+        _write_masks(root / "Class1" / split / "Label", [f"{name}_label.PNG" for name in names[normal:]])
+        (root / "Class1" / split / "Label" / "Labels.txt").write_text("1\n")
+    return root

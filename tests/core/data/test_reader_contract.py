@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from anogen_core.data import FolderReaderSettings, MvtecReaderSettings, ReaderSettings, VisaReaderSettings
+from anogen_core.data import (
+    DagmReaderSettings,
+    FolderReaderSettings,
+    MvtecReaderSettings,
+    ReaderSettings,
+    VisaReaderSettings,
+)
 
 _READERS: dict[str, type[ReaderSettings]] = {
     "mvtec_root": MvtecReaderSettings,
@@ -13,6 +19,7 @@ _READERS: dict[str, type[ReaderSettings]] = {
     "loco_root": MvtecReaderSettings,
     "folder_root": FolderReaderSettings,
     "visa_root": VisaReaderSettings,
+    "dagm_root": DagmReaderSettings,
 }
 
 

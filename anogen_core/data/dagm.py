@@ -1,0 +1,106 @@
+"""DAGM 2007 (Weakly Supervised Learning for Industrial Optical Inspection) as its authors distribute it.
+
+    <root>/Class1/Train/0576.PNG                photos
+    <root>/Class1/Train/Label/0576_label.PNG    masks of the defective ones
+    <root>/Class1/Test/...                      the same
+
+The root may also be one class itself. A photo without a mask is normal; those of a class have one kind of defect, which
+has no name. Normal photos keep their split; defective photos are test photos, also those in `Train`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, final
+
+from pydantic import Field
+
+from anogen_core.data.categories import find_categories
+from anogen_core.data.groups import GroupSettings, group_photos
+from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.pairing import MaskFileSettings, pair_masks
+from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.reader import Reader, Scan
+from anogen_core.records import GOOD
+
+_TRAIN, _TEST, _MASKS = "Train", "Test", "Label"
+
+
+class DagmReaderSettings(MaskFileSettings):
+    """The dataset DAGM 2007 as its authors distribute it, or photos laid out like it."""
+
+    kind: Literal["dagm"] = "dagm"
+    root: str
+    """Directory of the classes, or the directory of one class (the one that holds `Train` and `Test`)."""
+    categories: tuple[str, ...] | None = None
+    """Classes to read; all that are found when left out."""
+    defect: Annotated[str, Field(pattern=r"^[^/\n]+$")] = "defect"
+    """What the defect of each class is called."""
+    groups: GroupSettings | None = None
+    """Table of leakage groups. When left out, `index.csv` in the class is used if it has such a column."""
+
+    def build(self) -> "DagmReader":
+        """Return a reader of this dataset."""
+        return DagmReader(self)
+
+
+@final
+class DagmReader(Reader):
+    """Reads the layout of DAGM 2007."""
+
+    def __init__(self, settings: DagmReaderSettings) -> None:
+        self._settings = settings
+
+    def scan(self) -> Scan:
+        """Return all samples and everything that is wrong with how the dataset lies on disk.
+
+        Raises:
+            InputError: the root is missing or holds no class.
+        """
+        root = existing_root(self._settings.root)
+        directories, problems = find_categories(
+            root,
+            self._settings.categories,
+            is_category=is_dagm,
+            expected=f"<class>/{_TRAIN} and <class>/{_TEST} with photos, and {_MASKS} with masks in each",
+        )
+        photos: list[Photo] = []
+        for directory in directories:
+            found, faults = self._read_class(directory, root=root)
+            photos += found
+            problems += faults
+        digests, faults = hash_files(photo.path for photo in photos)
+        splits: dict[Path, Literal["train", "test"]] = {
+            p.path: "train" if p.defect == GOOD and p.path.parent.name == _TRAIN else "test" for p in photos
+        }
+        samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
+        return Scan(samples, problems + faults)
+
+    def _read_class(self, directory: Path, *, root: Path) -> tuple[list[Photo], list[Problem]]:
+        own = list_directory(directory, root=root)
+        if own.outside:
+            return [], own.problems
+        photos, problems = [], []
+        for split in (directory / _TRAIN, directory / _TEST):
+            listing = list_directory(split, root=root)
+            masks = list_directory(split / _MASKS, root=root)
+            pairs, faults = pair_masks(listing.images, masks.images, suffixes=self._settings.mask_suffixes)
+            problems += listing.problems + masks.problems + faults
+            for nested in listing.directories:
+                if nested.name != _MASKS:
+                    what = "is not read: photos are expected one level higher."
+                    problems.append(warning(nested, what, fix=f"Move its photos to {split}."))
+            if listing.images and not pairs:
+                what = f"has no masks in {_MASKS}: all its photos are taken for normal ones."
+                problems.append(warning(split, what, fix="Put the masks there if some photos are defective."))
+            for path in listing.images:
+                defect = self._settings.defect if path in pairs else GOOD
+                photos.append(Photo(path, directory.name, defect, mask=pairs.get(path)))
+        if not photos:
+            fix = "Add photos or leave it out by `reader.categories`."
+            problems.append(error(directory, "holds no photo.", fix=fix))
+        photos, faults = group_photos(photos, self._settings.groups, directory=directory)
+        return photos, problems + faults
+
+
+def is_dagm(directory: Path) -> bool:
+    """Return whether a directory is a class of DAGM 2007."""
+    return any((directory / split / _MASKS).is_dir() for split in (_TRAIN, _TEST))
