@@ -1,27 +1,67 @@
-"""Which directories of a root are categories."""
+"""Datasets with a directory for each category: which directories are categories, and what all such readers do."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from anogen_core.data.inventory import list_directory
+from anogen_core.data.groups import GroupSettings, group_photos
+from anogen_core.data.inventory import Photo, existing_root, list_directory
+from anogen_core.data.pairing import MaskFileSettings
 from anogen_core.data.problems import Problem, error
 from anogen_core.errors import InputError
 
 
-def find_categories(
-    root: Path, wanted: Sequence[str] | None, *, is_category: Callable[[Path], bool], expected: str
-) -> tuple[list[Path], list[Problem]]:
-    """Return the directories of the wanted categories and an error for each that is missing.
+class CategorySettings(MaskFileSettings):
+    """Where the categories are, and which of them are read."""
+
+    root: str
+    """Directory of the categories, or the directory of one category itself."""
+    categories: tuple[str, ...] | None = None
+    """Categories to read; all that are found when left out."""
+    groups: GroupSettings | None = None
+    """Table of leakage groups. When left out, `index.csv` in the category is used if it has such a column."""
+
+
+def read_categories(
+    settings: CategorySettings,
+    read: Callable[[Path, Path], tuple[list[Photo], list[Problem]]],
+    *,
+    is_category: Callable[[Path], bool],
+    expected: str,
+) -> tuple[Path, list[Photo], list[Problem]]:
+    """Return the root, the photos of the wanted categories in their leakage groups, and what is wrong with them.
 
     Args:
-        root: Directory of the categories, or one category itself.
-        wanted: Their names; None for all that are found.
+        settings: Which categories.
+        read: Returns the photos of a category, called with its directory and the root.
         is_category: Whether a directory is one.
         expected: What a category holds, for the error.
 
     Raises:
-        InputError: there is none.
+        InputError: the root is missing or holds no category.
     """
+    root = existing_root(settings.root)
+    directories, problems = _find_categories(root, settings.categories, is_category=is_category, expected=expected)
+    photos: list[Photo] = []
+    for directory in directories:
+        own = list_directory(directory, root=root)
+        if own.outside:
+            problems += own.problems
+            continue
+        found, faults = read(directory, root)
+        problems += faults
+        if not found:
+            fix = "Add photos or leave it out by `reader.categories`."
+            problems.append(error(directory, "holds no photo that can be used.", fix=fix))
+        found, faults = group_photos(found, settings.groups, directory=directory)
+        photos += found
+        problems += faults
+    return root, photos, problems
+
+
+def _find_categories(
+    root: Path, wanted: Sequence[str] | None, *, is_category: Callable[[Path], bool], expected: str
+) -> tuple[list[Path], list[Problem]]:
+    """Return the directories of the wanted categories (None: all) and an error for each that is missing."""
     listing = list_directory(root, root=root)
     found = {root.name: root} if is_category(root) else {d.name: d for d in listing.directories if is_category(d)}
     chosen = list(found) if wanted is None else [name for name in wanted if name in found]

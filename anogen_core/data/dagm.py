@@ -13,29 +13,22 @@ from typing import Annotated, Literal, final
 
 from pydantic import Field
 
-from anogen_core.data.categories import find_categories
-from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
-from anogen_core.data.pairing import MaskFileSettings, pair_masks
-from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.categories import CategorySettings, read_categories
+from anogen_core.data.inventory import Photo, hash_files, list_directory, make_samples
+from anogen_core.data.pairing import pair_masks
+from anogen_core.data.problems import Problem, warning
 from anogen_core.data.reader import Reader, Scan
 from anogen_core.records import GOOD
 
 _TRAIN, _TEST, _MASKS = "Train", "Test", "Label"
 
 
-class DagmReaderSettings(MaskFileSettings):
+class DagmReaderSettings(CategorySettings):
     """The dataset DAGM 2007 as its authors distribute it, or photos laid out like it."""
 
     kind: Literal["dagm"] = "dagm"
-    root: str
-    """Directory of the classes, or the directory of one class (the one that holds `Train` and `Test`)."""
-    categories: tuple[str, ...] | None = None
-    """Classes to read; all that are found when left out."""
     defect: Annotated[str, Field(pattern=r"^[^/\n]+$")] = "defect"
     """What the defect of each class is called."""
-    groups: GroupSettings | None = None
-    """Table of leakage groups. When left out, `index.csv` in the class is used if it has such a column."""
 
     def build(self) -> "DagmReader":
         """Return a reader of this dataset."""
@@ -55,18 +48,8 @@ class DagmReader(Reader):
         Raises:
             InputError: the root is missing or holds no class.
         """
-        root = existing_root(self._settings.root)
-        directories, problems = find_categories(
-            root,
-            self._settings.categories,
-            is_category=is_dagm,
-            expected=f"<class>/{_TRAIN} and <class>/{_TEST} with photos, and {_MASKS} with masks in each",
-        )
-        photos: list[Photo] = []
-        for directory in directories:
-            found, faults = self._read_class(directory, root=root)
-            photos += found
-            problems += faults
+        expected = f"<class>/{_TRAIN} and <class>/{_TEST} with photos, and {_MASKS} with masks in each"
+        _, photos, problems = read_categories(self._settings, self._read_class, is_category=is_dagm, expected=expected)
         digests, faults = hash_files(photo.path for photo in photos)
         splits: dict[Path, Literal["train", "test"]] = {
             p.path: "train" if p.defect == GOOD and p.path.parent.name == _TRAIN else "test" for p in photos
@@ -74,11 +57,9 @@ class DagmReader(Reader):
         samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
         return Scan(samples, problems + faults)
 
-    def _read_class(self, directory: Path, *, root: Path) -> tuple[list[Photo], list[Problem]]:
-        own = list_directory(directory, root=root)
-        if own.outside:
-            return [], own.problems
-        photos, problems = [], []
+    def _read_class(self, directory: Path, root: Path) -> tuple[list[Photo], list[Problem]]:
+        photos: list[Photo] = []
+        problems: list[Problem] = []
         for split in (directory / _TRAIN, directory / _TEST):
             listing = list_directory(split, root=root)
             masks = list_directory(split / _MASKS, root=root)
@@ -94,11 +75,7 @@ class DagmReader(Reader):
             for path in listing.images:
                 defect = self._settings.defect if path in pairs else GOOD
                 photos.append(Photo(path, directory.name, defect, mask=pairs.get(path)))
-        if not photos:
-            fix = "Add photos or leave it out by `reader.categories`."
-            problems.append(error(directory, "holds no photo.", fix=fix))
-        photos, faults = group_photos(photos, self._settings.groups, directory=directory)
-        return photos, problems + faults
+        return photos, problems
 
 
 def is_dagm(directory: Path) -> bool:

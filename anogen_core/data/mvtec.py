@@ -19,21 +19,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, final
 
-from anogen_core.data.categories import find_categories
-from anogen_core.data.groups import GroupSettings, group_photos
+from anogen_core.data.categories import CategorySettings, read_categories
+from anogen_core.data.groups import GroupSettings
 from anogen_core.data.inventory import (
     LABEL_SUFFIXES,
     Listing,
     Photo,
     class_of,
-    existing_root,
     hash_files,
     list_directory,
     make_samples,
     stem_of,
 )
 from anogen_core.data.joining import join_masks
-from anogen_core.data.pairing import MaskFileSettings, pair_masks
+from anogen_core.data.pairing import pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
 from anogen_core.records import GOOD
@@ -53,14 +52,10 @@ _LIGHTING: Final = re.compile(r"_(regular|overexposed|underexposed|shift_\d+)$")
 """How the file names of MVTec AD 2 end: each part is shown in several lights, as `000_regular` and `000_shift_1`."""
 
 
-class MvtecReaderSettings(MaskFileSettings):
+class MvtecReaderSettings(CategorySettings):
     """A dataset laid out like MVTec AD, MVTec AD 2 or MVTec LOCO AD; any file names, png, jpg, bmp or tif."""
 
     kind: Literal["mvtec"] = "mvtec"
-    root: str
-    """Directory of the categories, or the directory of one category (the one that holds `train` and `test`)."""
-    categories: tuple[str, ...] | None = None
-    """Categories to read; all that are found when left out."""
     groups: GroupSettings | None = None
     """Table of leakage groups. When left out, `index.csv` in the category is used if it has such a column. Photos named
     as in MVTec AD 2 (`000_regular`, `000_shift_1`) that are in no table are of one group by their number."""
@@ -83,18 +78,10 @@ class MvtecReader(Reader):
         Raises:
             InputError: the root is missing or holds no category.
         """
-        root = existing_root(self._settings.root)
-        directories, problems = find_categories(
-            root,
-            self._settings.categories,
-            is_category=is_category,
-            expected="<category>/train/good, <category>/test/<defect> and <category>/ground_truth/<defect>",
+        expected = "<category>/train/good, <category>/test/<defect> and <category>/ground_truth/<defect>"
+        root, photos, problems = read_categories(
+            self._settings, self._read_category, is_category=is_category, expected=expected
         )
-        photos: list[Photo] = []
-        for directory in directories:
-            found, faults = self._read_category(directory, root=root)
-            photos += found
-            problems += faults
         photos, faults, doubtful = join_masks(photos, root=root)
         problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
@@ -102,22 +89,14 @@ class MvtecReader(Reader):
         samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
         return Scan(samples, problems + faults, Unlabelled(doubtful=doubtful))
 
-    def _read_category(self, directory: Path, *, root: Path) -> tuple[list[Photo], list[Problem]]:
-        own = list_directory(directory, root=root)
-        if own.outside:
-            return [], own.problems
-        problems = _unpublished(directory, own.directories)
+    def _read_category(self, directory: Path, root: Path) -> tuple[list[Photo], list[Problem]]:
+        problems = _unpublished(directory, list_directory(directory, root=root).directories)
         photos: list[Photo] = []
         for name in _SPLITS:
             found, faults = self._read_split(directory, name, root=root)
             photos += found
             problems += faults
-        if not photos:
-            problems.append(
-                error(directory, "holds no photo.", fix="Add photos or leave it out by `reader.categories`.")
-            )
-        photos, faults = group_photos(photos, self._settings.groups, directory=directory)
-        return photos, problems + faults
+        return photos, problems
 
     def _read_split(self, category: Path, name: str, *, root: Path) -> tuple[list[Photo], list[Problem]]:
         own = list_directory(category / name, root=root)

@@ -17,12 +17,11 @@ from typing import Annotated, Literal, final
 
 from pydantic import Field
 
-from anogen_core.data.categories import find_categories
+from anogen_core.data.categories import CategorySettings, read_categories
 from anogen_core.data.folder import split_photos
-from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import Photo, existing_root, hash_files, list_directory, make_samples
+from anogen_core.data.inventory import Photo, hash_files, list_directory, make_samples
 from anogen_core.data.labels.label import is_plain_name
-from anogen_core.data.pairing import MaskFileSettings, pair_masks
+from anogen_core.data.pairing import pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
 from anogen_core.data.tables import read_table
@@ -35,16 +34,10 @@ _SPLITS = Path("split_csv", "1cls.csv")
 _Split = Literal["train", "test"]
 
 
-class VisaReaderSettings(MaskFileSettings):
+class VisaReaderSettings(CategorySettings):
     """The dataset VisA as its authors distribute it, or photos laid out like it."""
 
     kind: Literal["visa"] = "visa"
-    root: str
-    """Directory of the categories, or the directory of one category (the one that holds `Data`)."""
-    categories: tuple[str, ...] | None = None
-    """Categories to read; all that are found when left out."""
-    groups: GroupSettings | None = None
-    """Table of leakage groups. When left out, `index.csv` in the category is used if it has such a column."""
     mask_threshold: Annotated[int, Field(ge=1, le=65535)] | None = 1
     """Values from this one on are anomalous: VisA's masks number the defects from 1 on."""
 
@@ -66,24 +59,16 @@ class VisaReader(Reader):
         Raises:
             InputError: the root is missing or holds no category.
         """
-        root = existing_root(self._settings.root)
-        directories, problems = find_categories(
-            root,
-            self._settings.categories,
-            is_category=is_visa,
-            expected=f"<category>/Data/Images/{_NORMAL}, {_ANOMALY} and <category>/{_TABLE}",
+        expected = f"<category>/Data/Images/{_NORMAL}, {_ANOMALY} and <category>/{_TABLE}"
+        root, photos, problems = read_categories(
+            self._settings, self._read_category, is_category=is_visa, expected=expected
         )
-        photos: list[Photo] = []
-        for directory in directories:
-            found, faults = self._read_category(directory, root=root)
-            photos += found
-            problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
         splits, more = _splits(root, photos, digests)
         samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
         return Scan(samples, problems + faults + more)
 
-    def _read_category(self, directory: Path, *, root: Path) -> tuple[list[Photo], list[Problem]]:
+    def _read_category(self, directory: Path, root: Path) -> tuple[list[Photo], list[Problem]]:
         images, masks = directory / "Data" / "Images", directory / "Data" / "Masks" / _ANOMALY
         normal, defective = (list_directory(images / kind, root=root) for kind in (_NORMAL, _ANOMALY))
         truth = list_directory(masks, root=root)
@@ -98,11 +83,7 @@ class VisaReader(Reader):
             for path in defective.images
             if path in labels
         ]
-        if not photos:
-            fix = "Add photos or leave it out by `reader.categories`."
-            problems.append(error(directory, "holds no photo that can be used.", fix=fix))
-        photos, faults = group_photos(photos, self._settings.groups, directory=directory)
-        return photos, problems + faults
+        return photos, problems
 
 
 def is_visa(directory: Path) -> bool:

@@ -92,7 +92,7 @@ def test_what_is_wrong_is_told_with_its_file(dagm_root: Path, tmp_path: Path) ->
     assert "one level higher" in told["warning", "more"]
     assert "same as the train photo" in told["error", "0009.PNG"]
     assert "leaves the root" in told["error", "0010.PNG"]
-    assert told["error", "Class2"] == "holds no photo."
+    assert told["error", "Class2"] == "holds no photo that can be used."
     assert len(told) == 5
 
 
