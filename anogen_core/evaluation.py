@@ -54,6 +54,8 @@ class Evaluation(Record):
     num_defective: int
     num_boxed: int = 0
     """Defective test photos that are labelled by boxes: pixel metrics count the surface in these as missed defect."""
+    num_unmarked: int = 0
+    """Defective test photos that no label says the place of: they count in image metrics, and in no pixel metric."""
     excluded_ids: tuple[str, ...]
     """Test samples left out because a support photo or its leakage group is among them."""
     per_defect: dict[str, dict[str, float | None]] = Field(default_factory=dict)

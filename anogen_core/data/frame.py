@@ -82,19 +82,19 @@ def to_frame(rgb: Image, frame_size: tuple[int, int]) -> Image:
 
 
 def load_mask(sample: Sample, frame_size: tuple[int, int]) -> Mask:
-    """Return where a photo is anomalous, in the frame: its mask or its filled boxes; nowhere if it is normal.
+    """Return where a photo is anomalous, in the frame: its mask or its filled boxes.
+
+    That is nowhere if it is normal, or if no label says the place of its defect.
 
     Resized (see `resize_mask`) from the size as stored.
 
     Raises:
-        InputError: a defective sample has neither mask nor boxes, or the mask cannot be used.
+        UnusableFileError: the mask or the photo cannot be used.
     """
-    if sample.defect == GOOD:
+    if sample.defect == GOOD or not sample.is_labelled:
         return np.zeros(frame_size, bool)
     if sample.mask_uri is not None:
         return resize_mask(read_mask(Path(sample.mask_uri), threshold=sample.mask_threshold), frame_size)
-    if not sample.is_labelled:
-        raise InputError(f"{sample.image_uri}: is defective ({sample.defect}) and has no mask or box. Add one.")
     size = read_header(Path(sample.image_uri), max_pixels=PIXEL_CEILING).size
     if sample.outline is None:
         return resize_mask(fill_boxes(sample.boxes, size), frame_size)

@@ -128,12 +128,9 @@ def _largest_group(predictions: Predictions) -> tuple[str | None, float]:
 
 def _measure(predictions: Predictions, weights: Float64[np.ndarray, "R N"]) -> Float64[np.ndarray, "R K M"]:
     """Return every metric of every replicate, NaN where it is not defined; rows as in `_as_array`."""
-    histograms = np.stack(
-        [
-            coarsen(count_pixels(predictions.map_of(row), predictions.mask_of(row)), _COARSE_LEVELS)
-            for row in range(len(predictions.score))
-        ]
-    )
+    histograms = np.zeros((len(predictions.score), len(Row), _COARSE_LEVELS))
+    for row in np.flatnonzero(predictions.marked).tolist():
+        histograms[row] = coarsen(count_pixels(predictions.map_of(row), predictions.mask_of(row)), _COARSE_LEVELS)
     defects, alone = predictions.defect_names, predictions.alone
     shown = {name: predictions.showing(name) for name in (GOOD, *defects)}
     photos = {name: np.flatnonzero(alone == name) for name in dict.fromkeys((GOOD, *defects, *alone.tolist()))}

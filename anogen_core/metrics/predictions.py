@@ -53,7 +53,7 @@ class Predictions:
     level: UInt16[np.ndarray, "N h w"]
     """Anomaly maps at the detector's size, in the levels of `histograms.py`."""
     mask_bits: UInt8[np.ndarray, "N B"]
-    """`pack_masks` of where the photos are labelled anomalous."""
+    """`pack_masks` of where the photos are labelled anomalous; nothing of a defective one where no label says it."""
     frame: NDArray[np.int64]
     """(2,): height and width of the masks."""
     part_row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -79,6 +79,11 @@ class Predictions:
     def defective(self) -> NDArray[np.bool_]:
         """Return (N,), True for photos that are not good."""
         return np.asarray(self.defect != GOOD)
+
+    @property
+    def marked(self) -> NDArray[np.bool_]:
+        """Return (N,), True for photos whose pixels count: all but defective ones that no label says the place of."""
+        return ~self.defective | self.mask_bits.any(axis=1)
 
     def showing(self, name: str) -> NDArray[np.bool_]:
         """Return (N,), True for photos that show a defect, alone or among others."""
@@ -128,8 +133,8 @@ class Predictions:
         """
         alone, names = self.alone.tolist(), self.defect_names
         pixels = {name: np.zeros((len(Row), LEVELS)) for name in (GOOD, *names, *{_TOLD_APART}.intersection(alone))}
-        for row, name in enumerate(alone):
-            pixels[name] += count_pixels(self.map_of(row), self.mask_of(row))
+        for row in np.flatnonzero(self.marked).tolist():
+            pixels[alone[row]] += count_pixels(self.map_of(row), self.mask_of(row))
         of_all = np.sum(list(pixels.values()), axis=0)
         for part, name in enumerate(self.part_defect.tolist()):
             pixels[name] += self.count_part(part)

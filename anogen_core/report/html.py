@@ -27,7 +27,15 @@ from anogen_core.report.tables import (
     metric_rows,
     ordered_arms,
 )
-from anogen_core.report.verdict import BASELINE_ARM, GENERATED_ARM, METRICS, Verdict, box_notes, headline_metrics, judge
+from anogen_core.report.verdict import (
+    BASELINE_ARM,
+    GENERATED_ARM,
+    METRICS,
+    Verdict,
+    headline_metrics,
+    judge,
+    label_notes,
+)
 
 _TARGET_BYTES = 5_000_000
 _QUALITIES = (90, 80, 68)
@@ -87,7 +95,7 @@ class CategoryView:
     per_defect: tuple[DefectMetrics, ...]
     comparison: ComparisonTable | None
     sweep: Sweep | None
-    box_notes: tuple[str, ...]
+    label_notes: tuple[str, ...]
     """What box labels do to the pixel metrics."""
     predictions: tuple[PredictionView, ...]
     peaks: tuple[tuple[str, float], ...]
@@ -167,7 +175,7 @@ def _category(report: CategoryReport, number: int, num_rows: int, painter: _Pain
         per_defect=tuple(defect_metrics(report.evaluations, report.comparison)),
         comparison=None if report.comparison is None else comparison_table(report.comparison),
         sweep=_sweep(report),
-        box_notes=box_notes(report.evaluations),
+        label_notes=label_notes(report.evaluations),
         predictions=tuple(_prediction(p, peaks, painter) for p in report.predictions),
         peaks=tuple(peaks.items()),
         concept_chart=line_chart(

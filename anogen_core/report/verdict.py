@@ -78,7 +78,7 @@ def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = Non
         *_contradiction(arms, {m: gain for m, gain in gains.items() if m != metric}, tone),
         *_dominance(comparison, metric),
         *_weakness(arms),
-        *box_notes(evaluations),
+        *label_notes(evaluations),
         *_size_caveat(evaluations[0]),
     )
     return Verdict(tone, sentence, caveats)
@@ -89,13 +89,18 @@ def headline_metrics(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
     return _BOXED_ORDER if any(e.num_boxed for e in evaluations) else _HEADLINE_ORDER
 
 
-def box_notes(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
-    """Return what boxes do to the pixel metrics in one sentence; none where all defective test photos have masks."""
+def label_notes(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
+    """Return a sentence each on test photos that boxes or no labels at all keep pixel metrics from; none on masks."""
+    notes = []
     boxed, defective = max(((e.num_boxed, e.num_defective) for e in evaluations), default=(0, 0))
-    if not boxed:
-        return ()
-    photos = f"{boxed} of {defective} defective test photos are labelled by boxes"
-    return (f"{photos}: pixel numbers count the surface in them as missed.",)
+    if boxed:
+        photos = f"{boxed} of {defective} defective test photos are labelled by boxes"
+        notes.append(f"{photos}: pixel numbers count the surface in them as missed.")
+    unmarked = max((e.num_unmarked for e in evaluations), default=0)
+    if unmarked:
+        photos = f"{unmarked} of {defective} defective test photos have no mask or box"
+        notes.append(f"{photos}: they count in image numbers, and in no pixel number.")
+    return tuple(notes)
 
 
 def estimate_text(estimate: Estimate | None, number: str) -> str:
@@ -119,7 +124,7 @@ def _judge_alone(evaluations: Sequence[Evaluation]) -> Verdict:
     return Verdict(
         "unknown",
         f"The detector trained {trained} generated defects{number}; there is no second arm to compare it with.",
-        (*box_notes(evaluations), *_size_caveat(first)),
+        (*label_notes(evaluations), *_size_caveat(first)),
     )
 
 

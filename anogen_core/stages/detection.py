@@ -151,6 +151,7 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
         num_images=len(kept),
         num_defective=int(predictions.defective.sum()),
         num_boxed=num_boxed,
+        num_unmarked=int((~predictions.marked).sum()),
         excluded_ids=tuple(s.sample_id for s in excluded),
         per_defect=per_defect,
         predictions=key,
@@ -199,11 +200,15 @@ def example_predictions(checkpoint: CheckpointRef, config: RunConfig) -> list[tu
 
 
 def choose_examples(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Return up to `count` defective photos that take turns over the defects, spread over each defect's photos."""
+    """Return up to `count` defective photos that take turns over the defects, spread over each defect's photos.
+
+    Of a defect's photos those with a label are shown, where there are some.
+    """
     defects = sorted({s.defect for s in samples} - {GOOD})
     chosen: list[Sample] = []
     for turn, defect in enumerate(defects):
         own = [s for s in samples if s.defect == defect]
+        own = [s for s in own if s.is_labelled] or own
         share = count // len(defects) + (turn < count % len(defects))
         chosen += [own[i * len(own) // share] for i in range(min(share, len(own)))]
     return chosen

@@ -71,7 +71,7 @@ def _measure(defect: str, ref: DatasetRef, config: RunConfig, category: Category
     verdicts = dataset.verdicts()
     rejected = {row for row, verdict in verdicts.items() if verdict.decision is Decision.REJECT}
     rows = _some([row for row in dataset.made() if row.defect == defect and row.row not in rejected])
-    photos = _some([s for photo in category.evaluated[0] if (s := photo.showing(defect)) is not None])
+    photos = _some([s for photo in category.evaluated[0] if (s := photo.showing(defect)) and s.is_labelled])
     real = [(category.load(s), load_mask(s, category.frame)) for s in photos]
     real = [(photo, mask) for photo, mask in real if mask.any()]
     if min(len(rows), len(real)) < FEWEST:

@@ -66,10 +66,10 @@ def table(comparison: "Comparison", evaluations: "Sequence[Evaluation]", amounts
     """Return the arms, their differences from the last one, and sweeps up to the amount that each source has."""
     from anogen_core.report.sweep import sweep_of  # noqa: PLC0415
     from anogen_core.report.tables import comparison_table  # noqa: PLC0415
-    from anogen_core.report.verdict import box_notes, headline_metrics  # noqa: PLC0415
+    from anogen_core.report.verdict import headline_metrics, label_notes  # noqa: PLC0415
 
     shown = comparison_table(comparison)
-    lines = [shown.caption, *box_notes(evaluations)]
+    lines = [shown.caption, *label_notes(evaluations)]
     for columns, rows in ((shown.arms, shown.rows), (shown.pairs, shown.differences)):
         if columns:
             lines += [*_aligned([["", *columns], *([name, *values] for name, values in rows)]), ""]

@@ -10,6 +10,7 @@ import pytest
 
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import Trial
+from anogen_core.report.verdict import judge
 from anogen_core.stages import arms, detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import embedding_key, learn, load_support
@@ -139,6 +140,26 @@ def test_test_photos_with_boxes_are_counted(boxed: dict[str, object], photos: Pa
     found = detection.evaluate(trial, detector, config)
 
     assert (found.num_boxed, found.num_defective) == (len(tested) - 1, len(tested))
+    assert found.num_unmarked == 0
     old = found.model_dump(mode="json", exclude={"num_boxed"})
     ArtifactStore(f"{config.output}/artifacts").annotate(str(found.predictions), {"evaluation": old})
     assert detection.evaluate(trial, detector, config) == found
+
+
+def test_photos_without_a_label_are_tested_by_their_scores(boxed: dict[str, object]) -> None:
+    """The support photos alone need a label; the others are counted, and have no pixel metrics."""
+    config, trial = _config(boxed, images={"cut": ["000.png", "001.png", "002.png"]}), Trial(arm="perlin", seed=0)
+    table = Path(str(config.reader.root)) / "boxes.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:4]))
+
+    found = detection.evaluate(trial, detection.train(config, "bolt", trial, None), config)
+
+    assert found.num_unmarked == found.num_defective > 1
+    assert found.image_ap is not None
+    assert found.pixel_ap is None
+    comparison = detection.compare([found], config)
+    assert comparison.arms[0].metrics["image_ap"] is not None
+    assert comparison.arms[0].metrics["pixel_ap"] is None
+    judge([found], comparison)
+    examples = detection.choose_examples(read_category(config, "bolt").evaluated[0], 2)
+    assert len(examples) == 2

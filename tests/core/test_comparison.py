@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from anogen_core.errors import CorruptDatasetError, InputError
 from anogen_core.evaluation import Comparison, Estimate, Evaluation, Trial
-from anogen_core.metrics.comparison import compare_arms
+from anogen_core.metrics.comparison import _measure, compare_arms
 from anogen_core.metrics.histograms import to_levels
 from anogen_core.metrics.predictions import METRICS, Predictions, pack_masks
 from anogen_core.report.tables import comparison_table
@@ -243,6 +243,40 @@ def test_table_shows_arms_and_gains_of_the_last_one() -> None:
     assert [name for name, _ in table.rows] == [*ALL_METRICS.values(), "Pixel AP of crack", "Pixel AP of dent"]
     assert table.differences[4][1][0].startswith("+0.")
     assert table.differences[4][1][0].endswith("]")
+
+
+def test_pixels_of_defective_photos_without_a_label_do_not_count() -> None:
+    """They count by their scores alone; nothing of them is a false alarm."""
+    whole = predictions(1, skill=0.5)
+    dented = np.flatnonzero(whole.defect == "dent")[:3]
+    bits = whole.mask_bits.copy()
+    bits[dented] = 0
+    unmarked = replace(whole, mask_bits=bits)
+    marked = unmarked.take(np.flatnonzero(unmarked.marked))
+
+    assert np.flatnonzero(~unmarked.marked).tolist() == dented.tolist()
+    for scope, expected, of_marked in (
+        (unmarked.metrics(), whole.metrics(), marked.metrics()),
+        (unmarked.measure()[1]["dent"], whole.measure()[1]["dent"], marked.measure()[1]["dent"]),
+    ):
+        for name, value in scope.items():
+            assert value == (expected if name.startswith("image") else of_marked)[name], name
+    (of_draw, *_), *_ = _measure(unmarked, np.ones((1, len(unmarked.score))))
+    assert dict(zip(METRICS, of_draw, strict=True)) == pytest.approx(unmarked.metrics(), abs=6e-3)
+
+
+def test_a_defect_without_any_label_has_no_pixel_metric() -> None:
+    """Nor has the mean over defects, then."""
+    whole = predictions(1)
+    bits = np.where((whole.defect == "crack")[:, None], np.uint8(0), whole.mask_bits)
+
+    together, of_defects = replace(whole, mask_bits=bits).measure()
+
+    assert of_defects["crack"]["pixel_ap"] is None
+    assert of_defects["crack"]["image_ap"] is not None
+    assert of_defects["dent"]["pixel_ap"] is not None
+    assert together["pixel_ap"] is not None
+    assert together["pixel_ap_macro"] is None
 
 
 def _of_several(skill: float = 0.2) -> tuple[Predictions, Predictions]:

@@ -570,6 +570,15 @@ def test_boxes_keep_pixel_metrics_out_of_the_headline() -> None:
     assert "labelled by boxes" not in plain
 
 
+def test_photos_without_a_label_are_counted_on_the_page() -> None:
+    """It says which numbers they are in."""
+    evaluations = [evaluation("perlin", BASE_ARM).model_copy(update={"num_unmarked": 7})]
+    note = "7 of 97 defective test photos have no mask or box: they count in image numbers, and in no pixel number."
+
+    assert note in judge(evaluations).caveats
+    assert f"tile: {note}" in Page(render_report(content(category(evaluations=evaluations)))).text
+
+
 def test_outline_surrounds_the_mask_and_leaves_the_photo_alone() -> None:
     """The line lies outside of the mask, is drawn for a one-pixel mask too, and the input is not written to."""
     photo, mask = np.full((64, 64, 3), 90, np.uint8), np.zeros((64, 64), bool)
