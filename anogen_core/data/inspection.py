@@ -80,7 +80,8 @@ def _inspect_labels(sample: Sample, size: tuple[int, int] | None, settings: Fram
 def _no_label(sample: Sample, unlabelled: Unlabelled) -> list[Problem]:
     if Path(sample.image_uri) in unlabelled.doubtful:
         return []
-    what = f"shows {sample.defect} and has {unlabelled.lacks}: it is tested by its score alone, and not learned from."
+    has = f"it shows {sample.defect} and has {unlabelled.lacks}"
+    what = f"is tested by its score alone, and not learned from: {has}."
     return [warning(sample.image_uri, what, fix=unlabelled.fix)]
 
 

@@ -18,7 +18,8 @@ NOTICEABLE = 0.01
 """Smaller differences are called no difference."""
 _HEADLINE_ORDER = ("pixel_ap", "image_ap", "image_auroc", "pixel_auroc", "pixel_ap_macro")
 _BOXED_ORDER = ("image_ap", "image_auroc")
-"""Where test photos are labelled by boxes: a detector that marks the defect alone loses pixel metrics."""
+"""Where test photos are labelled by boxes, so that a detector which marks the defect alone loses pixel metrics, or most
+by nothing."""
 ALL_METRICS = {
     "image_auroc": "Image AUROC",
     "image_ap": "Image AP",
@@ -85,8 +86,9 @@ def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = Non
 
 
 def headline_metrics(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
-    """Return the metrics that a headline may be about, the first choice first."""
-    return _BOXED_ORDER if any(e.num_boxed for e in evaluations) else _HEADLINE_ORDER
+    """Return the metrics that a headline may be about, the first choice first: of pixels where masks tell of them."""
+    unsure = any(e.num_boxed or 2 * e.num_unmarked > e.num_defective for e in evaluations)
+    return _BOXED_ORDER if unsure else _HEADLINE_ORDER
 
 
 def label_notes(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:

@@ -576,6 +576,9 @@ def test_photos_without_a_label_are_counted_on_the_page() -> None:
     note = "7 of 97 defective test photos have no mask or box: they count in image numbers, and in no pixel number."
 
     assert note in judge(evaluations).caveats
+    assert "Pixel AP" in judge(evaluations).sentence
+    most = [e.model_copy(update={"num_unmarked": 49}) for e in evaluations]
+    assert "Image AP" in judge(most).sentence
     assert f"tile: {note}" in Page(render_report(content(category(evaluations=evaluations)))).text
 
 

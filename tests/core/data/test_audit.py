@@ -177,7 +177,7 @@ def test_too_few_masks_are_an_error(mvtec_root: Path) -> None:
     ]
     assert "2 of 4 photos with mask or boxes; 3 are needed" in problems[0].what
     assert "support.shots" in problems[0].fix
-    assert "no usable mask: it is tested by its score alone" in problems[1].what
+    assert "tested by its score alone, and not learned from: it shows crack and has no usable" in problems[1].what
 
 
 def test_a_photo_without_mask_and_box_is_a_warning(folder_root: Path) -> None:
