@@ -53,13 +53,19 @@ def pair_masks(
 def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Return the photos of one directory, and the masks that lie beside them: named like one, with a suffix."""
     stems = {stem_of(file) for file in files}
-    masks = [f for f in files if any(_photo_stem(stem_of(f), stems - {stem_of(f)}, suffixes=[s]) for s in suffixes)]
-    return [file for file in files if file not in set(masks)], masks
+    photos: list[Path] = []
+    masks: list[Path] = []
+    for file in files:
+        beside = _without_suffix(stem_of(file), stems, suffixes=suffixes) is not None
+        (masks if beside else photos).append(file)
+    return photos, masks
 
 
 def _photo_stem(mask_stem: str, stems: set[str], *, suffixes: Sequence[str]) -> str | None:
-    if mask_stem in stems:
-        return mask_stem
+    return mask_stem if mask_stem in stems else _without_suffix(mask_stem, stems, suffixes=suffixes)
+
+
+def _without_suffix(mask_stem: str, stems: set[str], *, suffixes: Sequence[str]) -> str | None:
     for suffix in suffixes:
         stem = mask_stem[: len(mask_stem) - len(suffix)]
         if suffix and mask_stem.casefold().endswith(suffix.casefold()) and stem in stems:
