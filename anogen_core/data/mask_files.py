@@ -18,7 +18,7 @@ from typing import NamedTuple
 from anogen_core.data.frame import read_mask
 from anogen_core.data.inventory import class_of, list_directory, stem_of, subdirectory
 from anogen_core.data.labels.drawing import ShapeError
-from anogen_core.data.labels.label import Labels
+from anogen_core.data.labels.label import Label, Labels
 from anogen_core.data.labels.numbered import CLASS_TABLE, draw_numbered, read_class_table
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, UnusableFileError, error
@@ -109,18 +109,25 @@ def number_masks(masks: dict[Path, MaskFile], labels: Labels, names: Mapping[int
         except (ShapeError, OSError) as failure:
             problems.append(error(directory / CLASS_TABLE, str(failure), fix="Correct or remove it."))
     numbered = {photo: mask.path for photo, mask in masks.items() if tables[mask.path.parent]}
-    for photo, mask in numbered.items():
+
+    def draw(photo: Path) -> Label | None | Problem:
+        try:
+            return draw_numbered(photo, numbered[photo], tables[numbered[photo].parent])
+        except UnusableFileError as failure:
+            return failure.problem
+        except ShapeError as failure:
+            return error(numbered[photo], str(failure), fix="Correct the mask or the names of its values.")
+
+    with ThreadPoolExecutor() as pool:
+        drawn = list(pool.map(draw, numbered))
+    for photo, said in zip(numbered, drawn, strict=True):
         del masks[photo]
         labels.found.pop(photo, None)
-        try:
-            label = draw_numbered(photo, mask, tables[mask.parent])
-            labels.found[photo] += [label] if label else []
-        except (ShapeError, UnusableFileError) as failure:
+        if isinstance(said, Problem):
             labels.doubtful.add(photo)
-            fix = "Correct the mask or the names of its values."
-            problems.append(
-                failure.problem if isinstance(failure, UnusableFileError) else error(mask, str(failure), fix=fix)
-            )
+            problems.append(said)
+        elif said is not None:
+            labels.found[photo] = [said]
     return problems
 
 

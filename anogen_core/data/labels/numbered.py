@@ -52,7 +52,7 @@ def draw_numbered(photo: Path, mask: Path, names: Mapping[int, str]) -> Label | 
     if pixels.ndim == 3 and (pixels[..., :3] != pixels[..., :1]).any():
         raise ShapeError("holds colours; values that number the defects are expected.")
     values = pixels if pixels.ndim == 2 else pixels[..., 0]
-    found = [int(value) for value in np.unique(values) if value]
+    found = [value for value in np.flatnonzero(np.bincount(values.ravel())).tolist() if value]
     unknown = [value for value in found if value not in names]
     if unknown:
         shown = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
