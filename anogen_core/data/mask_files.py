@@ -110,7 +110,7 @@ def number_masks(masks: dict[Path, MaskFile], labels: Labels, names: Mapping[int
             problems.append(error(directory / CLASS_TABLE, str(failure), fix="Correct or remove it."))
     numbered = {photo: mask.path for photo, mask in masks.items() if tables[mask.path.parent]}
 
-    def draw(photo: Path) -> Label | None | Problem:
+    def draw(photo: Path) -> Label | Problem | None:
         try:
             return draw_numbered(photo, numbered[photo], tables[numbered[photo].parent])
         except UnusableFileError as failure:
