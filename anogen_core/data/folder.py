@@ -160,6 +160,8 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
     own = [directory for directory in listing.directories if images != root or not holds_labels(directory)]
     for directory in (*own, *(split_images(root) if images != root else ())):
         inner = list_directory(directory, root=root)
+        if images == root and not inner.images:
+            continue  # anything may lie in a root, such as what a run wrote
         split = is_split(directory) or is_split(directory.parent)
         photos, masks = set_masks_aside(inner.images, suffixes)
         folders.append(PhotoFolder(directory, photos, masks, None if split else class_of(directory)))

@@ -255,6 +255,7 @@ def test_photos_may_lie_in_the_root_itself(folder_root: Path) -> None:
     (folder_root / "masks/dent/d3.png").unlink()
     (folder_root / "labels/dent").mkdir(parents=True)
     (folder_root / "labels/dent/d3.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    (folder_root / "run-output/datasets").mkdir(parents=True)
 
     scan = FolderReaderSettings(root=str(folder_root)).build().scan()
     summary = write_run_file(folder_root.parent / "run.yaml", folder_root)
