@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -129,7 +130,8 @@ def test_broken_photos_stop_check_and_run_with_two(
     root = tmp_path / "photos"
     shutil.copytree(photos, root)
     (root / "bolt/test/cut/000.png").write_bytes((root / "bolt/test/cut/000.png").read_bytes()[:200])
-    (root / "bolt/ground_truth/spot/001_mask.png").unlink()
+    mask = root / "bolt/ground_truth/spot/001_mask.png"
+    Image.new("L", Image.open(mask).size).save(mask)
     shutil.copy(root / "felt/train/good/000.png", root / "felt/test/good/again.png")
     settings = {**small_run, "reader": {"kind": "mvtec", "root": str(root)}, "output": "out"}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
