@@ -36,7 +36,6 @@ from anogen_core.errors import InputError
 from anogen_core.pretrained import UNREADABLE, load_network
 
 _GROUPS = 4
-_PHOTO_BACKBONE_RATE = 1e-4
 _NEWEST_BATCH = 0.02
 _BUNDLED_WIDTH = 32
 
@@ -72,8 +71,7 @@ class FpnSettings(BatchSettings):
     learning_rate: PositiveFloat = 1e-3
     """AdamW's highest learning rate of the pyramid."""
     backbone_learning_rate: PositiveFloat | None = None
-    """AdamW's highest learning rate of the backbone; default: 1e-4 for one from `backbone_directory`, which has seen
-    photos, and `learning_rate` for others, which have not."""
+    """AdamW's highest learning rate of the backbone; default: `learning_rate`."""
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps in which the rates rise; after it they fall to zero as a cosine does."""
 
@@ -134,8 +132,7 @@ class Fpn(Detector):
         rise = max(1, round(settings.warm_up * settings.steps))
         left = max(1, settings.steps - rise)
         share = (step + 1) / rise if step < rise else (1 + math.cos(math.pi * (step - rise) / left)) / 2
-        default = settings.learning_rate if settings.backbone_directory is None else _PHOTO_BACKBONE_RATE
-        return [share * settings.learning_rate, share * (settings.backbone_learning_rate or default)]
+        return [share * (rate or settings.learning_rate) for rate in (None, settings.backbone_learning_rate)]
 
     def losses(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """Return the focal and Dice terms; weak supervision applies to both."""

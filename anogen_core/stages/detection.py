@@ -25,7 +25,7 @@ from anogen_core.stages.runtime import pick_device
 from anogen_core.storage.artifacts import ArtifactStore, artifact_key
 from anogen_core.storage.uri import name_of
 
-DETECTOR_VERSION = 3
+DETECTOR_VERSION = 4
 """Raised by hand when a change to a detector or its training changes its weights."""
 
 EVALUATION_VERSION = 3
