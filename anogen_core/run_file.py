@@ -23,6 +23,7 @@ from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.inventory import list_directory, photo_directory
+from anogen_core.data.labels import TOOLS
 from anogen_core.data.mvtec import is_category
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.visa import is_visa
@@ -72,7 +73,7 @@ def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
     if not root.is_dir():
         raise InputError(
             f"--data {root}: there is no such directory. Expected photos in the layout of MVTec AD, VisA or "
-            "DAGM 2007, or images/ with masks/, boxes.csv, or LabelMe, YOLO, COCO or Pascal VOC labels."
+            f"DAGM 2007, or images/ with masks/, boxes.csv, or labels of {TOOLS}."
         )
     absolute = str(root.resolve())
     found = list_directory(root.resolve(), root=root.resolve()).directories

@@ -4,7 +4,7 @@
     <root>/images/<defect>/b.jpg      defective photos
     <root>/masks/<defect>/b.png       their masks (or as `anogen_core.data.mask_files` says), or
     <root>/boxes.csv                  their boxes: image,defect,x,y,width,height, one row per box, or
-                                      label files of LabelMe, YOLO, COCO or Pascal VOC (see `anogen_core.data.labels`)
+                                      label files of tools (see `anogen_core.data.labels`)
 
 A photo whose label names several defects is `combined`, as MVTec AD has it.
 `good` may be called `ok`, `normal`, `no_defect` or `defect_free`, in any case.
@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from anogen_core.data.groups import GroupSettings, group_photos
 from anogen_core.data.inventory import (
@@ -35,7 +35,7 @@ from anogen_core.data.inventory import (
     photo_root,
     stem_of,
 )
-from anogen_core.data.labels import Label, read_labels
+from anogen_core.data.labels import TOOLS, Label, read_labels
 from anogen_core.data.mask_files import MaskFile, PhotoFolder, find_masks, holds_labels, is_split, number_masks
 from anogen_core.data.pairing import MaskFileSettings, set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
@@ -44,7 +44,7 @@ from anogen_core.errors import InputError
 from anogen_core.records import COMBINED, GOOD
 
 _EVERY = 5
-_LACKS = "no usable mask, no box in boxes.csv and no label of LabelMe, YOLO, COCO or Pascal VOC"
+_LACKS = f"no usable mask, no box in boxes.csv and no label of {TOOLS}"
 _ADD = (
     "Add a mask or label file with the same name (masks may have a suffix like _mask) or a row to boxes.csv, or "
     "remove the photo."
@@ -52,7 +52,7 @@ _ADD = (
 
 
 class FolderReaderSettings(MaskFileSettings):
-    """A plain folder with `images` and `masks`, `boxes.csv` or label files of LabelMe, YOLO, COCO or Pascal VOC."""
+    """A plain folder with `images` and `masks`, `boxes.csv` or the files of labelling tools."""
 
     kind: Literal["folder"] = "folder"
     root: str
@@ -61,13 +61,22 @@ class FolderReaderSettings(MaskFileSettings):
     """Name of what the photos show; the directory's name when left out."""
     defect: Annotated[str, Field(pattern=r"^[^/\n]+$")] = "defect"
     """What a defect is called of which neither a folder nor a label says the name: masks alone do not."""
-    mask_classes: Mapping[Annotated[int, Field(ge=1, le=65535)], Annotated[str, Field(pattern=r"^[^/\n]+$")]] = Field(
-        default_factory=dict
-    )
-    """Which defects the values of masks number, as {1: crack, 2: hole}; then one mask may show several. When left out,
-    `_classes.csv` beside the masks is used, as Roboflow exports it."""
+    mask_classes: Mapping[
+        Annotated[int, Field(ge=1, le=65535)] | Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")],
+        Annotated[str, Field(pattern=r"^[^/\n]+$")],
+    ] = Field(default_factory=dict)
+    """Which defects the values of masks number, as {1: crack, 2: hole}, or their colours name, as {"#ff0000": crack};
+    then one mask may show several. When left out, `_classes.csv` beside the masks is used, as Roboflow exports it, or
+    `labelmap.txt`, as CVAT does."""
     groups: GroupSettings | None = None
     """Table of leakage groups. When left out, `index.csv` in the root is used if it has such a column."""
+
+    @field_validator("mask_classes")
+    @classmethod
+    def _are_of_one_kind(cls, names: Mapping[int | str, str]) -> Mapping[int | str, str]:
+        if len({type(key) for key in names}) > 1:
+            raise ValueError("name either values, as 1, or colours, as '#ff0000'")
+        return names
 
     def build(self) -> "FolderReader":
         """Return a reader of this folder."""
@@ -93,7 +102,7 @@ class FolderReader(Reader):
         masks, faults = find_masks(folders, self._settings, root=root)
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
-        problems += labels.problems + number_masks(masks, labels, self._settings.mask_classes)
+        problems += labels.problems + number_masks(masks, labels, self._settings.mask_classes, root=root)
         photos: list[Photo] = []
         category = self._settings.category or root.name
         for folder in folders:

@@ -167,8 +167,8 @@ def read_mask(path: Path, *, threshold: int | None = None) -> Mask:
         what = f"is not binary: it holds {count} values besides 0."
         fix = (
             "Set `reader.mask_threshold` (128 for soft edges, 1 where all values but 0 are defects), in a plain folder "
-            "`reader.mask_classes` where they number the defects, or save it with 0 for normal and 255 for anomalous, "
-            "as a PNG (JPEG blurs edges)."
+            "`reader.mask_classes` where they or their colours name the defects, or save it with 0 for normal and 255 "
+            "for anomalous, as a PNG (JPEG blurs edges)."
         )
         raise UnusableFileError(error(path, what, fix=fix))
     return mask

@@ -3,9 +3,10 @@
     <root>/masks/<defect>/b.png                      its folder's
     <root>/masks/b.png, <root>/masks/train/b.png,    what the folder or another label of its photo says, else
     <root>/train/masks/b.png                         `reader.defect`
+    <root>/SegmentationClass/b.png                   the same, beside VOC's `JPEGImages`
     <root>/images/.../b_mask.png beside b.png        the same
 
-Of the last three kinds a mask that marks nothing belongs to a normal photo.
+Of the last four kinds a mask that marks nothing belongs to a normal photo.
 """
 
 from collections import Counter
@@ -19,13 +20,23 @@ from anogen_core.data.frame import read_mask
 from anogen_core.data.inventory import class_of, list_directory, stem_of, subdirectory
 from anogen_core.data.labels.drawing import ShapeError
 from anogen_core.data.labels.label import Label, Labels
-from anogen_core.data.labels.numbered import CLASS_TABLE, draw_numbered, read_class_table
+from anogen_core.data.labels.numbered import (
+    CLASS_TABLE,
+    LABEL_MAP,
+    MaskClasses,
+    draw_numbered,
+    read_class_table,
+    read_label_map,
+)
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
 from anogen_core.data.problems import Problem, UnusableFileError, error
 from anogen_core.records import GOOD
 
-_NAMES = ("masks", "mask", "ground_truth", "gt", "labels", "annotations")
-_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
+_NAMES = ("masks", "mask", "ground_truth", "gt", "segmentationclass", "labels", "annotations")
+_INSTANCES = "segmentationobject"
+"""What VOC calls the folder of masks that number the objects of a photo."""
+_SPLITS = frozenset({"train", "val", "valid", "validation", "test", "default"})
+"""The last is CVAT's, for photos of no other one."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ def is_split(directory: Path) -> bool:
 
 def holds_labels(directory: Path) -> bool:
     """Return whether a directory has the name of one with masks or label files, not with photos."""
-    return directory.name.lower() in _NAMES
+    return directory.name.lower() in (*_NAMES, _INSTANCES)
 
 
 def find_masks(
@@ -92,31 +103,34 @@ def find_masks(
     return found, problems
 
 
-def number_masks(masks: dict[Path, MaskFile], labels: Labels, names: Mapping[int, str]) -> list[Problem]:
-    """Make labels of the masks whose values number the defects, and return what is wrong with such masks.
+def number_masks(
+    masks: dict[Path, MaskFile], labels: Labels, names: Mapping[int | str, str], *, root: Path
+) -> list[Problem]:
+    """Make labels of the masks whose values or colours name the defects, and return what is wrong with such masks.
 
     Args:
         masks: Those of all photos; numbered ones are taken out.
         labels: Theirs are added, in place of other labels of the photo.
-        names: What the values mean in all masks; without any, what a table in the directory of a mask says.
+        names: What the values (or colours, #rrggbb) mean in all masks; without any, what a table in the directory of a
+            mask or one above says.
+        root: Directory of the dataset.
     """
     problems: list[Problem] = []
-    tables = {mask.path.parent: names for mask in masks.values()}
-    for directory in () if names else tables:
-        try:
-            if (directory / CLASS_TABLE).is_file():
-                tables[directory] = read_class_table(directory / CLASS_TABLE)
-        except (ShapeError, OSError) as failure:
-            problems.append(error(directory / CLASS_TABLE, str(failure), fix="Correct or remove it."))
-    numbered = {photo: mask.path for photo, mask in masks.items() if tables[mask.path.parent]}
+    given = MaskClasses.of(names) if names else None
+    tables = {mask.path.parent: given or _find_table(mask.path.parent, root, problems) for mask in masks.values()}
+    numbered = {
+        photo: (mask.path, table)
+        for photo, mask in masks.items()
+        if (table := tables[mask.path.parent]) is not None and table.names
+    }
 
     def draw(photo: Path) -> Label | Problem | None:
         try:
-            return draw_numbered(photo, numbered[photo], tables[numbered[photo].parent])
+            return draw_numbered(photo, *numbered[photo])
         except UnusableFileError as failure:
             return failure.problem
         except ShapeError as failure:
-            return error(numbered[photo], str(failure), fix="Correct the mask or the names of its values.")
+            return error(numbered[photo][0], str(failure), fix="Correct the mask or the names of its values.")
 
     with ThreadPoolExecutor() as pool:
         drawn = list(pool.map(draw, numbered))
@@ -129,6 +143,21 @@ def number_masks(masks: dict[Path, MaskFile], labels: Labels, names: Mapping[int
         elif said is not None:
             labels.found[photo] = [said]
     return problems
+
+
+def _find_table(directory: Path, root: Path, problems: list[Problem]) -> MaskClasses | None:
+    """Return what the table nearest to masks says, from their directory up to the root."""
+    above = (directory, *directory.parents) if directory.is_relative_to(root) else ()
+    for place in (place for place in above if place.is_relative_to(root)):
+        for name, read in ((CLASS_TABLE, read_class_table), (LABEL_MAP, read_label_map)):
+            if not (place / name).is_file():
+                continue
+            try:
+                return read(place / name)
+            except (ShapeError, OSError) as failure:
+                problems.append(error(place / name, str(failure), fix="Correct or remove it."))
+                return None
+    return None
 
 
 def _groups(folders: Sequence[PhotoFolder], problems: list[Problem], *, root: Path) -> Iterator[_Group]:

@@ -4,7 +4,8 @@
     <root>/images/<defect>/b.json     LabelMe, beside its photo
     <root>/images/<defect>/b.txt      YOLO, beside its photo, or
     <root>/labels/<defect>/b.txt      in folders like those of the photos (train/labels beside train/images)
-    <root>/annotations/*.json         COCO, or in the root or any folder of photos
+    <root>/annotations/*.json         COCO or Label Studio, or in the root or any folder of photos
+    <root>/annotations.xml            CVAT, or in `annotations` or any folder of photos
     <root>/annotations/b.xml          Pascal VOC, or beside its photo
 
 Every photo has its labels in one of these files. A photo whose label names several defects is `combined`.
@@ -15,10 +16,10 @@ from pathlib import Path
 
 from anogen_core.data.inventory import photo_root
 from anogen_core.data.labels.files import LabelFiles
-from anogen_core.data.labels.label import Label, Labels, PhotoNames
+from anogen_core.data.labels.label import TOOLS, Label, Labels, PhotoNames
 from anogen_core.data.labels.table import read_boxes
 
-__all__ = ["Label", "Labels", "read_labels"]
+__all__ = ["TOOLS", "Label", "Labels", "read_labels"]
 
 
 def read_labels(root: Path, photos: Mapping[Path, str | None]) -> Labels:

@@ -1,5 +1,6 @@
 """COCO's JSON files (cocodataset.org/#format-data): one for many photos."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from anogen_core.arrays import Mask
 from anogen_core.data.labels.drawing import Drawing, ShapeError, as_points
+from anogen_core.data.labels.entries import Entries, Entry
 from anogen_core.outline import decode_outline
 
 _LISTS = ("images", "annotations", "categories")
@@ -40,8 +42,8 @@ class CocoFile:
         if unknown:
             raise ShapeError(f"has annotations of {', '.join(sorted(unknown)[:5])}, which it does not describe.")
 
-    def annotated(self) -> dict[str, list[Mapping[str, Any]]]:
-        """Return the annotations of each image that has any, under its file name.
+    def entries(self) -> Entries:
+        """Return what is drawn on each image that has annotations.
 
         Raises:
             ShapeError: an image has no file name.
@@ -52,18 +54,15 @@ class CocoFile:
             if not isinstance(name, str) or not name:
                 raise ShapeError(f"has no `file_name` for the image {number}.")
             found.setdefault(name, []).extend(annotations)
-        return found
+        return Entries(
+            [Entry((name,), self._defects(own), functools.partial(self._draw_all, own)) for name, own in found.items()]
+        )
 
-    def defects(self, annotations: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Return the names of the categories of annotations."""
-        return {str(self._categories[annotation["category_id"]]) for annotation in annotations}
+    def _defects(self, annotations: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+        return frozenset(str(self._categories[annotation["category_id"]]) for annotation in annotations)
 
-    def draw(self, annotations: Sequence[Mapping[str, Any]], drawing: Drawing) -> None:
-        """Add the shapes of one image: segmentations as outlines, where there are none bounding boxes.
-
-        Raises:
-            ShapeError: an annotation cannot be used.
-        """
+    def _draw_all(self, annotations: Sequence[Mapping[str, Any]], drawing: Drawing) -> None:
+        """Add the shapes of one image: segmentations as outlines, where there are none bounding boxes."""
         image = self._images[annotations[0]["image_id"]]
         drawing.require_size(image.get("height"), image.get("width"))
         for annotation in annotations:

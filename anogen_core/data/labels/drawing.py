@@ -1,9 +1,10 @@
 """The shapes of one photo: rectangles become boxes, outlines become a mask, in pixels of the photo as stored."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -17,6 +18,12 @@ from anogen_core.records import Box, Part
 
 _SLACK = 1.0
 """Pixels by which coordinates may lie outside the photo, as rounding and hands at its edge have it."""
+_SIDES = 72
+"""Of the polygon that an ellipse is drawn as."""
+_FAR = 2.0**20
+"""Coordinates from here on are those of no photo."""
+
+_Points = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class ShapeError(ValueError):
@@ -80,6 +87,36 @@ class Drawing:
         right, bottom = (int(v) for v in np.rint(end))
         self._current.boxes.append(Box(x=x, y=y, width=max(right - x, 1), height=max(bottom - y, 1)))
 
+    def turned_rectangle(self, corners: object, *, degrees: float, pivot: tuple[float, float]) -> None:
+        """Add a rectangle (two corners) that is turned clockwise about a point: a box if its sides stay parallel.
+
+        Else it is an outline, of which what lies outside the photo is cut off.
+
+        Raises:
+            ShapeError: as `rectangle`, or the middle of what is turned is outside the photo.
+        """
+        found = as_points(corners)
+        (left, top), (right, bottom) = found.min(axis=0), found.max(axis=0)
+        turned = _turn(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]), degrees, pivot)
+        if degrees % 90 == 0:
+            self.rectangle(turned)
+        elif left == right or top == bottom:
+            raise ShapeError(f"has a rectangle without area, at {_rounded(found.min(axis=0))}.")
+        else:
+            self._overhanging(turned, kind="turned rectangle")
+
+    def ellipse(self, centre: tuple[float, float], radii: tuple[float, float], *, degrees: float = 0) -> None:
+        """Add an ellipse that is turned clockwise about its centre; what lies outside the photo is cut off.
+
+        Raises:
+            ShapeError: it has no area, or its centre is outside the photo.
+        """
+        if not min(radii) > 0:
+            raise ShapeError(f"has an ellipse without area, at ({centre[0]:g}, {centre[1]:g}).")
+        turns = np.linspace(0, 2 * math.pi, _SIDES, endpoint=False)
+        points = np.array(centre) + np.stack([radii[0] * np.cos(turns), radii[1] * np.sin(turns)], axis=1)
+        self._overhanging(_turn(as_points(points), degrees, centre), kind="ellipse")
+
     def polygon(self, points: object) -> None:
         """Add the inside of an outline, with the pixels that its points and sides fall on.
 
@@ -87,8 +124,7 @@ class Drawing:
             ShapeError: it has fewer than three points or is not inside the photo.
         """
         corners = self._inside(points, least=3, kind="polygon")
-        last = np.array(self.size[::-1]) - 1
-        cv2.fillPoly(self._canvas(), [np.minimum(np.floor(corners), last).astype(np.int32)], (1,))
+        self._fill(np.minimum(corners, np.array(self.size[::-1]) - 1))
 
     def mask(self, mask: Mask) -> None:
         """Add a mask of the photo's size.
@@ -97,9 +133,22 @@ class Drawing:
             ShapeError: it has another size, or is empty.
         """
         self.require_size(*mask.shape)
+        self.patch((0, 0), self.size, lambda: mask)
+
+    def patch(self, corner: tuple[int, int], size: tuple[int, int], decode: Callable[[], Mask]) -> None:
+        """Add a mask of (height, width) whose first pixel is at (x, y); it is decoded if it is inside the photo.
+
+        Raises:
+            ShapeError: it is not inside the photo, or empty; or what `decode` raises.
+        """
+        (x, y), (height, width) = corner, size
+        if min(x, y) < 0 or min(size) < 1 or y + height > self.size[0] or x + width > self.size[1]:
+            what = f"has a mask of {_shown(size)} pixels (height x width) at ({x}, {y}), which is not inside"
+            raise ShapeError(f"{what} the {_shown(self.size)} pixels of {self._photo.name}.")
+        mask = decode()
         if not mask.any():
             raise ShapeError("has an empty mask.")
-        self._canvas()[mask] = 1
+        self._canvas()[y : y + height, x : x + width][mask] = 1
 
     @property
     def is_mixed(self) -> bool:
@@ -129,25 +178,40 @@ class Drawing:
             self._current.mask = np.zeros(self.size, np.uint8)
         return self._current.mask
 
-    def _inside(self, points: object, *, least: int, kind: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _fill(self, corners: _Points) -> None:
+        cv2.fillPoly(self._canvas(), [np.floor(corners).astype(np.int32)], (1,))
+
+    def _overhanging(self, points: _Points, *, kind: str) -> None:
+        """Add an outline that may reach over the border of the photo, as its middle is inside."""
+        extent = np.array(self.size[::-1], np.float64)
+        if not _within(points.mean(axis=0), extent) or np.abs(points).max() >= _FAR:
+            self._refuse(points, kind)
+        self._fill(points)
+
+    def _inside(self, points: object, *, least: int, kind: str) -> _Points:
         """Return points (n, 2) as (x, y) in pixels, cut off at the border of the photo."""
         found = as_points(points)
         if len(found) < least:
             raise ShapeError(f"has a {kind} of {len(found)} points; {least} are needed.")
         extent = np.array(self.size[::-1], np.float64)
         if not _within(found, extent):
-            turned = self._turned(fits=_within(found, np.array(shown_size(self._photo)[::-1], np.float64)))
-            where = f"{_rounded(found.min(axis=0))} to {_rounded(found.max(axis=0))}"
-            what = f"has a {kind} from {where}, outside the {_shown(self.size)} pixels (height x width)"
-            raise ShapeError(f"{what} of {self._photo.name}{turned}.")
+            self._refuse(found, kind)
         return np.clip(found, 0, extent)
+
+    def _refuse(self, points: _Points, kind: str) -> NoReturn:
+        """Tell that a shape is outside the photo."""
+        turned = self._turned(fits=_within(points, np.array(shown_size(self._photo)[::-1], np.float64)))
+        where = f"{_rounded(points.min(axis=0))} to {_rounded(points.max(axis=0))}"
+        article = "an" if kind[0] in "aeiou" else "a"
+        what = f"has {article} {kind} from {where}, outside the {_shown(self.size)} pixels (height x width)"
+        raise ShapeError(f"{what} of {self._photo.name}{turned}.")
 
     @staticmethod
     def _turned(*, fits: bool) -> str:
         return ", but it fits as viewers turn the photo (EXIF orientation), which is used as it is stored" * fits
 
 
-def as_points(points: object) -> np.ndarray[Any, np.dtype[np.float64]]:
+def as_points(points: object) -> _Points:
     """Return (n, 2) coordinates.
 
     Raises:
@@ -160,6 +224,13 @@ def as_points(points: object) -> np.ndarray[Any, np.dtype[np.float64]]:
     if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
         raise ShapeError("has a shape whose points are not pairs of numbers.")
     return found
+
+
+def _turn(points: _Points, degrees: float, pivot: tuple[float, float]) -> _Points:
+    """Return points (n, 2) turned clockwise, as y points down."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    turned: _Points = (points - pivot) @ np.array([[cosine, sine], [-sine, cosine]]) + pivot
+    return turned
 
 
 def _within(points: np.ndarray[Any, Any], extent: np.ndarray[Any, Any]) -> bool:

@@ -5,19 +5,25 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from xml.etree.ElementTree import Element
 
 from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, photo_root, stem_of, subdirectory
 from anogen_core.data.labels.coco import CocoFile, is_coco
+from anogen_core.data.labels.cvat import is_cvat, read_cvat
 from anogen_core.data.labels.drawing import Drawing, ShapeError
-from anogen_core.data.labels.label import Labels, PhotoNames
+from anogen_core.data.labels.entries import Entries, Entry
+from anogen_core.data.labels.label import TOOLS, Labels, PhotoNames
+from anogen_core.data.labels.label_studio import is_label_studio, read_label_studio
 from anogen_core.data.labels.labelme import draw_labelme, is_labelme
+from anogen_core.data.labels.numbered import LABEL_MAP
 from anogen_core.data.labels.voc import draw_voc, is_voc, parse_xml, voc_defects
 from anogen_core.data.labels.yolo import CLASS_FILES, Classes, draw_yolo, read_classes
 from anogen_core.data.problems import UnusableFileError, error, unreadable, warning
 from anogen_core.records import GOOD
 
 _JSON, _XML = ".json", ".xml"
+_CVAT = "annotations"
+"""Name of the file that CVAT exports: no other one is expected to be of a tool when it is damaged."""
 _FIX = "Correct it in the tool that wrote it, or remove the file."
 
 
@@ -62,8 +68,8 @@ class LabelFiles:
             if file.suffix.lower() == _JSON:
                 self._read_json(file, beside)
             elif file.suffix.lower() == _XML:
-                self._read_voc(file, beside)
-            elif beside is not None and file.name.lower() not in CLASS_FILES:
+                self._read_xml(file, beside)
+            elif beside is not None and file.name.lower() not in (*CLASS_FILES, LABEL_MAP):
                 self._read_yolo(file, beside)
 
     def _read_yolo(self, file: Path, beside: Path) -> None:
@@ -89,31 +95,38 @@ class LabelFiles:
         try:
             document = json.loads(_read_text(file))
         except (OSError, ValueError, RecursionError) as failure:
-            about = [photo for photo in self._photos if beside in (None, photo.parent)]
             known = isinstance(failure, OSError | ShapeError)
-            self._refuse(file, failure if known else ShapeError(f"is not JSON ({failure})."), photos or about)
+            self._refuse(
+                file, failure if known else ShapeError(f"is not JSON ({failure})."), photos or self._about(beside)
+            )
             return
         if is_coco(document):
-            self._read_coco(file, document, beside)
+            self._read_many(file, lambda: CocoFile(document).entries(), beside)
+        elif is_label_studio(document):
+            self._read_many(file, lambda: read_label_studio(document), beside)
         elif is_labelme(document) and photos:
             for photo in photos:
                 self._draw(file, photo, functools.partial(draw_labelme, document))
         elif beside is not None:
             self._without_photo(file, is_label=is_labelme(document))
 
-    def _read_voc(self, file: Path, beside: Path | None) -> None:
+    def _read_xml(self, file: Path, beside: Path | None) -> None:
         stem = stem_of(file)
         photos = self._anywhere.get(stem, []) if beside is None else self._by_stem.get((beside, stem), [])
         try:
             document = parse_xml(_read_text(file))
         except (ShapeError, OSError) as failure:
-            if photos or beside is not None:
-                self._refuse(file, failure, photos)
+            if photos or beside is not None or stem == _CVAT:
+                self._refuse(file, failure, photos or self._about(beside) if stem == _CVAT else photos)
             return
-        if not is_voc(document) or not photos:
-            if beside is not None or is_voc(document):
-                self._without_photo(file, is_label=is_voc(document))
-            return
+        if is_cvat(document):
+            self._read_many(file, lambda: read_cvat(document), beside)
+        elif is_voc(document) and photos:
+            self._read_voc(file, document, photos)
+        elif beside is not None or is_voc(document):
+            self._without_photo(file, is_label=is_voc(document))
+
+    def _read_voc(self, file: Path, document: Element, photos: Sequence[Path]) -> None:
         named = [photo for photo in photos if photo.parent.name in voc_defects(document)] or photos
         if len({photo.parent for photo in named}) > 1:
             what = f"may be about {named[0]} or {named[1]}: its folder does not tell."
@@ -122,30 +135,41 @@ class LabelFiles:
         for photo in named:
             self._draw(file, photo, functools.partial(draw_voc, document))
 
-    def _read_coco(self, file: Path, document: Mapping[str, Any], beside: Path | None) -> None:
+    def _read_many(self, file: Path, read: Callable[[], Entries], beside: Path | None) -> None:
+        """Draw what a file says of many photos."""
         try:
-            coco = CocoFile(document)
-            annotated = coco.annotated()
+            found = read()
         except ShapeError as failure:
-            self._refuse(file, failure, [photo for photo in self._photos if beside in (None, photo.parent)])
+            self._refuse(file, failure, self._about(beside))
             return
         unknown = []
-        for name, annotations in annotated.items():
-            photos = self._named(name, coco.defects(annotations), beside)
+        for entry in found.entries:
+            photos = self._named(entry, beside)
             if len(photos) == 1:
-                self._draw(file, photos[0], functools.partial(coco.draw, annotations))
+                self._draw(file, photos[0], entry.draw)
             else:
-                unknown.append(f"{name} ({'no' if not photos else 'more than one'} photo)")
+                unknown.append(f"{entry.names[-1]} ({'no' if not photos else 'more than one'} photo)")
         if unknown:
             what = f"has annotations of {len(unknown)} photos that are not to be found: {', '.join(unknown[:3])}."
-            self._refuse(file, ShapeError(what), [photo for photo in self._photos if beside in (None, photo.parent)])
+            self._refuse(file, ShapeError(what), self._about(beside))
+        fix = "Draw their defects, or move such photos into a folder of their defect or of good ones."
+        self._labels.problems.extend(warning(file, remark, fix=fix) for remark in found.remarks)
 
-    def _named(self, name: str, defects: set[str], beside: Path | None) -> list[Path]:
-        """Return the photos that a COCO file means: by the path from its own folder, in `images`, or the name alone."""
-        path = PurePosixPath(name.replace("\\", "/"))
-        if beside is not None and beside / path in self._photos:
-            return [beside / path]
-        return self._names.find(str(path), sorted(defects)) or self._names.find(path.name, sorted(defects))
+    def _about(self, beside: Path | None) -> list[Path]:
+        """Return the photos that a file beside those of a folder may be about."""
+        return [photo for photo in self._photos if beside in (None, photo.parent)]
+
+    def _named(self, entry: Entry, beside: Path | None) -> list[Path]:
+        """Return the photos that an entry means: by the path from its own folder, in `images`, or the name alone."""
+        defects = sorted(entry.defects)
+        paths = [PurePosixPath(name.replace("\\", "/")) for name in entry.names]
+        for path in paths:
+            if beside is not None and beside / path in self._photos:
+                return [beside / path]
+        for name in (*map(str, paths), *(path.name for path in paths)):
+            if found := self._names.find(name, defects):
+                return found
+        return []
 
     def _draw(self, file: Path, photo: Path, draw: Callable[[Drawing], None]) -> None:
         try:
@@ -177,7 +201,7 @@ class LabelFiles:
             fix = "Name it like its photo, in a folder of the same name, or remove it."
             problem = error(file, "is a label file without a photo.", fix=fix)
         else:
-            what = "is not read: no LabelMe, YOLO, COCO or Pascal VOC label file that has a photo."
+            what = f"is not read: no label file of {TOOLS} that has a photo."
             problem = warning(file, what, fix="Name it like its photo, or move it elsewhere.")
         self._labels.problems.append(problem)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from anogen_core.data.problems import Problem
 from anogen_core.records import Box, Part
 
+TOOLS = "LabelMe, YOLO, COCO, Pascal VOC, CVAT or Label Studio"
+"""Whose label files are read."""
+
 
 @dataclass(frozen=True)
 class Label:

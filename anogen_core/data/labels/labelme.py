@@ -1,7 +1,6 @@
 """LabelMe's JSON files (github.com/wkentaro/labelme): one beside each photo."""
 
 import base64
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,6 @@ from anogen_core.arrays import Mask
 from anogen_core.data.labels.drawing import Drawing, ShapeError, as_points
 
 _OUTLINES = ("polygon", "rotation")
-_SIDES = 72
-"""Of the polygon that a circle is drawn as."""
 
 
 def is_labelme(document: object) -> bool:
@@ -38,9 +35,9 @@ def draw_labelme(document: Mapping[str, Any], drawing: Drawing) -> None:
         elif kind in _OUTLINES:
             drawing.polygon(shape.get("points"))
         elif kind == "circle":
-            drawing.polygon(_circle(shape, drawing))
+            _circle(shape, drawing)
         elif kind == "mask":
-            drawing.mask(_mask(shape, drawing))
+            _mask(shape, drawing)
         else:
             raise ShapeError(f"has a shape of the type {kind!r}; rectangles, polygons, circles and masks are read.")
 
@@ -52,28 +49,26 @@ def _two_points(shape: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64
     return points
 
 
-def _circle(shape: Mapping[str, Any], drawing: Drawing) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return points (n, 2) of a circle given by its centre and a point on it, as far as it is inside the photo."""
+def _circle(shape: Mapping[str, Any], drawing: Drawing) -> None:
+    """Add a circle given by its centre and a point on it."""
     centre, other = _two_points(shape)
-    turns = np.linspace(0, 2 * math.pi, _SIDES, endpoint=False)
-    points = centre + np.linalg.norm(other - centre) * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    extent = np.array(drawing.size[::-1], np.float64)
-    inside = (centre >= 0).all() and (centre <= extent).all()
-    return np.clip(points, 0, extent) if inside else points
+    radius = float(np.linalg.norm(other - centre))
+    drawing.ellipse((float(centre[0]), float(centre[1])), (radius, radius))
 
 
-def _mask(shape: Mapping[str, Any], drawing: Drawing) -> Mask:
-    """Return a mask that is stored as a PNG of the pixels from its first point to its second."""
+def _mask(shape: Mapping[str, Any], drawing: Drawing) -> None:
+    """Add a mask that is stored as a PNG of the pixels from its first point to its second."""
     start, end = _two_points(shape).astype(np.int64)
+    width, height = (int(side) for side in end - start + 1)
+    drawing.patch((int(start[0]), int(start[1])), (height, width), lambda: _decode(shape.get("mask"), (height, width)))
+
+
+def _decode(png: object, size: tuple[int, int]) -> Mask:
     try:
-        encoded = np.frombuffer(base64.b64decode(shape.get("mask") or "", validate=True), np.uint8)
+        encoded = np.frombuffer(base64.b64decode(png or "", validate=True), np.uint8)  # type: ignore[arg-type]
         inside = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE) if encoded.size else None
     except (TypeError, ValueError, cv2.error):
         inside = None
-    if inside is None or inside.shape != tuple((end - start + 1)[::-1]):
+    if inside is None or inside.shape != size:
         raise ShapeError("has a mask that is no PNG of the size that its points say.")
-    mask = np.zeros(drawing.size, bool)
-    if (start < 0).any() or (end >= drawing.size[::-1]).any():
-        raise ShapeError(f"has a mask that is not inside the {drawing.size[0]}x{drawing.size[1]} pixels of its photo.")
-    mask[start[1] : end[1] + 1, start[0] : end[0] + 1] = inside > 0
-    return mask
+    return np.asarray(inside > 0)

@@ -44,7 +44,7 @@ def draw_voc(document: Element, drawing: Drawing) -> None:
     Raises:
         ShapeError: an object cannot be used.
     """
-    drawing.require_size(*(_whole(document.findtext(f"size/{side}")) for side in ("height", "width")))
+    drawing.require_size(*(whole(document.findtext(f"size/{side}")) for side in ("height", "width")))
     for count, item in enumerate(document.findall("object"), 1):
         try:
             _draw(item, drawing)
@@ -76,5 +76,6 @@ def _polygon(item: Element) -> list[tuple[str, str]]:
         points.append((x, y))
 
 
-def _whole(text: str | None) -> int | None:
+def whole(text: str | None) -> int | None:
+    """Return a size that is written as a whole number; None for anything else."""
     return int(text) if text and text.strip().isdecimal() and len(text) < _DIGITS else None

@@ -1,5 +1,6 @@
 """A small healthy dataset, to be broken by the tests."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -81,6 +82,13 @@ def folder_root(tmp_path: Path) -> Path:
     _write_photos(root / "images" / "dent", [f"d{i}.png" for i in range(4)], seed=5)
     _write_masks(root / "masks" / "dent", [f"d{i}.png" for i in range(4)])
     return root
+
+
+@pytest.fixture
+def root(folder_root: Path) -> Path:
+    """The plain folder `caps` of 32x48 pixels without its masks."""
+    shutil.rmtree(folder_root / "masks")
+    return folder_root
 
 
 @pytest.fixture

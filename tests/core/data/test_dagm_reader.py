@@ -6,22 +6,14 @@ from pathlib import Path
 import pytest
 
 from anogen_core.data import DagmReaderSettings
-from anogen_core.data.audit import audit
-from anogen_core.data.frame import FrameSettings
-from anogen_core.data.problems import Problem
 from anogen_core.data.reader import Scan
-from anogen_core.data.support import SupportSettings
 from anogen_core.errors import InputError
 from anogen_core.run_file import write_run_file
+from tests.core.data.reading import audited
 
 
 def _scan(root: Path) -> Scan:
     return DagmReaderSettings(root=str(root)).build().scan()
-
-
-def _audit(root: Path) -> list[Problem]:
-    reader = DagmReaderSettings(root=str(root))
-    return audit(reader.build().read(), reader, FrameSettings(), SupportSettings())
 
 
 def test_photos_with_a_mask_are_defective_and_tested(dagm_root: Path) -> None:
@@ -39,7 +31,7 @@ def test_photos_with_a_mask_are_defective_and_tested(dagm_root: Path) -> None:
     ]
     masks = {Path(s.image_uri).name: Path(s.mask_uri).name for s in samples if s.mask_uri}
     assert masks == {f"{name}.PNG": f"{name}_label.PNG" for name in ("0003", "0004", "0579", "0580")}
-    assert _audit(dagm_root) == []
+    assert audited(DagmReaderSettings(root=str(dagm_root))) == []
 
 
 @pytest.mark.parametrize("inside", ["", "Class1"])
@@ -86,7 +78,7 @@ def test_what_is_wrong_is_told_with_its_file(dagm_root: Path, tmp_path: Path) ->
     (test / "0010.PNG").symlink_to(outside)
     (dagm_root / "Class2/Train/Label").mkdir(parents=True)
 
-    told = {(p.severity, Path(p.file).name): p.what for p in _audit(dagm_root)}
+    told = {(p.severity, Path(p.file).name): p.what for p in audited(DagmReaderSettings(root=str(dagm_root)))}
 
     assert told["error", "0580_label.PNG"] == "is a mask without a photo."
     assert "one level higher" in told["warning", "more"]

@@ -16,47 +16,20 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from anogen_core.data import FolderReaderSettings, MvtecReaderSettings
-from anogen_core.data.audit import audit
-from anogen_core.data.frame import FrameSettings, load_mask
+from anogen_core.data.frame import load_mask
 from anogen_core.data.labels.coco import _decompress
-from anogen_core.data.problems import Problem
-from anogen_core.data.reader import Scan
-from anogen_core.data.support import SupportSettings
 from anogen_core.outline import encode_outline
 from anogen_core.records import Box, Sample
 from anogen_core.run_file import write_run_file
 from anogen_core.stages.detection import _labelled
+from tests.core.data.reading import SIZE, audited, filled, scan_folder
 
-_SIZE = (32, 48)
 _HEADING = "image,defect,x,y,width,height\n"
 _TRIANGLE = [[10.2, 5.7], [30.9, 5.1], [20.0, 20.5]]
 
 
-@pytest.fixture
-def root(folder_root: Path) -> Path:
-    """The plain folder `caps` of 32x48 pixels without its masks."""
-    shutil.rmtree(folder_root / "masks")
-    return folder_root
-
-
-def _scan(root: Path) -> Scan:
-    return FolderReaderSettings(root=str(root)).build().scan()
-
-
 def _sample(root: Path, name: str) -> Sample:
-    return next(s for s in _scan(root).samples if Path(s.image_uri).name == name)
-
-
-def _audit(root: Path, shots: int = 1) -> list[Problem]:
-    reader = FolderReaderSettings(root=str(root))
-    return audit(reader.build().read(), reader, FrameSettings(), SupportSettings(shots=shots))
-
-
-def _filled(*polygons: list[list[float]]) -> np.ndarray:
-    mask = np.zeros(_SIZE, np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(mask, [np.floor(polygon).astype(np.int32)], (1,))
-    return mask > 0
+    return next(s for s in scan_folder(root).samples if Path(s.image_uri).name == name)
 
 
 def _labelme(*shapes: dict[str, Any], **more: Any) -> str:
@@ -85,7 +58,7 @@ def test_labelme_rectangles_are_boxes_and_polygons_masks(root: Path) -> None:
     (dent / "d0.json").write_text(_labelme(_rectangle([30.2, 9.6], [10, 4]), _rectangle([0, 0], [48.4, 1])))
     (dent / "d1.json").write_text(_labelme(_polygon(_TRIANGLE), _polygon([[0, 0], [48, 0], [48, 3]])))
 
-    scan = _scan(root)
+    scan = scan_folder(root)
     boxed, drawn = (_sample(root, name) for name in ("d0.png", "d1.png"))
 
     assert scan.problems == []
@@ -93,7 +66,7 @@ def test_labelme_rectangles_are_boxes_and_polygons_masks(root: Path) -> None:
     assert not boxed.has_mask
     assert drawn.has_mask
     assert drawn.boxes == ()
-    np.testing.assert_array_equal(load_mask(drawn, _SIZE), _filled(_TRIANGLE, [[0, 0], [47, 0], [47, 3]]))
+    np.testing.assert_array_equal(load_mask(drawn, SIZE), filled(_TRIANGLE, [[0, 0], [47, 0], [47, 3]]))
 
 
 @pytest.fixture(params=["train/images", "images/train"])
@@ -139,7 +112,7 @@ def test_splits_of_coco_are_put_together(root: Path, tmp_path: Path) -> None:
         (split / "_annotations.coco.json").write_text(json.dumps(document))
     shutil.rmtree(root / "images")
 
-    scan = _scan(root)
+    scan = scan_folder(root)
 
     assert scan.problems == []
     assert Counter(s.defect for s in scan.samples) == {"good": 3, "dent": 3}
@@ -150,13 +123,13 @@ def test_splits_of_coco_are_put_together(root: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("splits")
 def test_splits_of_yolo_tools_are_put_together(root: Path, tmp_path: Path) -> None:
     """The classes are the defects, the splits are none; `init` knows the layout."""
-    scan = _scan(root)
+    scan = scan_folder(root)
 
     assert scan.problems == []
     assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 3, "hole": 1}
     assert _sample(root, "d3.png").boxes == (Box(x=6, y=12, width=12, height=8),)
     assert {s.split for s in scan.samples if s.defect == "dent"} == {"test"}
-    assert [p for p in _audit(root) if p.severity == "error"] == []
+    assert [p for p in audited(FolderReaderSettings(root=str(root)), shots=1) if p.severity == "error"] == []
     assert write_run_file(tmp_path / "run.yaml", root)[0] == "caps: 10 normal photos; dent 3, hole 1"
 
 
@@ -167,7 +140,7 @@ def test_photos_of_several_defects_are_combined(root: Path, tmp_path: Path) -> N
         label = next(root.rglob(f"{photo.stem}.txt"))
         label.write_text("0 0.25 0.5 0.25 0.25\n1 0.75 0.5 0.25 0.25\n")
 
-    scan = _scan(root)
+    scan = scan_folder(root)
 
     assert scan.problems == []
     assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 1, "hole": 1, "combined": 2}
@@ -190,15 +163,15 @@ def test_every_tool_tells_several_defects_apart(root: Path) -> None:
     (root / "annotations").mkdir()
     (root / "annotations/some.json").write_text(json.dumps(_coco(*boxes, name="d2.png")))
 
-    scan = _scan(root)
+    scan = scan_folder(root)
 
     assert [p.severity for p in scan.problems] == ["warning"]  # boxes beside outlines
     whole = _sample(root, "d0.png")
     samples = {defect: whole.showing(defect) or whole for defect in whole.defects}
     assert samples["hole"].boxes == (Box(x=40, y=20, width=4, height=10),)
     assert samples["hole"].labelled_by_boxes
-    np.testing.assert_array_equal(load_mask(samples["dent"], _SIZE), _filled(_TRIANGLE))
-    np.testing.assert_array_equal(load_mask(whole, _SIZE), _filled(_TRIANGLE) | load_mask(samples["hole"], _SIZE))
+    np.testing.assert_array_equal(load_mask(samples["dent"], SIZE), filled(_TRIANGLE))
+    np.testing.assert_array_equal(load_mask(whole, SIZE), filled(_TRIANGLE) | load_mask(samples["hole"], SIZE))
     assert _sample(root, "d1.png").defects == ("dent", "hole")
     assert _sample(root, "d2.png").defects == ("dent", "scratch")
 
@@ -208,7 +181,7 @@ def test_a_folder_of_another_defect_than_the_label_is_an_error(root: Path) -> No
     for photo in ("dent/d0.png", "good/g0.png"):
         rows = f"{photo},hole,1,2,3,4\n{photo},crack,9,9,3,4\n"
         (root / "boxes.csv").write_text(_HEADING + rows)
-        assert [Path(p.file).name for p in _scan(root).problems if p.severity == "error"] == [Path(photo).name]
+        assert [Path(p.file).name for p in scan_folder(root).problems if p.severity == "error"] == [Path(photo).name]
 
 
 def test_splits_that_do_not_fit_are_errors(root: Path, splits: Callable[[str, str], Path]) -> None:
@@ -217,7 +190,7 @@ def test_splits_that_do_not_fit_are_errors(root: Path, splits: Callable[[str, st
     (splits("valid", "labels") / "d0.txt").write_text("0 0.25 0.5 0.25 0.25\n")
     (splits("valid", "labels") / "d3.txt").write_text("2 0.25 0.5 0.25 0.25\n")
 
-    problems = {Path(p.file): p for p in _scan(root).problems}
+    problems = {Path(p.file): p for p in scan_folder(root).problems}
 
     assert {p.severity for p in problems.values()} == {"error"}
     assert len(problems) == 3
@@ -230,11 +203,11 @@ def test_boxes_beside_outlines_count_whole(root: Path) -> None:
     """The mask holds both, which is a warning."""
     (root / "images/dent/d0.json").write_text(_labelme(_polygon(_TRIANGLE), _rectangle([40, 20], [44, 30])))
 
-    (problem,) = _scan(root).problems
+    (problem,) = scan_folder(root).problems
 
-    expected = _filled(_TRIANGLE)
+    expected = filled(_TRIANGLE)
     expected[20:30, 40:44] = True
-    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), _SIZE), expected)
+    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), SIZE), expected)
     assert (problem.severity, Path(problem.file).name) == ("warning", "d0.json")
 
 
@@ -246,9 +219,9 @@ def test_yolo_labels_lie_beside_photos_or_in_a_tree_of_labels(root: Path, folder
     outline = " ".join(f"{x / 48:.6f} {y / 32:.6f}" for x, y in _TRIANGLE)
     (root / folder / "d1.txt").write_text(f"0 {outline}\n")
 
-    assert _scan(root).problems == []
+    assert scan_folder(root).problems == []
     assert _sample(root, "d0.png").boxes == (Box(x=6, y=12, width=12, height=8), Box(x=47, y=0, width=1, height=32))
-    np.testing.assert_array_equal(load_mask(_sample(root, "d1.png"), _SIZE), _filled(_TRIANGLE))
+    np.testing.assert_array_equal(load_mask(_sample(root, "d1.png"), SIZE), filled(_TRIANGLE))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +245,7 @@ def test_class_names_say_the_defect_of_photos_without_a_folder(root: Path, file:
         (root / f"labels/d{number}.txt").write_text(f"{number % 2} 0.5 0.5 0.5 0.5\n")
     (root / "labels/g0.txt").write_text("")
 
-    scan = _scan(root)
+    scan = scan_folder(root)
 
     assert scan.problems == []
     defects = {Path(s.image_uri).stem: s.defect for s in scan.samples if s.defect != "good"}
@@ -290,8 +263,8 @@ def test_a_coco_file_is_about_all_photos(root: Path, file: str, name: str) -> No
     flat = [value for point in _TRIANGLE for value in point]
     (root / file).write_text(json.dumps(_coco({"bbox": [1, 2, 3, 4], "segmentation": [flat]}, name=name)))
 
-    assert _scan(root).problems == []
-    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), _SIZE), _filled(_TRIANGLE))
+    assert scan_folder(root).problems == []
+    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), SIZE), filled(_TRIANGLE))
     (root / file).write_text(json.dumps(_coco({"bbox": [1, 2, 3.2, 4]}, {"bbox": [9, 9, 2, 2], "segmentation": []})))
     assert _sample(root, "d0.png").boxes == (Box(x=1, y=2, width=3, height=4), Box(x=9, y=9, width=2, height=2))
 
@@ -299,14 +272,14 @@ def test_a_coco_file_is_about_all_photos(root: Path, file: str, name: str) -> No
 @pytest.mark.parametrize("compressed", [False, True])
 def test_run_lengths_of_coco_are_masks(root: Path, compressed: bool) -> None:  # noqa: FBT001
     """As lists of numbers and in COCO's compressed form; holes stay holes."""
-    mask = _filled(_TRIANGLE)
+    mask = filled(_TRIANGLE)
     mask[8:10, 18:22] = False
     counts = coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode() if compressed else None
     segmentation = {"size": [32, 48], "counts": counts or list(encode_outline(mask))}
     (root / "coco.json").write_text(json.dumps(_coco({"segmentation": segmentation})))
 
-    assert _scan(root).problems == []
-    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), _SIZE), mask)
+    assert scan_folder(root).problems == []
+    np.testing.assert_array_equal(load_mask(_sample(root, "d0.png"), SIZE), mask)
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 70), st.integers(1, 40))))
@@ -350,7 +323,7 @@ def test_a_bad_label_file_is_one_error(root: Path, case: str) -> None:
         (root / f"images/dent/d{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     (root / file).write_bytes(text.encode("utf-8", "surrogateescape"))
 
-    (problem,) = _audit(root)
+    (problem,) = audited(FolderReaderSettings(root=str(root)), shots=1)
 
     assert (problem.severity, problem.file) == ("error", str(root / file))
     assert expected in problem.what
@@ -367,7 +340,7 @@ def test_a_class_without_a_name_is_an_error(root: Path, classes: str | None, exp
     if classes is not None:
         (root / "classes.txt").write_text(classes)
 
-    (problem,) = _scan(root).problems
+    (problem,) = scan_folder(root).problems
 
     assert problem.file == str(root / "images/x.txt")
     assert expected in problem.what
@@ -380,7 +353,7 @@ def test_class_names_that_cannot_be_read_are_one_error(root: Path, file: str, te
     for number in range(4):
         (root / f"images/dent/d{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
 
-    assert [p.file for p in _scan(root).problems] == [str(root / file)]
+    assert [p.file for p in scan_folder(root).problems] == [str(root / file)]
 
 
 def test_label_files_without_a_photo_are_told(root: Path) -> None:
@@ -391,7 +364,7 @@ def test_label_files_without_a_photo_are_told(root: Path) -> None:
     for name in ("images/dent/notes.txt", "images/dent/d0.json", "camera.json", "notes.txt"):
         (root / name).write_text("{}")
 
-    told = {Path(p.file).name: p.severity for p in _scan(root).problems}
+    told = {Path(p.file).name: p.severity for p in scan_folder(root).problems}
 
     assert told == {"absent.txt": "error", "absent.json": "error", "notes.txt": "warning", "d0.json": "warning"}
 
@@ -403,7 +376,7 @@ def test_labels_that_disagree_with_the_folder_are_errors(root: Path) -> None:
     (root / "images/good/g1.json").write_text(_labelme())
     (root / "images/good/g2.txt").write_text("")
 
-    problems = {Path(p.file).name: p.what for p in _scan(root).problems}
+    problems = {Path(p.file).name: p.what for p in scan_folder(root).problems}
 
     assert sorted(problems) == ["d0.png", "g0.png"]
     assert "dent and scratch by its folder and labels (d0.json)" in problems["d0.png"]
@@ -416,9 +389,9 @@ def test_labels_in_two_files_are_an_error_and_a_mask_comes_first(root: Path) -> 
         (root / f"images/dent/{name}.json").write_text(label)
         (root / f"images/dent/{name}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     (root / "masks/dent").mkdir(parents=True)
-    cv2.imwrite(str(root / "masks/dent/d1.png"), np.full(_SIZE, 255, np.uint8))
+    cv2.imwrite(str(root / "masks/dent/d1.png"), np.full(SIZE, 255, np.uint8))
 
-    (problem,) = _scan(root).problems
+    (problem,) = scan_folder(root).problems
 
     assert Path(problem.file).name == "d0.png"
     assert "d0.json and d0.txt" in problem.what
@@ -444,7 +417,7 @@ def test_labels_of_a_damaged_photo_are_no_second_problem(root: Path) -> None:
     photo = root / "images/dent/d0.png"
     photo.write_bytes(photo.read_bytes()[:20])
 
-    assert [p.file for p in _audit(root)] == [str(photo)]
+    assert [p.file for p in audited(FolderReaderSettings(root=str(root)), shots=1)] == [str(photo)]
 
 
 def test_the_layout_of_mvtec_ad_says_that_label_files_are_not_read(mvtec_root: Path) -> None:

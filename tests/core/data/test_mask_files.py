@@ -6,11 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from pydantic import ValidationError
 
 from anogen_core.data import FolderReaderSettings
 from anogen_core.data.frame import load_mask
 from anogen_core.data.problems import Problem
 from anogen_core.records import Sample
+from anogen_core.run_file import write_run_file
 
 _SIZE = (32, 48)
 
@@ -198,3 +201,107 @@ def test_a_numbered_mask_has_the_size_of_its_photo_and_no_colours(root: Path) ->
     assert [(p.severity, Path(p.file).name) for p in problems] == [("error", f"{i}.png") for i in range(3)]
     assert "8x8" in problems[0].what
     assert "colours" in problems[1].what
+
+
+_LABEL_MAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncrack:250,50,83::\npore:0,0,255:rim:\n"
+
+
+def _colours(path: Path, *colours: tuple[int, int, int], palette: bool = False) -> None:
+    """Write a mask with a stripe of each colour (RGB) on the first one."""
+    mask = np.zeros(_SIZE, np.uint8)
+    for row in range(1, len(colours)):
+        mask[4 * row : 4 * row + 2] = row
+    image = Image.fromarray(mask, "P")
+    image.putpalette([value for colour in colours for value in colour])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (image if palette else image.convert("RGB")).save(path)
+
+
+@pytest.mark.parametrize("palette", [True, False])
+@pytest.mark.parametrize("masks", ["SegmentationClass", "SegmentationClass/train"])
+def test_the_segmentation_masks_of_cvat(root: Path, tmp_path: Path, masks: str, *, palette: bool) -> None:
+    """Its table in the root names the colours; a photo may show several defects, and `init` knows the layout."""
+    black, crack, pore = (0, 0, 0), (250, 50, 83), (0, 0, 255)
+    photos = "JPEGImages" + masks.removeprefix("SegmentationClass")
+    for shade, colours in enumerate([(), (black,), (black, crack), (black, pore), (black, crack, pore)]):
+        _photo(root / photos / f"{shade}.jpg", shade=10 * shade)
+        if colours:
+            _colours(root / masks / f"{shade}.png", *colours, palette=palette)
+            _colours(root / masks.replace("Class", "Object") / f"{shade}.png", *colours)
+    (root / "labelmap.txt").write_text(_LABEL_MAP)
+    (root / "ImageSets/Segmentation").mkdir(parents=True)
+    (root / "ImageSets/Segmentation/default.txt").write_text("1\n2\n3\n4\n")
+
+    samples, problems = _scan(root)
+    notes = write_run_file(tmp_path / "run.yaml", root)
+
+    assert problems == []
+    assert [s.defects for _, s in sorted(samples.items())] == [
+        ("good",),
+        ("good",),
+        ("crack",),
+        ("pore",),
+        ("crack", "pore"),
+    ]
+    pores = samples[f"{photos}/4.jpg"].showing("pore")
+    assert pores is not None
+    np.testing.assert_array_equal(np.flatnonzero(load_mask(pores, _SIZE).any(axis=1)), [8, 9])
+    assert notes[0] == "welds: 2 normal photos; crack 2, pore 2; 1 photos show several defects"
+
+
+def test_the_run_file_may_name_colours(root: Path) -> None:
+    """Of palettes, too, whose numbers may be named instead; grey is a colour as well."""
+    for number in range(2):
+        _photo(root / f"images/{number}.png", shade=number)
+    _colours(root / "masks/0.png", (0, 0, 0), (255, 0, 0), (9, 9, 9), palette=True)
+    _numbers(root / "masks/1.png", 9)
+
+    coloured, problems = _scan(root, mask_classes={"#FF0000": "crack", "#090909": "pore"})
+    numbered, faults = _scan(root, mask_classes={1: "crack", 2: "pore", 9: "hole"})
+
+    assert problems + faults == []
+    assert [coloured[f"images/{i}.png"].defects for i in range(2)] == [("crack", "pore"), ("pore",)]
+    assert [numbered[f"images/{i}.png"].defects for i in range(2)] == [("crack", "pore"), ("hole",)]
+
+
+def test_values_and_colours_are_not_mixed() -> None:
+    """Nor is anything else a colour."""
+    for names in ({1: "crack", "#ff0000": "pore"}, {"red": "crack"}, {"#ff00": "crack"}):
+        with pytest.raises(ValidationError, match="mask_classes"):
+            FolderReaderSettings.model_validate({"root": "x", "mask_classes": names})
+
+
+@pytest.mark.parametrize(
+    ("table", "file", "said"),
+    [
+        (
+            _LABEL_MAP.replace("crack", "# crack"),
+            "0.png",
+            "holds #fa3253, and the colours with a name are: #0000ff pore",
+        ),
+        (_LABEL_MAP.replace("250,50,83", "250,50"), "labelmap.txt", "has line 3, 'crack:250,50::'; `label:red,green"),
+        (_LABEL_MAP.replace("250,50,83", "256,50,83"), "labelmap.txt", "has line 3, 'crack:256,50,83::'"),
+        (_LABEL_MAP.replace("250,50,83", "0,0,255"), "labelmap.txt", "gives 'crack' and 'pore' one colour, 0,0,255"),
+    ],
+)
+def test_colours_without_a_name_are_an_error_of_their_file(root: Path, table: str, file: str, said: str) -> None:
+    """No colour is guessed to be a defect."""
+    _photo(root / "JPEGImages/0.jpg", shade=0)
+    _colours(root / "SegmentationClass/0.png", (0, 0, 0), (250, 50, 83))
+    (root / "labelmap.txt").write_text(table)
+
+    (problem,) = _scan(root)[1]
+
+    assert (problem.severity, Path(problem.file).name) == ("error", file)
+    assert said in problem.what
+
+
+def test_masks_of_16_bits_hold_no_colours(root: Path) -> None:
+    """Their values would be cut."""
+    _photo(root / "images/0.png", shade=0)
+    _mask(root / "masks/0.png")
+    cv2.imwrite(str(root / "masks/0.png"), np.full((*_SIZE, 3), 700, np.uint16))
+
+    (problem,) = _scan(root, mask_classes={"#ff0000": "crack"})[1]
+
+    assert "has 16 bits" in problem.what

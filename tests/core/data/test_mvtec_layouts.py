@@ -9,21 +9,15 @@ import numpy as np
 import pytest
 
 from anogen_core.data import MvtecReaderSettings
-from anogen_core.data.audit import audit
 from anogen_core.data.frame import FrameSettings, load_mask
-from anogen_core.data.problems import Problem
 from anogen_core.data.reader import Scan
 from anogen_core.data.support import SupportSettings, choose_support, held_out
 from anogen_core.run_file import write_run_file
+from tests.core.data.reading import audited
 
 
 def _scan(root: Path) -> Scan:
     return MvtecReaderSettings(root=str(root)).build().scan()
-
-
-def _audit(root: Path) -> list[Problem]:
-    reader = MvtecReaderSettings(root=str(root))
-    return audit(reader.build().read(), reader, FrameSettings(), SupportSettings())
 
 
 def test_ad2_is_read_with_its_public_labels(ad2_root: Path) -> None:
@@ -69,7 +63,7 @@ def test_photos_of_one_part_in_several_lights_are_a_group(ad2_root: Path) -> Non
 def test_private_photos_of_ad2_are_one_warning_for_each_category(ad2_root: Path) -> None:
     """It names the directories and says why; the audit of the healthy dataset has nothing else to say."""
     shutil.copytree(ad2_root / "can", ad2_root / "vial")
-    problems = _audit(ad2_root)
+    problems = audited(MvtecReaderSettings(root=str(ad2_root)))
 
     assert [(p.severity, Path(p.file).name) for p in problems] == [("warning", "can"), ("warning", "vial")]
     assert "test_private and test_private_mixed" in problems[0].what
@@ -103,7 +97,7 @@ def test_what_is_wrong_with_the_public_part_of_ad2_is_told(ad2_root: Path) -> No
     shutil.copytree(public / "bad", ad2_root / "can/validation/bad")
     shutil.copy(ad2_root / "can/validation/good/000_regular.png", public / "good/009_regular.png")
 
-    told = {(p.severity, Path(p.file).name): p.what for p in _audit(ad2_root)}
+    told = {(p.severity, Path(p.file).name): p.what for p in audited(MvtecReaderSettings(root=str(ad2_root)))}
 
     assert told["error", "002_regular_mask.png"] == "is a mask without a photo."
     assert told["error", "dent"] == "holds masks of a defect that has no photos."
@@ -137,7 +131,7 @@ def test_masks_of_loco_are_joined(loco_root: Path) -> None:
 
     assert sizes == dict(zip(known, [120, 80, 80] * 2, strict=True))
     assert sum(s.split == "train" for s in samples) == 4
-    assert _audit(loco_root) == []
+    assert audited(MvtecReaderSettings(root=str(loco_root))) == []
 
 
 @pytest.mark.parametrize("inside", ["", "bag"])
@@ -180,7 +174,7 @@ def test_each_fault_of_loco_is_told_once(loco_root: Path, fault: str) -> None:
     kind = "logical_anomalies"
     breaking(loco_root / "bag/ground_truth" / kind / file.format(kind))
 
-    problems = [p for p in _audit(loco_root) if p.file != f"bag/{kind}"]
+    problems = [p for p in audited(MvtecReaderSettings(root=str(loco_root))) if p.file != f"bag/{kind}"]
 
     severity = "warning" if what == "has no usable mask" else "error"
     assert [(p.severity, p.file) for p in problems] == [(severity, str(loco_root / "bag" / named.format(kind)))]

@@ -11,30 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from anogen_core.data import FolderReaderSettings
 from anogen_core.data.frame import load_mask
-from anogen_core.data.reader import Scan
-from anogen_core.records import COMBINED, GOOD, Box, Sample
+from anogen_core.records import COMBINED, GOOD, Box
 from anogen_core.run_file import write_run_file
-
-_SIZE = (32, 48)
-
-
-@pytest.fixture
-def root(folder_root: Path) -> Path:
-    """The plain folder `caps` of 32x48 pixels without its masks."""
-    shutil.rmtree(folder_root / "masks")
-    return folder_root
-
-
-def _scan(root: Path) -> Scan:
-    return FolderReaderSettings(root=str(root)).build().scan()
-
-
-def _samples(root: Path) -> dict[str, Sample]:
-    scan = _scan(root)
-    assert scan.problems == []
-    return {Path(s.image_uri).name: s for s in scan.samples}
+from tests.core.data.reading import SIZE, filled, samples_of, scan_folder
 
 
 def _box(*corners: float, name: str = "dent", more: str = "") -> str:
@@ -42,7 +22,7 @@ def _box(*corners: float, name: str = "dent", more: str = "") -> str:
     return f"<object><name>{name}</name><difficult>0</difficult><bndbox>{sides}</bndbox>{more}</object>"
 
 
-def _voc(*objects: str, size: tuple[int, int] = _SIZE) -> str:
+def _voc(*objects: str, size: tuple[int, int] = SIZE) -> str:
     shown = f"<size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>"
     return f"<annotation><filename>any.jpg</filename>{shown}{''.join(objects)}</annotation>"
 
@@ -55,7 +35,7 @@ def test_voc_boxes_beside_their_photo(root: Path) -> None:
     for number in (2, 3):
         (root / f"images/dent/d{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
 
-    samples = _samples(root)
+    samples = samples_of(root)
 
     assert samples["d0.png"].boxes == (Box(x=10, y=4, width=20, height=6), Box(x=0, y=0, width=48, height=1))
     assert samples["d1.png"].boxes == (Box(x=0, y=0, width=48, height=32),)
@@ -73,7 +53,7 @@ def test_the_folders_of_voc(root: Path, tmp_path: Path, names: tuple[str, str]) 
     (labels / "d0.xml").write_text(_voc(_box(11, 5, 30, 10)))
     (labels / "d1.xml").write_text(_voc(_box(11, 5, 30, 10), _box(2, 2, 9, 9, name="scratch")))
 
-    samples = _samples(photos.parent)
+    samples = samples_of(photos.parent)
     write_run_file(tmp_path / "run.yaml", photos.parent)
 
     assert {name: samples[name].defect for name in ("d0.png", "d1.png", "g0.png")} == {
@@ -95,9 +75,9 @@ def test_labels_of_photos_in_folders_of_defects(root: Path) -> None:
     for number in range(1, 4):
         (root / f"Annotations/d{number}.xml").write_text(_voc(_box(11, 5, 30, 10)))
 
-    found = {(s.defect, Path(s.image_uri).name): s.boxes for s in _scan(root).samples if s.defect != GOOD}
+    found = {(s.defect, Path(s.image_uri).name): s.boxes for s in scan_folder(root).samples if s.defect != GOOD}
 
-    assert _scan(root).problems == []
+    assert scan_folder(root).problems == []
     assert found["scratch", "d0.png"] == (Box(x=1, y=1, width=8, height=8),)
     assert found["dent", "d0.png"] == (Box(x=10, y=4, width=20, height=6),)
 
@@ -114,12 +94,10 @@ def test_voc_in_the_splits_of_an_export(root: Path, tmp_path: Path, split: str) 
     for name in ("dent/d0.png", "good/g0.png", "good/g1.png"):
         shutil.copy(root / "images" / name, photos)
     (labels / "d0.xml").write_text(_voc(_box(1, 1, 2, 2, more=f"<polygon>{corners}</polygon>")))
-    expected = np.zeros(_SIZE, np.uint8)
-    cv2.fillPoly(expected, [np.array(triangle, np.int32)], (1,))
 
-    sample = _samples(tmp_path / "export")["d0.png"]
+    sample = samples_of(tmp_path / "export")["d0.png"]
 
-    np.testing.assert_array_equal(load_mask(sample, _SIZE), expected > 0)
+    np.testing.assert_array_equal(load_mask(sample, SIZE), filled(triangle))
 
 
 _ENTITIES = '<!DOCTYPE a [<!ENTITY a "dent">]><annotation><object><name>&a;</name></object></annotation>'
@@ -150,7 +128,7 @@ def test_a_bad_voc_file_is_one_error(root: Path, case: str, folder: str) -> None
     (root / folder).mkdir(exist_ok=True)
     (root / folder / f"{name}.xml").write_text(text)
 
-    (problem,) = _scan(root).problems
+    (problem,) = scan_folder(root).problems
 
     assert (problem.severity, problem.file) == ("error", str(root / folder / f"{name}.xml"))
     assert expected in problem.what
@@ -163,7 +141,7 @@ def test_a_voc_file_that_may_mean_two_photos_is_an_error(root: Path) -> None:
     shutil.copy(root / "images/dent/d0.png", root / "images/scratch/d0.png")
     (root / "annotations/d0.xml").write_text(_voc(_box(1, 1, 9, 9, name="hole")))
 
-    (problem,) = _scan(root).problems
+    (problem,) = scan_folder(root).problems
 
     assert "its folder does not tell" in problem.what
 
@@ -174,7 +152,7 @@ def test_other_xml_files_are_no_labels(root: Path) -> None:
     (root / "broken.xml").write_text("<camera>")
     (root / "images/dent/d0.xml").write_text("<camera/>")
 
-    (problem,) = _scan(root).problems
+    (problem,) = scan_folder(root).problems
 
     assert (problem.severity, Path(problem.file).name) == ("warning", "d0.xml")
     assert "Pascal VOC" in problem.what
@@ -196,13 +174,13 @@ def test_circles_and_masks_of_labelme_are_outlines(root: Path) -> None:
     mask = {"shape_type": "mask", "points": [[12.0, 7.0], [19.0, 11.0]], "mask": _png(patch)}
     for number, shape in enumerate((circle, mask)):
         (root / f"images/dent/d{number}.json").write_text(_labelme(shape))
-    rows, columns = np.mgrid[: _SIZE[0], : _SIZE[1]] + 0.5
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
     distance = np.hypot(columns - 4.5, rows - 10.5)
-    pasted = np.zeros(_SIZE, bool)
+    pasted = np.zeros(SIZE, bool)
     pasted[7:12, 12:20] = patch
 
-    scan = _scan(root)
-    drawn = {Path(s.image_uri).name: load_mask(s, _SIZE) for s in scan.samples if s.has_mask}
+    scan = scan_folder(root)
+    drawn = {Path(s.image_uri).name: load_mask(s, SIZE) for s in scan.samples if s.has_mask}
 
     assert scan.problems == []
     assert drawn["d0.png"][distance < 7.5].all()
@@ -227,6 +205,6 @@ def test_bad_circles_and_masks_are_one_error(root: Path, shape: Mapping[str, obj
     """Of the file."""
     (root / "images/dent/d0.json").write_text(_labelme(shape))
 
-    (problem,) = _scan(root).problems
+    (problem,) = scan_folder(root).problems
 
     assert expected in problem.what

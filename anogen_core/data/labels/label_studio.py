@@ -1,0 +1,218 @@
+"""Label Studio's exports, JSON and JSON-MIN (labelstud.io/guide/export): one file for many photos."""
+
+import functools
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+
+from anogen_core.data.files import IMAGE_SUFFIXES
+from anogen_core.data.labels.brush import decode_brush
+from anogen_core.data.labels.drawing import Drawing, ShapeError, as_points
+from anogen_core.data.labels.entries import Entries, Entry, remark_on_classes, remark_on_unseen
+
+_DRAWN = frozenset({"rectangle", "polygon", "ellipse", "brush", "keypoint", "vector", "bitmask"})
+"""Types of results that are regions, with or without the ending `labels`; others are classes and texts."""
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
+"""What an upload puts before the name of a file."""
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Something that is drawn on a photo, in percent of its sides."""
+
+    identity: object
+    labels: tuple[str, ...]
+    value: Mapping[str, Any]
+    of: Mapping[str, Any]
+    """Where the size of the photo is."""
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    """What one person drew on a photo."""
+
+    regions: list[_Region]
+    classes: tuple[str, ...] = ()
+    is_truth: bool = False
+
+
+def is_label_studio(document: object) -> bool:
+    """Return whether a JSON document is one of Label Studio's."""
+    if not isinstance(document, list) or not all(isinstance(task, Mapping) for task in document):
+        return False
+    return any(isinstance(task.get("annotations"), list) and "data" in task for task in document) or any(
+        "annotation_id" in task for task in document
+    )
+
+
+def read_label_studio(document: Sequence[Mapping[str, Any]]) -> Entries:
+    """Return what is drawn on each photo; photos that were skipped, and classes of whole photos, are remarked on.
+
+    Raises:
+        ShapeError: a task names no photo.
+    """
+    photos: dict[tuple[str, ...], list[_Annotation]] = defaultdict(list)
+    for count, task in enumerate(document, 1):
+        names = _names(task.get("data", task), f"task {task.get('id', count)}")
+        photos[names].extend(_annotations(task))
+    entries = []
+    for names, own in photos.items():
+        regions = [region for annotation in own for region in annotation.regions]
+        if regions:
+            defects = frozenset(label.strip() for region in regions for label in region.labels)
+            entries.append(Entry(names, defects, functools.partial(_draw, own, names[-1])))
+    unseen = [names[-1] for names, own in photos.items() if not own]
+    classes = {
+        names[-1]: [name for annotation in own for name in annotation.classes]
+        for names, own in photos.items()
+        if not any(annotation.regions for annotation in own)
+    }
+    return Entries(entries, remark_on_classes("choices", classes) + remark_on_unseen(unseen))
+
+
+def _annotations(task: Mapping[str, Any]) -> list[_Annotation]:
+    """Return what people drew on the photo of a task, or of a record of JSON-MIN; what was skipped is left out."""
+    if "annotation_id" in task:
+        values = [value for own in task.values() if isinstance(own, list) for value in own]
+        found = ({"value": value, **(value if isinstance(value, Mapping) else {})} for value in values)
+        return [_Annotation([r for count, result in enumerate(found, 1) if (r := _region(result, count)).labels])]
+    annotations = []
+    for annotation in task.get("annotations") or ():
+        if isinstance(annotation, Mapping) and not annotation.get("was_cancelled"):
+            results = annotation.get("result")
+            results = [r for r in results if isinstance(r, Mapping)] if isinstance(results, list) else []
+            regions = [_region(result, count) for count, result in enumerate(results, 1)]
+            labelled = {region.identity for region in regions if region.labels}
+            drawn = [
+                region
+                for region, result in zip(regions, results, strict=True)
+                if region.labels or (_is_drawn(result) and region.identity not in labelled)
+            ]
+            classes = [name for r in regions for name in r.value.get("choices") or () if isinstance(name, str)]
+            annotations.append(_Annotation(drawn, tuple(classes), annotation.get("ground_truth") is True))
+    return annotations
+
+
+def _is_drawn(result: Mapping[str, Any]) -> bool:
+    return str(result.get("type")).removesuffix("labels") in _DRAWN
+
+
+def _region(result: Mapping[str, Any], count: int) -> _Region:
+    value = result.get("value")
+    value = value if isinstance(value, Mapping) else {}
+    lists = [own for key, own in value.items() if key.endswith("labels") and isinstance(own, list)]
+    labels = tuple(label for own in lists for label in own if isinstance(label, str))
+    return _Region(str(result.get("id", count)), labels, value, result)
+
+
+def _names(data: object, task: str) -> tuple[str, ...]:
+    """Return what the photo of a task may be called: its path, file name, and that without what an upload adds."""
+    fields = data if isinstance(data, Mapping) else {}
+    texts = [text for text in (fields.get("image"), *fields.values()) if isinstance(text, str)]
+    for text in texts:
+        path = _path(text)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            uploaded = _UPLOADED.match(path.name)
+            names = (str(path), path.name, path.name[uploaded.end() :] if uploaded else path.name)
+            return tuple(dict.fromkeys(names))
+    raise ShapeError(f"names no photo for {task}: `data.image` with the path of an image file is expected.")
+
+
+def _path(address: str) -> PurePosixPath:
+    """Return the path in an address, or the one that `?d=` of a local file says."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return PurePosixPath(address)
+    local = parse_qs(parts.query).get("d")
+    path = local[0] if local else unquote(parts.path)
+    return PurePosixPath(path.replace("\\", "/").lstrip("/"))
+
+
+def _draw(annotations: Sequence[_Annotation], name: str, drawing: Drawing) -> None:
+    """Add the regions of one photo: rectangles as boxes, polygons, ellipses and brushes as outlines.
+
+    Raises:
+        ShapeError: a region cannot be used, or several persons drew.
+    """
+    truths = [annotation for annotation in annotations if annotation.is_truth]
+    chosen = truths if len(truths) == 1 else annotations
+    if len(chosen) > 1:
+        what = f"has {len(annotations)} annotations of {name}, of which {len(truths)} are marked as ground truth"
+        raise ShapeError(f"{what}: mark one, or leave one.")
+    for region in chosen[0].regions:
+        try:
+            _draw_region(region, drawing)
+        except ShapeError as failure:
+            raise ShapeError(f"region {region.identity} of {name} {failure}") from failure
+
+
+def _draw_region(region: _Region, drawing: Drawing) -> None:
+    drawing.require_size(region.of.get("original_height"), region.of.get("original_width"))
+    if region.of.get("image_rotation"):
+        what = f"was drawn on the photo turned by {region.of['image_rotation']} degrees"
+        raise ShapeError(f"{what}; turn it back in Label Studio, or save the photo turned.")
+    draw = next((draw for key, draw in _SHAPES.items() if key in region.value), None)
+    if draw is None:
+        kind = region.of.get("type", "unknown")
+        raise ShapeError(f"has the type {kind!r}; rectangles, polygons, ellipses and brushes are read.")
+    if not region.labels:
+        raise ShapeError("has no label.")
+    for label in region.labels:
+        drawing.name(label)
+        draw(region.value, drawing)
+
+
+def _rectangle(value: Mapping[str, Any], drawing: Drawing) -> None:
+    x, y, width, height = _pixels(value, drawing, "x", "y", "width", "height")
+    corners = [[x, y], [x + width, y + height]]
+    drawing.turned_rectangle(corners, degrees=_degrees(value), pivot=(x, y))
+
+
+def _polygon(value: Mapping[str, Any], drawing: Drawing) -> None:
+    drawing.polygon(as_points(value["points"]) * np.array(drawing.size[::-1]) / 100)
+
+
+def _ellipse(value: Mapping[str, Any], drawing: Drawing) -> None:
+    x, y, across, down = _pixels(value, drawing, "x", "y", "radiusX", "radiusY")
+    drawing.ellipse((x, y), (across, down), degrees=_degrees(value))
+
+
+def _brush(value: Mapping[str, Any], drawing: Drawing) -> None:
+    drawing.patch((0, 0), drawing.size, lambda: decode_brush(value["rle"], drawing.size))
+
+
+_SHAPES: dict[str, Callable[[Mapping[str, Any], Drawing], None]] = {
+    "rle": _brush,
+    "points": _polygon,
+    "radiusX": _ellipse,
+    "height": _rectangle,
+}
+"""By the field of a value that no other shape has before it."""
+
+
+def _pixels(value: Mapping[str, Any], drawing: Drawing, *names: str) -> list[float]:
+    """Return percentages as pixels, along x and y in turn."""
+    shares = [value.get(name) for name in names]
+    if not all(_is_number(share) for share in shares):
+        raise ShapeError(f"has no numbers for {', '.join(names)}.")
+    sides = drawing.size[::-1] * (len(names) // 2)
+    return [float(share) * side / 100 for share, side in zip(shares, sides, strict=True)]  # type: ignore[arg-type]
+
+
+def _degrees(value: Mapping[str, Any]) -> float:
+    degrees = value.get("rotation") or 0
+    if not _is_number(degrees):
+        raise ShapeError(f"has the rotation {degrees!r}; a number of degrees is expected.")
+    return float(degrees)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
