@@ -119,9 +119,7 @@ def number_masks(
     given = MaskClasses.of(names) if names else None
     tables = {mask.path.parent: given or _find_table(mask.path.parent, root, problems) for mask in masks.values()}
     numbered = {
-        photo: (mask.path, table)
-        for photo, mask in masks.items()
-        if (table := tables[mask.path.parent]) is not None and table.names
+        photo: (mask.path, table) for photo, mask in masks.items() if (table := tables[mask.path.parent]) is not None
     }
 
     def draw(photo: Path) -> Label | Problem | None:

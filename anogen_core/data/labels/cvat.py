@@ -36,9 +36,7 @@ def read_cvat(document: Element) -> Entries:
             raise ShapeError(f"has no `name` for the image {image.get('id')}.")
         if shapes:
             defects = frozenset(label.strip() for shape in shapes if (label := shape.get("label")))
-            subset = image.get("subset")
-            names = (f"{subset}/{name}", name) if subset else (name,)
-            entries.append(Entry(names, defects, functools.partial(_draw, image, shapes)))
+            entries.append(Entry((name,), defects, functools.partial(_draw, image, shapes)))
         else:
             tags[name] = [tag.get("label", "") for tag in image.findall("tag")]
     return Entries(entries, remark_on_classes("tags", tags))

@@ -150,6 +150,10 @@ _BAD = {
         "shape 1 (mask) of d0.png has an `rle`",
     ),
     "minus": (_image("d0.png", _shape("mask", rle="-1,5", left=1, top=1, width=2, height=2)), "has an `rle`"),
+    "below": (
+        _image("d0.png", _shape("mask", rle="0,4", left=1, top=31, width=2, height=2)),
+        "a mask of 2x2 pixels (height x width) at (1, 31), which is not inside",
+    ),
     "huge": (
         _image("d0.png", _shape("mask", rle=str(10**12), left=1, top=1, width=10**6, height=10**6)),
         "which is not inside the 32x48 pixels",

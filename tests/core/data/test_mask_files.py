@@ -218,16 +218,18 @@ def _colours(path: Path, *colours: tuple[int, int, int], palette: bool = False) 
 
 
 @pytest.mark.parametrize("palette", [True, False])
-@pytest.mark.parametrize("masks", ["SegmentationClass", "SegmentationClass/train"])
-def test_the_segmentation_masks_of_cvat(root: Path, tmp_path: Path, masks: str, *, palette: bool) -> None:
+@pytest.mark.parametrize(
+    ("photos", "masks"),
+    [("JPEGImages/", ""), ("JPEGImages/train/", "/train"), ("images/", ""), ("", "")],
+)
+def test_the_segmentation_masks_of_cvat(root: Path, tmp_path: Path, photos: str, masks: str, *, palette: bool) -> None:
     """Its table in the root names the colours; a photo may show several defects, and `init` knows the layout."""
     black, crack, pore = (0, 0, 0), (250, 50, 83), (0, 0, 255)
-    photos = "JPEGImages" + masks.removeprefix("SegmentationClass")
     for shade, colours in enumerate([(), (black,), (black, crack), (black, pore), (black, crack, pore)]):
-        _photo(root / photos / f"{shade}.jpg", shade=10 * shade)
+        _photo(root / f"{photos}{shade}.jpg", shade=10 * shade)
         if colours:
-            _colours(root / masks / f"{shade}.png", *colours, palette=palette)
-            _colours(root / masks.replace("Class", "Object") / f"{shade}.png", *colours)
+            _colours(root / f"SegmentationClass{masks}/{shade}.png", *colours, palette=palette)
+            _colours(root / f"SegmentationObject{masks}/{shade}.png", *colours)
     (root / "labelmap.txt").write_text(_LABEL_MAP)
     (root / "ImageSets/Segmentation").mkdir(parents=True)
     (root / "ImageSets/Segmentation/default.txt").write_text("1\n2\n3\n4\n")
@@ -243,7 +245,7 @@ def test_the_segmentation_masks_of_cvat(root: Path, tmp_path: Path, masks: str, 
         ("pore",),
         ("crack", "pore"),
     ]
-    pores = samples[f"{photos}/4.jpg"].showing("pore")
+    pores = samples[f"{photos}4.jpg"].showing("pore")
     assert pores is not None
     np.testing.assert_array_equal(np.flatnonzero(load_mask(pores, _SIZE).any(axis=1)), [8, 9])
     assert notes[0] == "welds: 2 normal photos; crack 2, pore 2; 1 photos show several defects"
@@ -262,6 +264,20 @@ def test_the_run_file_may_name_colours(root: Path) -> None:
     assert problems + faults == []
     assert [coloured[f"images/{i}.png"].defects for i in range(2)] == [("crack", "pore"), ("pore",)]
     assert [numbered[f"images/{i}.png"].defects for i in range(2)] == [("crack", "pore"), ("hole",)]
+
+
+def test_a_table_may_give_the_surface_a_colour(root: Path) -> None:
+    """Which is then no defect."""
+    for number in range(2):
+        _photo(root / f"JPEGImages/{number}.jpg", shade=number)
+    _colours(root / "SegmentationClass/0.png", (9, 9, 9), (250, 50, 83))
+    _colours(root / "SegmentationClass/1.png", (9, 9, 9))
+    (root / "labelmap.txt").write_text("crack:250,50,83::\nBackground:9,9,9::\n")
+
+    samples, problems = _scan(root)
+
+    assert problems == []
+    assert [s.defect for _, s in sorted(samples.items())] == ["crack", "good"]
 
 
 def test_values_and_colours_are_not_mixed() -> None:
