@@ -8,8 +8,8 @@
 
 A photo whose label names several defects is `combined`, as MVTec AD has it.
 `good` may be called `ok`, `normal`, `no_defect` or `defect_free`, in any case.
-`images` may be called `JPEGImages`, as Pascal VOC has it, or left out: then `good` and
-the others lie in the root. Photos may also lie in it itself: then a mask or another
+`images` may be called `JPEGImages`, as Pascal VOC has it, `img` or `train_images`, or left out: then
+`good` and the others lie in the root. Photos may also lie in it itself: then a mask or another
 label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
 exports them: splits are put together.
@@ -145,14 +145,17 @@ class FolderReader(Reader):
 
 
 def split_images(root: Path) -> list[Path]:
-    """Return where the photos of splits are, as Roboflow exports them; nowhere beside `images`.
+    """Return where the photos of splits are, as Roboflow and Supervisely export them; nowhere beside `images`.
 
-    That is `train/images` (YOLO), or `train` itself where photos and no folders lie in it (COCO).
+    That is `train/images` (YOLO), or `train` itself where photos and no folders lie in it (COCO); `<any>/img` beside
+    `<any>/ann` (Supervisely).
     """
     if photo_directory(root).is_dir():
         return []
     found = []
-    for split in filter(is_split, list_directory(root, root=root).directories):
+    for split in list_directory(root, root=root).directories:
+        if not is_split(split) and not ((split / "img").is_dir() and (split / "ann").is_dir()):
+            continue
         inside = list_directory(split, root=root)
         if photo_directory(split).is_dir():
             found.append(photo_directory(split))
@@ -167,11 +170,12 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
     folders = [PhotoFolder(images, *set_masks_aside(listing.images, suffixes), None)]
     problems = listing.problems
     own = [directory for directory in listing.directories if images != root or not holds_labels(directory)]
-    for directory in (*own, *(split_images(root) if images != root else ())):
+    splits = split_images(root) if images != root else []
+    for directory in (*own, *splits):
         inner = list_directory(directory, root=root)
         if images == root and not inner.images:
             continue  # anything may lie in a root, such as what a run wrote
-        split = is_split(directory) or is_split(directory.parent)
+        split = is_split(directory) or directory in splits
         photos, masks = set_masks_aside(inner.images, suffixes)
         folders.append(PhotoFolder(directory, photos, masks, None if split else class_of(directory)))
         problems += inner.problems

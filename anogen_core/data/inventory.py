@@ -90,8 +90,8 @@ def class_of(directory: Path) -> str:
 
 
 def photo_directory(root: Path) -> Path:
-    """Return `images`, or `JPEGImages` as Pascal VOC has it; `images` where neither is there."""
-    return subdirectory(root, "images", "jpegimages")
+    """Return `images`, or what Pascal VOC, Supervisely and Severstal call it; `images` where none is there."""
+    return subdirectory(root, "images", "jpegimages", "img", "train_images")
 
 
 def photo_root(root: Path) -> Path:

@@ -7,6 +7,8 @@
     <root>/annotations/*.json         COCO or Label Studio, or in the root or any folder of photos
     <root>/annotations.xml            CVAT, or in `annotations` or any folder of photos
     <root>/annotations/b.xml          Pascal VOC, or beside its photo
+    <root>/<dataset>/ann/b.jpg.json   Supervisely, beside `img`, or in the root
+    <root>/train.csv                  ImageId,ClassId,EncodedPixels, as the Severstal steel data set has them
 
 Every photo has its labels in one of these files. A photo whose label names several defects is `combined`.
 """

@@ -117,14 +117,15 @@ class Drawing:
         points = np.array(centre) + np.stack([radii[0] * np.cos(turns), radii[1] * np.sin(turns)], axis=1)
         self._overhanging(_turn(as_points(points), degrees, centre), kind="ellipse")
 
-    def polygon(self, points: object) -> None:
-        """Add the inside of an outline, with the pixels that its points and sides fall on.
+    def polygon(self, points: object, *, holes: Sequence[object] = ()) -> None:
+        """Add the inside of an outline without its holes, with the pixels that points and sides of all fall on.
 
         Raises:
-            ShapeError: it has fewer than three points or is not inside the photo.
+            ShapeError: an outline has fewer than three points or is not inside the photo.
         """
-        corners = self._inside(points, least=3, kind="polygon")
-        self._fill(np.minimum(corners, np.array(self.size[::-1]) - 1))
+        last = np.array(self.size[::-1]) - 1
+        outlines = [(points, "polygon"), *((hole, "hole") for hole in holes)]
+        self._fill(*(np.minimum(self._inside(own, least=3, kind=kind), last) for own, kind in outlines))
 
     def mask(self, mask: Mask) -> None:
         """Add a mask of the photo's size.
@@ -178,8 +179,8 @@ class Drawing:
             self._current.mask = np.zeros(self.size, np.uint8)
         return self._current.mask
 
-    def _fill(self, corners: _Points) -> None:
-        cv2.fillPoly(self._canvas(), [np.floor(corners).astype(np.int32)], (1,))
+    def _fill(self, *outlines: _Points) -> None:
+        cv2.fillPoly(self._canvas(), [np.floor(corners).astype(np.int32) for corners in outlines], (1,))
 
     def _overhanging(self, points: _Points, *, kind: str) -> None:
         """Add an outline that may reach over the border of the photo, as its middle is inside."""

@@ -16,12 +16,14 @@ from anogen_core.data.labels.label import TOOLS, Labels, PhotoNames
 from anogen_core.data.labels.label_studio import is_label_studio, read_label_studio
 from anogen_core.data.labels.labelme import draw_labelme, is_labelme
 from anogen_core.data.labels.numbered import LABEL_MAP
+from anogen_core.data.labels.runs import is_table_of_runs, read_runs
+from anogen_core.data.labels.supervisely import draw_supervisely, is_supervisely
 from anogen_core.data.labels.voc import draw_voc, is_voc, parse_xml, voc_defects
 from anogen_core.data.labels.yolo import CLASS_FILES, Classes, draw_yolo, read_classes
 from anogen_core.data.problems import UnusableFileError, error, unreadable, warning
 from anogen_core.records import GOOD
 
-_JSON, _XML = ".json", ".xml"
+_JSON, _XML, _CSV = ".json", ".xml", ".csv"
 _CVAT = "annotations"
 """Name of the file that CVAT exports: no other one is expected to be of a tool when it is damaged."""
 _FIX = "Correct it in the tool that wrote it, or remove the file."
@@ -53,11 +55,15 @@ class LabelFiles:
             inside = folder.is_relative_to(images)
             above, below = (self._root, folder.relative_to(images)) if inside else (folder.parent, Path())
             self._read_folder(subdirectory(above, "labels") / below, folder)
+            self._read_folder(subdirectory(above, "ann") / below, folder, frozenset({_JSON}))
             if folder != images:
                 self._read_folder(subdirectory(above, "annotations") / below, folder, frozenset({_XML}))
         for folder in (self._root, subdirectory(self._root, "annotations")):
             if folder not in folders:
                 self._read_folder(folder, None, frozenset({_JSON, _XML}))
+        for table in list_directory(self._root, root=self._root, suffixes=frozenset({_CSV})).images:
+            if is_table_of_runs(table):
+                self._read_many(table, functools.partial(read_runs, table), None)
 
     def _read_folder(self, folder: Path, beside: Path | None, suffixes: frozenset[str] = LABEL_SUFFIXES) -> None:
         """Read the label files of a folder, about the photos in a folder `beside`; about any where that is None."""
@@ -91,7 +97,7 @@ class LabelFiles:
             self._draw(file, photo, functools.partial(draw_yolo, text, classes=classes, defect=defect))
 
     def _read_json(self, file: Path, beside: Path | None) -> None:
-        photos = self._by_stem.get((beside, stem_of(file)), []) if beside is not None else []
+        photos = self._beside(file, beside) if beside is not None else []
         try:
             document = json.loads(_read_text(file))
         except (OSError, ValueError, RecursionError) as failure:
@@ -100,15 +106,16 @@ class LabelFiles:
                 file, failure if known else ShapeError(f"is not JSON ({failure})."), photos or self._about(beside)
             )
             return
+        draw = draw_labelme if is_labelme(document) else draw_supervisely if is_supervisely(document) else None
         if is_coco(document):
             self._read_many(file, lambda: CocoFile(document).entries(), beside)
         elif is_label_studio(document):
             self._read_many(file, lambda: read_label_studio(document), beside)
-        elif is_labelme(document) and photos:
+        elif draw is not None and photos:
             for photo in photos:
-                self._draw(file, photo, functools.partial(draw_labelme, document))
+                self._draw(file, photo, functools.partial(draw, document))
         elif beside is not None:
-            self._without_photo(file, is_label=is_labelme(document))
+            self._without_photo(file, is_label=draw is not None)
 
     def _read_xml(self, file: Path, beside: Path | None) -> None:
         stem = stem_of(file)
@@ -154,6 +161,11 @@ class LabelFiles:
             self._refuse(file, ShapeError(what), self._about(beside))
         fix = "Draw their defects, or move such photos into a folder of their defect or of good ones."
         self._labels.problems.extend(warning(file, remark, fix=fix) for remark in found.remarks)
+
+    def _beside(self, file: Path, folder: Path) -> list[Path]:
+        """Return the photos of a folder that a file is named like, with their ending or without."""
+        named = folder / file.stem
+        return [named] if named in self._photos else self._by_stem.get((folder, stem_of(file)), [])
 
     def _about(self, beside: Path | None) -> list[Path]:
         """Return the photos that a file beside those of a folder may be about."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from anogen_core.data.problems import Problem
 from anogen_core.records import Box, Part
 
-TOOLS = "LabelMe, YOLO, COCO, Pascal VOC, CVAT or Label Studio"
+TOOLS = "LabelMe, YOLO, COCO, Pascal VOC, CVAT, Label Studio or Supervisely"
 """Whose label files are read."""
 
 

@@ -4,11 +4,10 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 
-from anogen_core.arrays import Mask
 from anogen_core.data.labels.drawing import Drawing, ShapeError, as_points
+from anogen_core.data.labels.png import decode_mask
 
 _OUTLINES = ("polygon", "rotation")
 
@@ -60,15 +59,8 @@ def _mask(shape: Mapping[str, Any], drawing: Drawing) -> None:
     """Add a mask that is stored as a PNG of the pixels from its first point to its second."""
     start, end = _two_points(shape).astype(np.int64)
     width, height = (int(side) for side in end - start + 1)
-    drawing.patch((int(start[0]), int(start[1])), (height, width), lambda: _decode(shape.get("mask"), (height, width)))
-
-
-def _decode(png: object, size: tuple[int, int]) -> Mask:
     try:
-        encoded = np.frombuffer(base64.b64decode(png or "", validate=True), np.uint8)  # type: ignore[arg-type]
-        inside = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE) if encoded.size else None
-    except (TypeError, ValueError, cv2.error):
-        inside = None
-    if inside is None or inside.shape != size:
-        raise ShapeError("has a mask that is no PNG of the size that its points say.")
-    return np.asarray(inside > 0)
+        png = base64.b64decode(shape.get("mask") or "", validate=True)
+    except (TypeError, ValueError):
+        png = b""
+    drawing.patch((int(start[0]), int(start[1])), (height, width), lambda: decode_mask(png, (height, width)))

@@ -120,7 +120,7 @@ def test_rectangles_are_turned_about_their_first_corner(root: Path) -> None:
 
     samples = samples_of(root)
 
-    turned = [[20, 8], [26.93, 12], [24.93, 15.46], [18, 11.46]]
+    turned = [[20.0, 8.0], [26.93, 12.0], [24.93, 15.46], [18.0, 11.46]]
     np.testing.assert_array_equal(load_mask(samples["d0.png"], SIZE), filled(turned))
     assert samples["d1.png"].boxes == (Box(x=16, y=8, width=4, height=8),)
 
