@@ -63,7 +63,7 @@ def _add(text: str, drawing: Drawing) -> None:
     ends = starts - 1 + lengths
     if starts.min() < 1 or lengths.min() < 0 or ends.max() > height * width:
         raise ShapeError(f"has runs outside the {height}x{width} pixels (height x width) of its photo.")
-    changes = np.zeros(height * width + 1, np.int32)
-    np.add.at(changes, starts - 1, 1)
-    np.add.at(changes, ends, -1)
-    drawing.mask((np.cumsum(changes[:-1]) > 0).reshape((height, width), order="F"))
+    mask = np.zeros(height * width, bool)
+    for start, end in zip(starts - 1, ends, strict=True):
+        mask[start:end] = True
+    drawing.mask(mask.reshape((height, width), order="F"))

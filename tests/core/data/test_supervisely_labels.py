@@ -29,7 +29,7 @@ def _object(kind: str, *exterior: Sequence[float], label: str = "dent", interior
 def _bitmap(mask: np.ndarray, x: int, y: int, *, mode: str = "P") -> dict[str, Any]:
     """Return a bitmap as Supervisely's own code writes it, with a palette, or as its pages do, with alpha."""
     image, stream = Image.fromarray(mask.astype(np.uint8), "P"), io.BytesIO()
-    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.putpalette([0, 0, 0, 255, 255, 255] if mode == "P" else [255, 0, 0] * 2)
     image.info["transparency"] = 0
     image.convert(mode).save(stream, "PNG", **({"transparency": 0} if mode == "P" else {}))
     return _packed(stream.getvalue(), x, y)
