@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from transformers import ResNetModel
 
 from anogen_core.arrays import ImageBatch
 from anogen_core.detectors.destseg_networks import (
@@ -190,6 +189,8 @@ def _read_teacher(directory: str) -> dict[str, Tensor]:
     expected = "Expected config.json and model.safetensors of a ResNet-18, such as microsoft/resnet-18"
     if not Path(directory, "config.json").is_file():
         raise InputError(f"detector.teacher_directory: {directory} has no config.json. {expected}; or leave it out.")
+    from transformers import ResNetModel  # noqa: PLC0415 - seconds to import
+
     try:
         model = load_network(ResNetModel, Path(directory))
     except UNREADABLE as error:

@@ -5,13 +5,14 @@ of stage i (1 to 3) have 2^(i-1) times the width and 1 / 2^(i+1) of the image's 
 """
 
 import math
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from transformers import ResNetConfig, ResNetModel
-from transformers.models.resnet.modeling_resnet import ResNetBasicLayer
+
+if TYPE_CHECKING:
+    from transformers import ResNetModel
 
 RESNET_WIDTH = 64
 _MATCHED_STAGES = 3
@@ -121,12 +122,16 @@ def fill_weights(network: nn.Module, generator: torch.Generator) -> None:
 
 def close_residuals(network: nn.Module) -> None:
     """Let every residual block begin as its shortcut: the last scale of each is 0 (as timm builds the student)."""
+    from transformers.models.resnet.modeling_resnet import ResNetBasicLayer  # noqa: PLC0415 - seconds to import
+
     for module in network.modules():
         if isinstance(module, ResNetBasicLayer):
             nn.init.zeros_(module.layer[-1].normalization.weight)
 
 
-def _resnet(width: int, *, stages: int) -> ResNetModel:
+def _resnet(width: int, *, stages: int) -> "ResNetModel":
+    from transformers import ResNetConfig, ResNetModel  # noqa: PLC0415 - seconds to import
+
     return ResNetModel(
         ResNetConfig(
             embedding_size=width,
@@ -137,11 +142,13 @@ def _resnet(width: int, *, stages: int) -> ResNetModel:
     )
 
 
-def _features(encoder: ResNetModel, images: Tensor) -> list[Tensor]:
+def _features(encoder: "ResNetModel", images: Tensor) -> list[Tensor]:
     return list(encoder(images, output_hidden_states=True).hidden_states[1:])
 
 
 def _layer(before: int, after: int) -> nn.Sequential:
+    from transformers.models.resnet.modeling_resnet import ResNetBasicLayer  # noqa: PLC0415 - seconds to import
+
     return nn.Sequential(ResNetBasicLayer(before, after), ResNetBasicLayer(after, after))
 
 

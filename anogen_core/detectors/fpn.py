@@ -18,7 +18,6 @@ import torch.nn.functional as F  # noqa: N812
 from pydantic import Field, PositiveFloat, PositiveInt, StrictBool, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import MobileNetV2Config, MobileNetV2Model
 
 from anogen_core.arrays import ImageBatch
 from anogen_core.detectors.destseg_networks import fill_weights
@@ -165,6 +164,8 @@ class _Backbone(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        from transformers import MobileNetV2Config, MobileNetV2Model  # noqa: PLC0415 - seconds to import
+
         model = MobileNetV2Model(MobileNetV2Config(), add_pooling_layer=False)
         self.conv_stem = model.conv_stem
         self.layer = model.layer
@@ -250,6 +251,8 @@ def _read_backbone(directory: str) -> dict[str, Tensor]:
     expected = "Expected config.json and model.safetensors of a MobileNetV2, such as google/mobilenet_v2_1.0_224"
     if not Path(directory, "config.json").is_file():
         raise InputError(f"detector.backbone_directory: {directory} has no config.json. {expected}; or leave it out.")
+    from transformers import MobileNetV2Model  # noqa: PLC0415 - seconds to import
+
     try:
         model = load_network(MobileNetV2Model, Path(directory), add_pooling_layer=False)
     except UNREADABLE as error:

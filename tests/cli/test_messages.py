@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,6 @@ Anogen = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def test_help_imports_neither_torch_nor_prefect() -> None:
     """`anogen --help` answers without loading anything heavy."""
-    import sys
-
     code = (
         "import sys; sys.argv = ['anogen', '--help']\n"
         "from flows.cli.app import app\n"
@@ -34,6 +33,18 @@ def test_help_imports_neither_torch_nor_prefect() -> None:
     assert said.returncode == 0, said.stderr
     for command in ("demo", "init", "check", "run", "inspect", "verify", "regenerate", "review", "pull", "report"):
         assert command in said.stdout
+
+
+def test_a_run_file_is_read_without_the_libraries_of_networks_and_flows() -> None:
+    """They take longer to import than to find a wrong field does."""
+    code = (
+        "import sys; import flows.cli.starting\n"
+        "heavy = {'prefect', 'dask', 'diffusers', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+
+    assert said.returncode == 0, said.stderr
 
 
 @pytest.mark.parametrize(
