@@ -1,5 +1,6 @@
 """The outline of a defect that a person only drew a box around."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -23,8 +24,15 @@ _LEAST_AROUND = 4
 """... and at least this many pixels."""
 _CLEAREST = 98
 """Percentile of the pixels of a box that counts as the clearest."""
-_SHARE = 0.85
-"""Of the threshold that best parts a box in two: above it a pixel belongs to the defect."""
+_SHARES = 1.1, 0.85
+"""Of the threshold that best parts a box in two: above it a pixel belongs to the defect. The first one where few pixels
+lie above that threshold, which is too low for classes so unlike in size; the second one where many do..."""
+_FILLED = 0.15, 0.3
+"""... namely these shares of the box."""
+_DIRECTIONS = 12
+"""Directions in which a surface may go on across a box..."""
+_END = 6
+"""... from what lies in so many pixels at either end."""
 _FAR = 4
 """What surrounds a box is looked for again up to this many times its longer side beyond it..."""
 _FARTHEST = 224
@@ -36,10 +44,11 @@ _SEED_RATIO = 1.3
 def outline_boxes(photo: Image, boxes: Mask) -> Mask:
     """Return which pixels inside boxes show the defect.
 
-    Boxes that touch count as one. A pixel belongs to the defect when it differs both from what its surroundings let
-    expect there (inpainting; Telea, 2004) and from the colours around the box, which may change evenly across it: the
-    one sees thin lines on uneven surfaces, the other wide patches. Where nothing stands out, or nothing lies around it,
-    a box stays as it is. `benchmarks/box_outlines.py` measures how close outlines come to those that people drew.
+    Boxes that touch count as one. A pixel belongs to the defect when it differs from all that its surroundings let
+    expect there: inpainting (Telea, 2004), what goes on from both sides along one direction, and their colours, which
+    may change evenly across the box. The first sees thin lines on uneven surfaces, the second does so where grooves,
+    bars and marks of a tool cross the box, the third sees wide patches. Where nothing stands out a box stays as it is.
+    `benchmarks/box_outlines.py` measures how close outlines come to those that people drew.
 
     Args:
         photo: (H, W, 3).
@@ -93,15 +102,19 @@ def _outline(photo: Image, box: Mask, labelled: Mask) -> Mask:
     within, around = (_reduced(255 * mask.astype(np.uint8), scale) > 0 for mask in (box, ~labelled))
     beside = around & ~within
     if beside.sum() < _LEAST_AROUND**2:
-        return box
-    return _stands_out([_unexpected(small, within), _unlike(small, beside)], within, box)
+        # A box around all that there is: most of it is surface.
+        return _stands_out([_unlike(small, within)], within, box)
+    measures = [_unexpected(small, within), _off_lines(small, within, beside), _unlike(small, beside)]
+    return _stands_out(measures, within, box)
 
 
 def _stands_out(measures: Sequence[np.ndarray], within: Mask, box: Mask) -> Mask:
     """Return which pixels of a box (H, W) measures of those of a reduced one (h, w), `within`, show to stand out."""
     scales = [max(float(np.percentile(measure[within], _CLEAREST)), 1e-6) for measure in measures]
-    score = np.mean([np.minimum(m / s, 1) for m, s in zip(measures, scales, strict=True)], axis=0)
-    threshold = _SHARE * otsu_threshold(score[within])
+    shares = [np.minimum(m / s, 1) for m, s in zip(measures, scales, strict=True)]
+    score = np.prod(shares, axis=0) ** (1 / len(shares))
+    parting = otsu_threshold(score[within])
+    threshold = float(np.interp((score[within] > parting).mean(), _FILLED, _SHARES)) * parting
     solid = solid_regions(within & (score > threshold), within & (score > min(_SEED_RATIO * threshold, 0.9)))
     height, width = box.shape
     found = cv2.resize(solid.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
@@ -119,6 +132,56 @@ def _reduced(pixels: np.ndarray, scale: float) -> np.ndarray:
 def _unexpected(photo: Image, box: Mask) -> Float32[np.ndarray, "H W"]:
     """Return how far colours are from those that what surrounds a box lets expect inside."""
     return _length(cv2.GaussianBlur(to_lab(photo) - to_lab(restore(photo, box)), (0, 0), 0.7))
+
+
+def _off_lines(photo: Image, box: Mask, beside: Mask) -> Float32[np.ndarray, "H W"]:
+    """Return how far colours inside a box are from those that go on along the direction that explains most of it.
+
+    Args:
+        photo: (H, W, 3).
+        box: (H, W), True where it is to be told.
+        beside: (H, W), True where the surface is known.
+    """
+    colours, inpainted = to_lab(photo), to_lab(restore(photo, box))
+    best, least = np.zeros(box.shape, np.float32), np.inf
+    for number in range(_DIRECTIONS):
+        guess, told = _along(colours, box, beside, 180 * number / _DIRECTIONS)
+        guess = np.where((box & told)[..., None], guess, np.where(box[..., None], inpainted, colours))
+        off = _length(cv2.GaussianBlur(colours - guess, (0, 0), 0.7))
+        if (usual := float(np.median(off[box]))) < least:
+            best, least = off, usual
+    return best
+
+
+def _along(
+    colours: np.ndarray, box: Mask, beside: Mask, degrees: float
+) -> tuple[Float32[np.ndarray, "H W 3"], Mask]:
+    """Return colours (H, W, 3) inside a box that lie between those at both ends of a line, and where there is an end.
+
+    Args:
+        colours: (H, W, 3).
+        box: (H, W), True where they are told.
+        beside: (H, W), True where colours count.
+        degrees: Direction of the lines.
+    """
+    height, width = box.shape
+    side = math.ceil(math.hypot(height, width))
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    turn[:, 2] += (side - width) / 2, (side - height) / 2
+    turned = cv2.warpAffine(colours, turn, (side, side))
+    known = cv2.warpAffine(beside.astype(np.float32), turn, (side, side)) > 0.99
+    share = cv2.blur(known.astype(np.float32), (_END, 1))
+    ends = cv2.blur(turned * known[..., None], (_END, 1)) / np.maximum(share, 1e-6)[..., None]
+    columns = np.broadcast_to(np.arange(side), (side, side))
+    first = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
+    last = np.minimum.accumulate(np.where(known, columns, side)[:, ::-1], axis=1)[:, ::-1]
+    begun, ended = first >= 0, last < side
+    way = np.where(begun & ended, (columns - first) / np.maximum(last - first, 1), ended)[..., None]
+    rows = np.arange(side)[:, None]
+    line = (1 - way) * ends[rows, np.maximum(first, 0)] + way * ends[rows, np.minimum(last, side - 1)]
+    back, size = cv2.invertAffineTransform(turn), (width, height)
+    told = cv2.warpAffine((begun | ended).astype(np.float32), back, size) > 0.5
+    return cv2.warpAffine(line.astype(np.float32), back, size), told
 
 
 def _unlike(photo: Image, around: Mask) -> Float32[np.ndarray, "H W"]:
