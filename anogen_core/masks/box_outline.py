@@ -14,6 +14,9 @@ from anogen_core.masks.segmentation import otsu_threshold, solid_regions
 from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import restore, to_lab
 
+OUTLINE_VERSION = 2
+"""Raised by hand when a change here finds other outlines: workers of one run have to find the same."""
+
 _SIDE = 256
 """Longer side in pixels at which a defect is looked for: larger boxes are reduced to it."""
 _AROUND = 0.3
@@ -153,9 +156,7 @@ def _off_lines(photo: Image, box: Mask, beside: Mask) -> Float32[np.ndarray, "H 
     return best
 
 
-def _along(
-    colours: np.ndarray, box: Mask, beside: Mask, degrees: float
-) -> tuple[Float32[np.ndarray, "H W 3"], Mask]:
+def _along(colours: np.ndarray, box: Mask, beside: Mask, degrees: float) -> tuple[Float32[np.ndarray, "H W 3"], Mask]:
     """Return colours (H, W, 3) inside a box that lie between those at both ends of a line, and where there is an end.
 
     Args:

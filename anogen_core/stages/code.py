@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from anogen_core.baselines.cut_paste import CUT_PASTE_VERSION
 from anogen_core.diffusion.inversion import INVERSION_VERSION
 from anogen_core.errors import InputError
+from anogen_core.masks.box_outline import OUTLINE_VERSION
 from anogen_core.resizing import MIXED_VERSION
 from anogen_core.stages.detection import DETECTOR_VERSION
 from anogen_core.stages.recipe import code_versions
@@ -17,6 +18,7 @@ def versions_at_work() -> dict[str, int]:
     return {
         **code_versions(),
         "inversion": INVERSION_VERSION,
+        "outlines": OUTLINE_VERSION,
         "resizing": MIXED_VERSION,
         "cut and paste": CUT_PASTE_VERSION,
         "detector": DETECTOR_VERSION,

@@ -67,6 +67,38 @@ def test_outlines_are_closer_than_boxes_on_rendered_scenes() -> None:
     assert np.mean(outlines) > np.mean(boxes) + 0.1
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_groove_that_crosses_a_loose_box_is_no_defect(seed: int) -> None:
+    """It goes on beyond the box, and is darker than the blot that lies across it is beside it."""
+    down, across = np.indices((96, 96))
+    groove = 40 * np.exp(-(((down - 48 - 0.3 * (across - 48)) / 8) ** 4))
+    truth = cv2.ellipse(np.zeros((96, 96), np.uint8), (44, 44), (7, 13), 20, 0, 360, 1, -1) > 0
+    photo = np.clip(shaded(seed=seed) - groove[..., None] - 30.0 * truth[..., None], 0, 255).astype(np.uint8)
+
+    assert iou(outline_boxes(photo, box_around(truth, 0.8)), truth) > 0.75
+
+
+@pytest.mark.parametrize("draw", [scratch, disc])
+def test_a_box_around_the_whole_photo_is_outlined(draw: Callable[[int], np.ndarray]) -> None:
+    """Nothing lies beside it, so most of what it holds is taken for surface."""
+    truth = draw(96)
+    photo = np.clip(shaded() - 50.0 * truth[..., None], 0, 255).astype(np.uint8)
+
+    assert iou(outline_boxes(photo, np.ones((96, 96), bool)), truth) > 0.8
+
+
+def test_the_threshold_follows_how_much_of_a_loose_box_is_filled() -> None:
+    """Over all kinds of defects on all kinds of surfaces, in boxes twice as wide and high and more."""
+    outlines = []
+    for number in range(60):
+        rng = numpy_generator(derive_seed(5, number))
+        scene = render_scene(rng, size=128, defect=DEFECTS[number % len(DEFECTS)])
+        if 20 < scene.mask.sum() < 0.3 * scene.mask.size:
+            outlines.append(iou(outline_boxes(scene.image, box_around(scene.mask, 0.8)), scene.mask))
+
+    assert np.mean(outlines) > 0.44
+
+
 def test_boxes_apart_have_outlines_of_their_own() -> None:
     """What one box holds does not change what is found in another."""
     photo = shaded()
