@@ -27,10 +27,10 @@ _LEAST_AROUND = 4
 """... and at least this many pixels."""
 _CLEAREST = 98
 """Percentile of the pixels of a box that counts as the clearest."""
-_SHARES = 1.1, 0.85
+_SHARES = 1.1, 0.75
 """Of the threshold that best parts a box in two: above it a pixel belongs to the defect. The first one where few pixels
 lie above that threshold, which is too low for classes so unlike in size; the second one where many do..."""
-_FILLED = 0.15, 0.3
+_FILLED = 0.12, 0.35
 """... namely these shares of the box."""
 _DIRECTIONS = 12
 """Directions in which a surface may go on across a box..."""
