@@ -19,6 +19,7 @@ from anogen_core.stages.catalogue import read_catalogue
 from anogen_core.stages.embedding import load_support
 from anogen_core.stages.embedding_store import EmbeddingMetadata, read_vectors
 from anogen_core.stages.jobs import Source, load_job
+from anogen_core.stages.recipe import code_versions
 from anogen_core.stages.runtime import base_model
 from anogen_core.storage import Dataset
 from anogen_core.storage.artifacts import ArtifactStore
@@ -30,6 +31,8 @@ class Regenerated:
 
     image: Image
     stored: Image
+    older: str = ""
+    """Which versions of the code made the stored image, where they are not those at work."""
 
     @property
     def identical(self) -> bool:
@@ -42,7 +45,8 @@ class Regenerated:
             return "identical to the stored image, byte for byte"
         difference = np.abs(self.image.astype(np.int16) - self.stored)
         share = (difference.max(axis=2) > 0).mean()
-        return f"differs: {share:.2%} of the pixels, by at most {difference.max()} grey levels"
+        why = f"; it was made by {self.older}" if self.older else ""
+        return f"differs: {share:.2%} of the pixels, by at most {difference.max()} grey levels{why}"
 
     def write_png(self, path: Path) -> None:
         """Write the new image as PNG."""
@@ -85,7 +89,9 @@ def regenerate(uri: str, request_id: str) -> Regenerated:
         for instance, mask in _defects(row, placed)
     ]
     made = merge(jobs, generate(jobs, model, config.generation))
-    return Regenerated(image=made, stored=stored.image(index))
+    then, now = stored.spec.code_versions, code_versions()
+    older = [f"{name} {then[name]}, not {now[name]}" for name in now if name in then and then[name] != now[name]]
+    return Regenerated(made, stored.image(index), "; ".join(older))
 
 
 def _learned_from(artifacts: ArtifactStore, key: str) -> dict[str, str]:

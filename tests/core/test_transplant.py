@@ -21,7 +21,7 @@ from anogen_core.diffusion.crop import CropSettings, bounding_box, choose_crop
 from anogen_core.diffusion.model import DiffusionModel
 from anogen_core.diffusion.sampling import SamplerSettings
 from anogen_core.errors import InputError
-from anogen_core.generation import GenerationSettings, Job, generate
+from anogen_core.generation import GENERATION_VERSION, GenerationSettings, Job, generate
 from anogen_core.masks import TransplantSamplerSettings
 from anogen_core.masks.refinement import RefinementSettings, refine_mask
 from anogen_core.masks.sampler import render
@@ -30,7 +30,7 @@ from anogen_core.quality.contrast import contrast
 from anogen_core.quality.gates import Gates
 from anogen_core.records import Box
 from anogen_core.seeding import numpy_generator
-from anogen_core.stages import catalogue, embedding
+from anogen_core.stages import catalogue, embedding, recipe
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.jobs import Source, load_job
 from anogen_core.stages.regeneration import regenerate
@@ -292,6 +292,21 @@ def test_a_dataset_is_labelled_by_the_outlines_its_ledger_names(
         expected = transplant_label(stored.box_mask > 0, masks[instance.source], instance.warp)
         assert np.array_equal(stored.mask > 0, expected), index
     assert regenerate(dataset.uri, rows[0].request_id).identical
+
+
+def test_an_image_that_older_code_made_says_so(
+    small_run: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A difference that the version of a step explains is told with both versions."""
+    dataset, _ = _sealed(small_run, tmp_path, start="noise")
+    monkeypatch.setattr(recipe, "GENERATION_VERSION", 1000)
+
+    again = regenerate(dataset.uri, dataset.made()[0].request_id)
+
+    assert again.identical
+    assert again.describe() == "identical to the stored image, byte for byte"
+    other = dataclasses.replace(again, image=255 - again.stored)
+    assert other.describe().endswith(f"grey levels; it was made by generation {GENERATION_VERSION}, not 1000")
 
 
 def _chipped(root: Path) -> None:
