@@ -69,9 +69,7 @@ class DefectPlanner:
     """Of each support photo; None where it cannot be told."""
     settings: PlanSettings
     grounds: Grounds
-    """Where defects may lie on a normal photo."""
-    load: Callable[[Sample], Image]
-    """Returns a normal photo in the frame."""
+    """The normal photos, and where defects may lie on one."""
     seed: int
     """The run's seed."""
 
@@ -83,26 +81,25 @@ class DefectPlanner:
         support: Sequence[tuple[Image, Mask]],
         settings: PlanSettings,
         *,
-        product: Product,
-        load: Callable[[Sample], Image],
+        grounds: Grounds,
         seed: int,
     ) -> "DefectPlanner":
         """Return a planner that takes sizes, outlines and contrasts from support photos and masks in the frame."""
-        masks, shown = [mask for _, mask in support], []
+        masks, shown, product = [mask for _, mask in support], [], grounds.product
         if settings.foreground.like_support:
             shown = [
                 Segmented(photo, fill_specks(find_region(photo, product, category, defect, drawn=False), mask))
                 for photo, mask in support
             ]
-        grounds = Grounds(product, category, defect, load)
-        normals = [Segmented(load(seen), grounds.of(seen).product) for seen in product.typical] if shown else []
+        typical = product.typical if shown else ()
+        normals = [Segmented(grounds.load(seen), grounds.of(seen, defect).product) for seen in typical]
         sampler: MaskSampler = settings.mask_sampler.build(masks, shown, normals)
         if shown:
             materials = Materials.learn(list(zip(shown, masks, strict=True)), normals)
             rims = [(mask, seen.foreground) for mask, seen in zip(masks, shown, strict=True)]
             sampler = RimSampler(sampler, rims, materials)
         contrasts = [support_contrast(*pair) for pair in support]
-        return cls(category, defect, sampler, contrasts, settings, grounds, load, seed)
+        return cls(category, defect, sampler, contrasts, settings, grounds, seed)
 
     def plan(
         self, normals: Sequence[Sample], *, first: int, on_request: Callable[[], None] | None = None
@@ -155,7 +152,7 @@ class DefectPlanner:
         )
 
     def _see(self, normal: Sample) -> _Seen:
-        return self.grounds.of(normal), self.load(normal) if self.sampler.looks else None
+        return self.grounds.of(normal, self.defect), self.grounds.load(normal) if self.sampler.looks else None
 
     def _request(
         self, index: int, request_id: str, normal: Sample, *, replaces: str | None, seen: _Seen, taken: TakenPlaces
@@ -290,10 +287,10 @@ def plan_requests(
     """
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
     requests: list[GenerationRequest] = []
+    category, (height, width, _) = ordered[0].category, load(ordered[0]).shape
+    grounds = Grounds(product, category, (height, width), load)
     for defect in sorted(support):
-        planner = DefectPlanner.learn(
-            ordered[0].category, defect, support[defect], settings, product=product, load=load, seed=seed
-        )
+        planner = DefectPlanner.learn(category, defect, support[defect], settings, grounds=grounds, seed=seed)
         if on_planner is not None:
             on_planner(planner)
         requests += planner.plan(ordered, first=len(requests), on_request=on_request)

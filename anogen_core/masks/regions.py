@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import math
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,8 +17,8 @@ from anogen_core.masks.foreground import ForegroundSettings, find_foreground
 from anogen_core.masks.product import Product
 from anogen_core.records import Sample
 
-_KEPT: Final = 256
-"""Photos whose foreground is kept."""
+_KEPT: Final = 2**14
+"""Photos whose product is kept, at a few kilobytes each."""
 
 
 class Ground(NamedTuple):
@@ -30,24 +31,37 @@ class Ground(NamedTuple):
 
 
 class Grounds:
-    """Those of the normal photos of a category, kept for the next request at a bit a pixel."""
+    """Those of the normal photos of a category: the product is sought once on a photo, for all defects."""
 
-    def __init__(self, product: Product, category: str, defect: str, load: Callable[[Sample], Image]) -> None:
-        """Take what `find_region` does, and how a photo is loaded."""
-        self._find = functools.partial(find_region, product=product, category=category, defect=defect)
-        self._load, self._drawn = load, bool(product.settings.legal or product.settings.illegal)
+    def __init__(
+        self, product: Product, category: str, frame: tuple[int, int], load: Callable[[Sample], Image]
+    ) -> None:
+        """Take how the product is found, the category, the (height, width) of its photos, and how one is loaded."""
+        self.product, self.load, self._category, self._frame = product, load, category, frame
+        self._first: dict[tuple[str, Path | None], str] = {}
         self._packed = functools.lru_cache(maxsize=_KEPT)(self._pack)
+        self._allowed = functools.cache(self._find_allowed)
 
-    def of(self, normal: Sample) -> Ground:
-        """Return where defects may lie on a normal photo; raises as `find_region`."""
-        bits, shape = self._packed(normal)
-        masks = [np.unpackbits(b, count=math.prod(shape)).reshape(shape).view(bool) for b in bits]
-        return Ground(masks[0], masks[-1])
+    def of(self, normal: Sample, defect: str) -> Ground:
+        """Return where a defect may lie on a normal photo; raises as `find_region`."""
+        settings = self.product.settings_of(defect)
+        if settings.method == "full":
+            found = np.ones(self._frame, bool)
+        else:
+            # Defects whose product is found alike share what was found for the first of them.
+            template = dict(_files(settings, self._category, defect)).get("template")
+            packed = self._packed(normal, self._first.setdefault((settings.method, template), defect))
+            bits = np.frombuffer(zlib.decompress(packed), np.uint8)
+            found = np.unpackbits(bits, count=math.prod(self._frame)).reshape(self._frame).view(bool)
+        allowed = self._allowed(defect)
+        return Ground(found if allowed is None else found & allowed, found)
 
-    def _pack(self, normal: Sample) -> tuple[list[np.ndarray], tuple[int, ...]]:
-        photo = self._load(normal)
-        found = [self._find(photo, drawn=drawn) for drawn in ((True, False) if self._drawn else (False,))]
-        return [np.packbits(mask) for mask in found], found[0].shape
+    def _pack(self, normal: Sample, defect: str) -> bytes:
+        found = find_region(self.load(normal), self.product, self._category, defect, drawn=False)
+        return zlib.compress(np.packbits(found).tobytes(), level=1)
+
+    def _find_allowed(self, defect: str) -> Mask | None:
+        return _drawn(self.product.settings, self._category, defect, self._frame)
 
 
 def find_region(image: Image, product: Product, category: str, defect: str, *, drawn: bool = True) -> Mask:
@@ -65,14 +79,22 @@ def find_region(image: Image, product: Product, category: str, defect: str, *, d
             usable or empty.
     """
     settings, frame = product.settings_of(defect), image.shape[:2]
-    files = dict(_files(settings, category, defect))
-    template = files.pop("template", None)
+    template = dict(_files(settings, category, defect)).get("template")
     scene = None if template is None else _read_template(template, _digest("template", template), frame)
     region = find_foreground(image, settings, background=product.background, template=scene)
-    for name, path in files.items() if drawn else ():
-        image_of = _read(name, path, _digest(name, path), frame)
-        region = region & (image_of if name == "legal" else ~image_of)
-    return region
+    allowed = _drawn(settings, category, defect, frame) if drawn else None
+    return region if allowed is None else region & allowed
+
+
+def _drawn(settings: ForegroundSettings, category: str, defect: str, frame: tuple[int, int]) -> Mask | None:
+    """Return (H, W) True where people allow a defect to lie; None where they drew nothing."""
+    found = None
+    for name, path in _files(settings, category, defect):
+        if name != "template":
+            image = _read(name, path, _digest(name, path), frame)
+            one = image if name == "legal" else ~image
+            found = one if found is None else found & one
+    return found
 
 
 def region_digests(settings: ForegroundSettings, category: str, defect: str) -> list[str]:

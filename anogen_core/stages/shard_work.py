@@ -13,6 +13,7 @@ from anogen_core.data.frame import load_image
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.generation import Job, generate, merge
 from anogen_core.masks.product import Product
+from anogen_core.masks.regions import Grounds
 from anogen_core.masks.sampler import render
 from anogen_core.planning import DefectPlanner
 from anogen_core.quality.gates import Gates
@@ -160,17 +161,16 @@ class ShardWork:
         return Gates.calibrate(self._support(defect), self.config.quality) if self.config.quality.gates else None
 
     def _learn_planner(self, defect: str) -> DefectPlanner:
-        support = self._supports[defect]
-        typical = tuple(normal for normal in self._product.typical if self._is_readable(normal))
+        category, grounds = self._supports[defect].category, self._grounds
         return DefectPlanner.learn(
-            support.category,
-            defect,
-            self._support(defect),
-            self.config.plan,
-            product=self._product.model_copy(update={"typical": typical}),
-            load=self._load,
-            seed=self.config.seed,
+            category, defect, self._support(defect), self.config.plan, grounds=grounds, seed=self.config.seed
         )
+
+    @functools.cached_property
+    def _grounds(self) -> Grounds:
+        typical = tuple(normal for normal in self._product.typical if self._is_readable(normal))
+        category = next(support.category for support in self._supports.values())
+        return Grounds(self._product.model_copy(update={"typical": typical}), category, self.frame, self._load)
 
     def _is_readable(self, normal: Sample) -> bool:
         """Return whether a photo is still what it was when the plan was made: without it other replacements go on."""
