@@ -220,7 +220,7 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         "named" if embedding.defect_name(support) in config.embeddings else "learned" if known else "to be learned"
         for support, known in zip(category.supports, learned, strict=True)
     ]
-    found = find_made(config, category, requests, product)
+    found = find_made(config, category, product)
     embeddings = embedding.learn([s for s, known in zip(category.supports, learned, strict=True) if known], config)
     own = recipes(config, category, product, embeddings)
     there = {} if found else find_kept(config.output, category.name, own, requests)

@@ -91,26 +91,26 @@ def plan_dataset(
 ) -> tuple[PlannedDataset, list[Shard]]:
     """Return the dataset of one category and its shards, and write down what it will be.
 
-    Shards name what earlier datasets of the output hold of them.
+    Shards name what earlier datasets of the output hold of them. There are none where the dataset is sealed already: to
+    know that takes no plan.
     """
     category = read_category(config, name)
     product = product_of(config, category)
-    requests = plan_category(config, category, product)
-    planned = dataset_of(config, category, requests, embeddings, product)
+    planned = dataset_of(config, category, embeddings, product)
     DatasetWriter(planned.uri, planned.spec).create()
-    kept = {} if find_sealed(planned) else find_kept(config.output, name, planned.spec.recipes, requests)
+    if find_sealed(planned) is not None:
+        return planned, []
+    requests = plan_category(config, category, product)
+    kept = find_kept(config.output, name, planned.spec.recipes, requests)
     return planned, split_into_shards(requests, config.storage.shard_size, kept)
 
 
 def dataset_of(
-    config: RunConfig,
-    category: Category,
-    requests: Sequence[GenerationRequest],
-    embeddings: Sequence[ConceptEmbedding],
-    product: Product,
+    config: RunConfig, category: Category, embeddings: Sequence[ConceptEmbedding], product: Product
 ) -> PlannedDataset:
-    """Return what the dataset of a plan is; nothing is written."""
-    spec = spec_of(config, category, product, embeddings, size=len(requests))
+    """Return what the dataset of a category is; nothing is planned or written."""
+    size = config.generation.images_per_defect * len(category.supports)
+    spec = spec_of(config, category, product, embeddings, size=size)
     return PlannedDataset(
         uri=f"{config.output}/datasets/{spec.name}.zarr",
         spec=spec,
@@ -124,19 +124,18 @@ def find_dataset(config: RunConfig, name: str) -> tuple[list[ConceptEmbedding], 
     """Return what a run makes for a category before it trains, where all of it is made already."""
     category = read_category(config, name)
     if not all(is_learned(support, config) for support in category.supports):
-        return None  # it takes no plan to know
-    product = product_of(config, category)
-    return find_made(config, category, plan_category(config, category, product), product)
+        return None
+    return find_made(config, category, product_of(config, category))
 
 
 def find_made(
-    config: RunConfig, category: Category, requests: Sequence[GenerationRequest], product: Product
+    config: RunConfig, category: Category, product: Product
 ) -> tuple[list[ConceptEmbedding], DatasetRef] | None:
-    """Return the embeddings of a category and the dataset of its plan where all of it is made already."""
+    """Return the embeddings of a category and its dataset where all of it is made already."""
     if not all(is_learned(support, config) for support in category.supports):
         return None
     embeddings = learn(category.supports, config)
-    dataset = find_sealed(dataset_of(config, category, requests, embeddings, product))
+    dataset = find_sealed(dataset_of(config, category, embeddings, product))
     return None if dataset is None else (embeddings, dataset)
 
 

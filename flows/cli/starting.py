@@ -52,7 +52,7 @@ def check(run_file: Path, overrides: Sequence[str], *, as_json: bool, picture: P
     if not errors:
         with ProgressDisplay() as display:
             plan = forecast(config, on_planned=partial(display.update, "plan", ""))
-    blocked = room_problems(plan.rooms) if plan else []
+    blocked = room_problems(plan.rooms, config.generation.images_per_defect) if plan else []
     problems += blocked
     useless = any(p.severity == "error" for p in blocked)
     if picture is not None and not errors:

@@ -37,13 +37,16 @@ def test_a_defect_is_named_when_more_than_half_of_it_is_blocked() -> None:
     """Half is not told, more is a warning; it is an error when nothing at all would be made."""
     half, most, whole = (room_of(_requests(blocked, free=4 - blocked)) for blocked in (2, 3, 4))
 
-    warnings = room_problems({"c/half": half, "c/most": most, "c/whole": whole})
-    errors = room_problems({"c/whole": whole, "c/other": whole})
+    warnings = room_problems({"c/half": half, "c/most": most, "c/whole": whole}, 4)
+    errors = room_problems({"c/whole": whole, "c/other": whole}, 4)
+    first = room_problems({"c/most": most, "c/whole": whole}, 100)
 
     assert [(p.severity, p.file) for p in warnings] == [("warning", "c/most"), ("warning", "c/whole")]
     assert warnings[0].what == "3 of 4 requests are blocked: no outline lay on it (best 0.60); lower it."
     assert "no image of it would be made" in warnings[1].what
     assert [(p.severity, p.file) for p in errors] == [("error", "c/whole"), ("error", "c/other")]
+    assert first[0].what.startswith("3 of the first 4 requests are blocked: ")
+    assert first[1].what.startswith("all of the first 4 requests are blocked, so hardly an image of it would be made")
 
 
 def test_the_plan_tells_what_decides_where_defects_lie() -> None:
