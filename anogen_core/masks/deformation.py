@@ -7,13 +7,15 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Mask
-from anogen_core.diffusion.crop import thickness
+from anogen_core.diffusion.crop import bounding_box, cut, thickness, window_around
 from anogen_core.masks.sampler import Region
 
 _BENDS = 4
 """Control points of the bending along each side."""
 _LARGEST_BEND = 0.25
 """Of an outline's thickness."""
+_OVERSHOOT = 1.5
+"""Times its amount that bending moves points at most, between control points."""
 
 
 class Change(NamedTuple):
@@ -64,14 +66,17 @@ def deform(change: Change, turn: float, *, bend: float, margin: int, rng: np.ran
         shape = shape[:, ::-1]
         warp = np.array([[-1.0, 0, shape.shape[1] - 1], [0, 1, 0], [0, 0, 1]]) @ warp
     turned, matrix = _transform(shape, change.scale, turn)
-    most = _LARGEST_BEND * thickness(turned)
-    bent = _bend(turned, min(bend * max(shape.shape) * float(change.scale.max()), most), rng)
-    found, unbent = _widen(bent, margin), _widen(turned, margin)
+    most = _LARGEST_BEND * thickness(cut(turned, bounding_box(turned)))
+    amount = min(bend * max(shape.shape) * float(change.scale.max()), most)
+    # All that follows is far smaller than the space in which the outline is turned.
+    window = window_around(turned, math.ceil(_OVERSHOOT * amount) + margin + 2)
+    found, unbent = _widen(_bend(turned, amount, rng, window), margin), _widen(turned[window], margin)
     if not found.any() or _pieces(found) > _pieces(unbent):
         found = unbent
     rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
     outline = found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] > 0
-    return Outline(outline, moved(matrix @ warp, -int(columns[0]), -int(rows[0])))
+    top, left = window[0].start + int(rows[0]), window[1].start + int(columns[0])
+    return Outline(outline, moved(matrix @ warp, -left, -top))
 
 
 def moved(warp: np.ndarray, right: int, down: int) -> np.ndarray:
@@ -105,11 +110,16 @@ def _transform(shape: Mask, scale: np.ndarray, turn: float) -> tuple[np.ndarray,
     return (soft > 0.35).astype(np.uint8), np.vstack([affine, [0, 0, 1]])
 
 
-def _bend(shape: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the outline moved by a smooth random field of `amount` pixels (Simard et al., 2003)."""
+def _bend(shape: np.ndarray, amount: float, rng: np.random.Generator, window: tuple[slice, slice]) -> np.ndarray:
+    """Return a window of the outline moved by a smooth random field of `amount` pixels (Simard et al., 2003)."""
     coarse = rng.normal(0, amount / 2, (2, _BENDS, _BENDS)).clip(-amount, amount).astype(np.float32)
     side = shape.shape[0]
-    across, down = (cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC) for field in coarse)
-    rows, columns = np.indices(shape.shape, dtype=np.float32)
-    moved = cv2.remap(shape.astype(np.float32), columns + across, rows + down, cv2.INTER_LINEAR)
+    across, down = (cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)[window] for field in coarse)
+    rows, columns = np.ogrid[window]
+    moved = cv2.remap(
+        shape.astype(np.float32),
+        columns.astype(np.float32) + across,
+        rows.astype(np.float32) + down,
+        cv2.INTER_LINEAR,
+    )
     return (moved > 0.35).astype(np.uint8)

@@ -334,6 +334,14 @@ def test_more_images_of_a_defect_make_the_new_ones_alone(
     assert _objects(grown) == _objects(fresh)
 
 
+def test_a_complete_dataset_takes_no_plan(configure: Configure, first: Done) -> None:
+    """It is known by its name alone: planning thousands of images takes minutes."""
+    planned, shards = generation.plan_dataset(configure(), "bolt", list(first.embeddings.values()))
+
+    assert generation.find_sealed(planned) == first.dataset
+    assert shards == []
+
+
 def test_fewer_images_of_photos_that_moved_make_nothing(
     images_of: Callable[..., RunConfig], made: Counter[str], small_run: dict[str, Any], tmp_path: Path
 ) -> None:

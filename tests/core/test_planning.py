@@ -1,6 +1,7 @@
 """The plan: complete, fixed by the seed, independent of what it does not depend on."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -56,22 +57,28 @@ def _plan(
     return plan_requests(NORMALS, {d: [_support()] for d in defects}, settings, product=WHOLE, load=_texture, seed=seed)
 
 
-def test_every_photo_is_read_once_for_a_defect() -> None:
-    """However many there are, and however many requests on each: reading takes longer than placing."""
+@pytest.mark.parametrize(("method", "times"), [("otsu", 1), ("full", 0)])
+def test_every_photo_is_read_once_for_all_defects(method: Literal["otsu", "full"], times: int) -> None:
+    """However many there are, and however many requests on each: reading takes longer than placing.
+
+    Where the product is the whole frame none is read; the first one tells the size of the frame.
+    """
     normals = [NORMALS[0].model_copy(update={"sample_id": f"c/train/good/{i:03}"}) for i in range(300)]
+    product = Product(settings=ForegroundSettings(method=method))
     read: list[str] = []
 
     def load(sample: Sample) -> np.ndarray:
         read.append(sample.sample_id)
         return _texture(sample)
 
-    settings = SETTINGS.model_copy(update={"images_per_defect": 700})
-    planned = plan_requests(normals, {"crack": [_support()]}, settings, product=WHOLE, load=load, seed=0)
+    settings = SETTINGS.model_copy(update={"images_per_defect": 310, "foreground": product.settings})
+    support = {"crack": [_support()], "hole": [_support()]}
+    planned = plan_requests(normals, support, settings, product=product, load=load, seed=0)
 
-    assert sorted(read) == [normal.sample_id for normal in normals]
-    assert [request.index for request in planned] == list(range(700))
+    assert sorted(read) == sorted([normals[0].sample_id, *(n.sample_id for n in normals for _ in range(times))])
+    assert [request.index for request in planned] == list(range(620))
     assert [request.request_id for request in planned[:2]] == ["crack-000000", "crack-000001"]
-    assert planned[0].normal == planned[300].normal == planned[600].normal
+    assert planned[0].normal == planned[300].normal
 
 
 def test_plan_is_complete_and_uses_normals_evenly() -> None:
