@@ -8,6 +8,7 @@ a spot that is too small for any. The last line holds a digest of the plan, whic
 """
 
 import argparse
+import functools
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,12 +19,13 @@ import cv2
 import numpy as np
 
 from anogen_core.arrays import Image
-from anogen_core.config import parse_config
+from anogen_core.config import RunConfig, parse_config
 from anogen_core.data.audit import audit
 from anogen_core.errors import AnogenError
 from anogen_core.procedural.demo import CATEGORIES
+from anogen_core.records import GenerationRequest
 from anogen_core.settings import fingerprint
-from anogen_core.stages.catalogue import read_catalogue
+from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.generation import plan_category, product_of
 from anogen_core.stages.room import require_room
 
@@ -59,8 +61,7 @@ def main() -> None:
         catalogue = _timed("catalogue", lambda: read_catalogue(config))
         _timed("room", lambda: _room(lambda: require_room(config)))
         plans = [
-            _timed(f"plan of {category.name}", lambda: plan_category(config, category, product_of(config, category)))  # noqa: B023
-            for category in catalogue
+            _timed(f"plan of {category.name}", functools.partial(_plan, config, category)) for category in catalogue
         ]
         requests = [request for plan in plans for request in plan]
         placed = [[r.request_id, r.blocked, r.seed, [i.model_dump() for i in r.instances]] for r in requests]
@@ -74,6 +75,10 @@ def _timed(stage: str, work: Callable[[], T]) -> T:
     done = work()
     print(f"{stage:16} {time.process_time() - started:8.1f} s", flush=True)
     return done
+
+
+def _plan(config: RunConfig, category: Category) -> list[GenerationRequest]:
+    return plan_category(config, category, product_of(config, category))
 
 
 def _room(look: Callable[[], object]) -> None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -200,11 +200,11 @@ _SHAPES: dict[str, Callable[[Mapping[str, Any], Drawing], None]] = {
 
 def _pixels(value: Mapping[str, Any], drawing: Drawing, *names: str) -> list[float]:
     """Return percentages as pixels, along x and y in turn."""
-    shares = [value.get(name) for name in names]
-    if not all(_is_number(share) for share in shares):
+    shares = [float(share) for name in names if _is_number(share := value.get(name))]
+    if len(shares) < len(names):
         raise ShapeError(f"has no numbers for {', '.join(names)}.")
     sides = drawing.size[::-1] * (len(names) // 2)
-    return [float(share) * side / 100 for share, side in zip(shares, sides, strict=True)]  # type: ignore[arg-type]
+    return [share * side / 100 for share, side in zip(shares, sides, strict=True)]
 
 
 def _degrees(value: Mapping[str, Any]) -> float:
@@ -214,5 +214,5 @@ def _degrees(value: Mapping[str, Any]) -> float:
     return float(degrees)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)

@@ -51,9 +51,10 @@ def _draw(item: Mapping[str, Any], drawing: Drawing) -> None:
 
 def _bitmap(bitmap: object, drawing: Drawing) -> None:
     """Add a PNG, packed by zlib, whose first pixel is at `origin`."""
+    fields = bitmap if isinstance(bitmap, Mapping) else {}
     try:
-        x, y = (int(value) for value in bitmap["origin"])  # type: ignore[index]
-        packed = base64.b64decode(bitmap["data"], validate=True)  # type: ignore[index]
+        x, y = (int(value) for value in fields["origin"])
+        packed = base64.b64decode(fields["data"], validate=True)
         limit = 2**16 + _MOST_BYTES * drawing.size[0] * drawing.size[1]
         png = zlib.decompressobj().decompress(packed, limit)
         size = size_of(png)

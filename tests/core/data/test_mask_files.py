@@ -16,6 +16,8 @@ from anogen_core.records import Sample
 from anogen_core.run_file import write_run_file
 
 _SIZE = (32, 48)
+_SHOWN = [("good",), ("good",), ("crack",), ("pore",), ("crack", "pore")]
+"""What photos without a mask, with an empty one, with one defect, another, and both are told to show."""
 
 
 @pytest.fixture
@@ -155,13 +157,7 @@ def test_the_values_of_masks_may_number_the_defects(root: Path, *, table: bool) 
     samples, problems = _scan(root, **({} if table else {"mask_classes": {1: "crack", 2: "pore"}}))
 
     assert problems == []
-    assert [s.defects for _, s in sorted(samples.items())] == [
-        ("good",),
-        ("good",),
-        ("crack",),
-        ("pore",),
-        ("crack", "pore"),
-    ]
+    assert [s.defects for _, s in sorted(samples.items())] == _SHOWN
     crack = samples["train/4.png"].showing("crack")
     assert crack is not None
     np.testing.assert_array_equal(np.flatnonzero(load_mask(crack, _SIZE).any(axis=1)), [4, 5])
@@ -238,13 +234,7 @@ def test_the_segmentation_masks_of_cvat(root: Path, tmp_path: Path, photos: str,
     notes = write_run_file(tmp_path / "run.yaml", root)
 
     assert problems == []
-    assert [s.defects for _, s in sorted(samples.items())] == [
-        ("good",),
-        ("good",),
-        ("crack",),
-        ("pore",),
-        ("crack", "pore"),
-    ]
+    assert [s.defects for _, s in sorted(samples.items())] == _SHOWN
     pores = samples[f"{photos}4.jpg"].showing("pore")
     assert pores is not None
     np.testing.assert_array_equal(np.flatnonzero(load_mask(pores, _SIZE).any(axis=1)), [8, 9])
