@@ -21,6 +21,7 @@ import pytest
 import torch
 import yaml
 from distributed import LocalCluster
+from prefect.client.base import PrefectHttpxSyncClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Scheduled
@@ -57,7 +58,7 @@ def _anogen(*arguments: str | Path) -> str:
 
 
 def _deployment(server: str, name: str) -> dict[str, Any]:
-    answer: dict[str, Any] = httpx.get(f"{server}/deployments/name/anogen/{name}").raise_for_status().json()
+    answer: dict[str, Any] = _ask("GET", f"{server}/deployments/name/anogen/{name}").json()
     return answer
 
 
@@ -125,7 +126,7 @@ def test_a_run_stays_in_its_pool_until_it_is_moved(server: str, run_file: Path) 
     runs = _find(server, "flow_runs", of_pool)
     assert [run["work_pool_name"] for run in runs] == ["gpu", "gpu"]
     for run in runs:
-        httpx.delete(f"{server}/flow_runs/{run['id']}").raise_for_status()
+        _ask("DELETE", f"{server}/flow_runs/{run['id']}")
 
 
 @pytest.mark.slow
@@ -134,14 +135,14 @@ def test_submitted_run_is_executed_by_a_worker(server: str, run_file: Path) -> N
     """From the command to the sealed datasets, under the name that the command printed."""
     name = _anogen("run", run_file, "--submit").splitlines()[0].removeprefix("run: ")
     assert name.startswith("small 20")
-    waiting = json.loads(_anogen("status", "--json"))
-    assert [(run["name"], run["deployment"], run["started"]) for run in waiting] == [(name, "small", None)]
+    waiting = [run for run in json.loads(_anogen("status", "--json")) if run["deployment"] == "small"]
+    assert [(run["name"], run["started"]) for run in waiting] == [(name, None)]
 
     worker = [*PREFECT, "worker", "start", "--pool", "anogen", "--type", "process", "--run-once"]
     subprocess.run(worker, capture_output=True, timeout=120, check=True, env={**os.environ, "PREFECT_API_URL": server})
 
-    run = json.loads(_anogen("status", "--json"))[0]
-    assert (run["name"], run["state"]) == (name, "Completed"), run["message"]
+    (run,) = (run for run in json.loads(_anogen("status", "--json")) if run["name"] == name)
+    assert run["state"] == "Completed", run["message"]
     assert {stage["name"] for stage in run["stages"]} >= {"bolt: learn defects", "felt: generate"}
     assert {stage["percent"] for stage in run["stages"]} == {100}
     assert len(list((run_file.parent / "out" / "datasets").glob("*.zarr"))) == 2
@@ -299,7 +300,7 @@ def test_a_retry_that_finds_its_work_finished_shows_it_so(
     new, old = _find(server, "artifacts", asked)[:2]
     assert (old["data"], new["data"]) == (50, 100)
     # A bar that could not be moved any more, as the server was away.
-    httpx.patch(f"{server}/artifacts/{new['id']}", json={"data": 70}).raise_for_status()
+    _ask("PATCH", f"{server}/artifacts/{new['id']}", json={"data": 70})
     (run,) = (run for run in json.loads(_anogen("status", "--json")) if run["name"].startswith("again "))
     assert {stage["percent"] for stage in run["stages"] if stage["name"] == "bolt: learn cut"} == {100}
 
@@ -363,8 +364,14 @@ def _without_numbers(concept: Concept) -> Concept:
     return dataclasses.replace(concept, views=dataclasses.replace(concept.views, latents=latents))
 
 
+def _ask(method: str, url: str, **values: Any) -> httpx.Response:
+    """Return what a server answers; a busy one is asked again, as all clients of Prefect do."""
+    with PrefectHttpxSyncClient() as client:
+        return client.request(method, url, **values)
+
+
 def _find(server: str, what: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    answer: list[dict[str, Any]] = httpx.post(f"{server}/{what}/filter", json=body).raise_for_status().json()
+    answer: list[dict[str, Any]] = _ask("POST", f"{server}/{what}/filter", json=body).json()
     return answer
 
 
@@ -432,7 +439,7 @@ def _cancelled(server: str, run_file: Path, reached: Callable[[], bool]) -> dict
     with subprocess.Popen(worker, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert _soon(reached)
         state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-        httpx.post(f"{server}/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
+        _ask("POST", f"{server}/flow_runs/{run['id']}/set_state", json=state)
         said, _ = process.communicate(timeout=120)
     assert b"SIGKILL" not in said
     return run
@@ -447,14 +454,14 @@ def _soon(reached: Callable[[], bool]) -> bool:
 
 
 def _history(server: str, run: dict[str, Any]) -> list[str]:
-    states = httpx.get(f"{server}/flow_run_states/", params={"flow_run_id": run["id"]}).raise_for_status().json()
+    states = _ask("GET", f"{server}/flow_run_states/", params={"flow_run_id": run["id"]}).json()
     return [state["name"] for state in states]
 
 
 @pytest.mark.prefect
 def test_the_page_of_a_local_server_asks_that_server(server: str) -> None:
     """A run's own server has a port of its own, and its flow page must know it."""
-    settings = httpx.get(f"{server.removesuffix('/api')}/ui-settings").raise_for_status().json()
+    settings = _ask("GET", f"{server.removesuffix('/api')}/ui-settings").json()
 
     assert settings["api_url"] == server
 
@@ -466,7 +473,7 @@ def test_status_leaves_out_what_a_schedule_has_planned(server: str, run_file: Pa
     name = _anogen("run", run_file, "--submit", "--name", "later").splitlines()[0].removeprefix("run: ")
     planned = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
     deployment = _deployment(server, "later")["id"]
-    httpx.post(f"{server}/deployments/{deployment}/create_flow_run", json={"state": planned}).raise_for_status()
+    _ask("POST", f"{server}/deployments/{deployment}/create_flow_run", json={"state": planned})
 
     shown = [run for run in json.loads(_anogen("status", "--json")) if run["deployment"] == "later"]
 
@@ -494,9 +501,9 @@ def test_a_crashed_run_is_told_to_a_webhook(server: str, run_file: Path) -> None
             _anogen("deploy", run_file, "--name", "watched", "--webhook", f"http://127.0.0.1:{listener.server_port}/a")
         automations = [a["name"] for a in _find(server, "automations", {})]
         deployment = _deployment(server, "watched")["id"]
-        run = httpx.post(f"{server}/deployments/{deployment}/create_flow_run", json={"name": 'one "of" mine'}).json()
+        run = _ask("POST", f"{server}/deployments/{deployment}/create_flow_run", json={"name": 'one "of" mine'}).json()
         state = {"state": {"type": "CRASHED", "name": "Crashed"}, "force": True}
-        httpx.post(f"{server}/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
+        _ask("POST", f"{server}/flow_runs/{run['id']}/set_state", json=state)
 
         message = json.loads(told.get(timeout=120))
     finally:
