@@ -16,9 +16,10 @@ import numpy as np
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import load_config
-from anogen_core.data.frame import load_image, load_mask
+from anogen_core.data.frame import fill_boxes, load_image, load_mask
 from anogen_core.diffusion.crop import bounding_box
 from anogen_core.masks.box_outline import outline_boxes
+from anogen_core.records import Box
 from anogen_core.stages.catalogue import read_catalogue
 
 
@@ -37,7 +38,7 @@ def main() -> None:
             for i in np.random.default_rng(0).permutation(len(samples))[: given.photos]:
                 photo = load_image(samples[i], category.frame, white_level=config.frame.white_level)
                 mask = load_mask(samples[i], category.frame)
-                boxes = _around(mask, given.slack, np.random.default_rng(i))
+                boxes = fill_boxes(boxes_around(mask, given.slack, np.random.default_rng(i)), category.frame)
                 shares.append([_overlap(mask, m) for m in (boxes, _cut(photo, boxes), outline_boxes(photo, boxes))])
             box, cut, found = np.mean(shares, axis=0)
             name = f"{category.name} {support.defect} ({len(shares)})"
@@ -46,16 +47,17 @@ def main() -> None:
             )
 
 
-def _around(mask: Mask, slack: float, rng: np.random.Generator) -> Mask:
+def boxes_around(mask: Mask, slack: float, rng: np.random.Generator) -> list[Box]:
     """Return boxes around the regions of a mask, drawn as carelessly as a person in a hurry would."""
-    boxes = np.zeros_like(mask)
+    boxes = []
     count, labels = cv2.connectedComponents(cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8)))
     for label in range(1, count):
         box = bounding_box((labels == label) & mask)
         up, left, down, right = (
             round(rng.uniform(0, slack) * side) for side in (box.height, box.width, box.height, box.width)
         )
-        boxes[max(0, box.y - up) : box.y + box.height + down, max(0, box.x - left) : box.x + box.width + right] = True
+        size = {"width": left + box.width + right, "height": up + box.height + down}
+        boxes.append(Box(x=box.x - left, y=box.y - up, **size))
     return boxes
 
 

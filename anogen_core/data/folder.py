@@ -182,7 +182,8 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
         for nested in inner.directories:
             what = "is not read: photos are expected one level higher."
             problems.append(warning(nested, what, fix=f"Move its photos to {directory}."))
-    if not any(folder.photos for folder in folders):
+    told = any(problem.severity == "error" for problem in problems)
+    if not told and not any(folder.photos for folder in folders):
         inside = ", ".join(d.name for d in list_directory(root, root=root).directories[:12]) or "no directory"
         raise InputError(
             f"reader.root: no photo in {images}. Expected images/{GOOD} and images/<defect>, {GOOD} and <defect>, or "

@@ -247,6 +247,21 @@ def test_init_takes_a_size_at_which_a_detector_sees_small_defects(
     )
 
 
+def test_a_folder_of_links_alone_says_what_is_wrong_with_each(folder_root: Path, tmp_path: Path) -> None:
+    """Photos that cannot be taken are told of one by one: "no photo" would not say why."""
+    outside = tmp_path / "links"
+    (outside / "images/good").mkdir(parents=True)
+    for path in (folder_root / "images/good").iterdir():
+        (outside / "images/good" / path.name).symlink_to(path)
+
+    scan = FolderReaderSettings(root=str(outside)).build().scan()
+
+    assert len(scan.problems) == 10
+    assert all("is a link that leaves the root" in problem.what for problem in scan.problems)
+    with pytest.raises(InputError, match="no photo in"):
+        FolderReaderSettings(root=str(tmp_path)).build().scan()
+
+
 def test_photos_may_lie_in_the_root_itself(folder_root: Path) -> None:
     """Folders of classes without `images`: masks, label files and other directories are not classes."""
     for folder in ("good", "dent"):
