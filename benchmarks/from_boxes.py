@@ -13,6 +13,7 @@ anogen evaluate WORK/outlines.yaml --seeds 2 --set 'evaluation.arms=[generated]'
 import argparse
 import csv
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +38,12 @@ def main() -> None:
     boxed = [s for s in category.samples if s.sha256 in supports]
     _copy(given.work / "masks" / "data", category.samples, category.samples)
     _copy(given.work / "boxes" / "data", category.samples, [s for s in category.samples if s not in boxed])
-    with (given.work / "boxes" / "data" / "boxes.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "defect", "x", "y", "width", "height"])
-        for i, sample in enumerate(boxed):
-            mask = read_mask(Path(str(sample.mask_uri)), threshold=sample.mask_threshold)
-            for box in boxes_around(mask, given.slack, np.random.default_rng(i)):
-                rows.writerow([_name(sample), sample.defect, box.x, box.y, box.width, box.height])
+    rows = []
+    for i, sample in enumerate(boxed):
+        mask = read_mask(Path(str(sample.mask_uri)), threshold=sample.mask_threshold)
+        boxes = boxes_around(mask, given.slack, np.random.default_rng(i))
+        rows += [(_name(sample), sample.defect, b.x, b.y, b.width, b.height) for b in boxes]
+    _write(given.work / "boxes/data/boxes.csv", ["image", "defect", "x", "y", "width", "height"], rows)
     values = yaml.safe_load(given.run.read_text(encoding="utf-8"))
     values["support"] = {"images": {s.defect: [Path(m.image_uri).name for m in s.samples] for s in category.supports}}
     for name, folder in (("masks", "masks"), ("outlines", "boxes"), ("boxes", "boxes")):
@@ -57,7 +57,12 @@ def _name(sample: Sample) -> str:
     return f"{sample.defect}/{Path(sample.image_uri).name}"
 
 
-def _copy(root: Path, photos: tuple[Sample, ...], masked: tuple[Sample, ...] | list[Sample]) -> None:
+def _write(path: Path, header: list[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def _copy(root: Path, photos: Sequence[Sample], masked: Sequence[Sample]) -> None:
     for samples, kind in ((photos, "images"), (masked, "masks")):
         for sample in samples:
             source = sample.image_uri if kind == "images" else sample.mask_uri
@@ -66,6 +71,9 @@ def _copy(root: Path, photos: tuple[Sample, ...], masked: tuple[Sample, ...] | l
             copy = root / kind / Path(_name(sample)).with_suffix(Path(source).suffix)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
+    groups = [(f"images/{_name(s)}", s.group) for s in photos if s.group is not None]
+    if groups:
+        _write(root / "index.csv", ["image", "part_group"], groups)
 
 
 if __name__ == "__main__":
