@@ -56,8 +56,9 @@ def boxes_around(mask: Mask, slack: float, rng: np.random.Generator) -> list[Box
         up, left, down, right = (
             round(rng.uniform(0, slack) * side) for side in (box.height, box.width, box.height, box.width)
         )
-        size = {"width": left + box.width + right, "height": up + box.height + down}
-        boxes.append(Box(x=box.x - left, y=box.y - up, **size))
+        x, y = max(0, box.x - left), max(0, box.y - up)
+        end = (min(mask.shape[1], box.x + box.width + right), min(mask.shape[0], box.y + box.height + down))
+        boxes.append(Box(x=x, y=y, width=end[0] - x, height=end[1] - y))
     return boxes
 
 
