@@ -1,6 +1,6 @@
 """How close are the outlines found inside boxes to those that people drew?
 
-python benchmarks/box_outlines.py RUN.yaml [--slack 0.15] [--photos 40]
+python benchmarks/box_outlines.py RUN.yaml [--slack 0.15] [--photos 40] [--doubts]
 
 For each defect of a run file whose photos have masks: boxes are put around the regions of the masks (regions less than
 seven pixels apart count as one), each side further out by up to `slack` of the region's size. Printed is the mean
@@ -18,7 +18,8 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.config import load_config
 from anogen_core.data.frame import fill_boxes, load_image, load_mask
 from anogen_core.diffusion.crop import bounding_box
-from anogen_core.masks.box_outline import outline_boxes
+from anogen_core.masks.box_outline import clearness, outline_boxes
+from anogen_core.masks.product import spread_out
 from anogen_core.records import Box
 from anogen_core.stages.catalogue import read_catalogue
 
@@ -29,22 +30,31 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--slack", type=float, default=0.15)
     parser.add_argument("--photos", type=int, default=40)
+    parser.add_argument("--doubts", action="store_true", help="compare with good photos")
     given = parser.parse_args()
     config = load_config(given.run)
     for category in read_catalogue(config):
         for support in category.supports:
             samples = [s for s in category.samples if s.defect == support.defect and s.mask_uri is not None]
-            shares = []
+            shares, doubted = [], []
+            normals = [category.load(s) for s in spread_out(category.normals, 16)] if given.doubts else []
             for i in np.random.default_rng(0).permutation(len(samples))[: given.photos]:
                 photo = load_image(samples[i], category.frame, white_level=config.frame.white_level)
                 mask = load_mask(samples[i], category.frame)
                 boxes = fill_boxes(boxes_around(mask, given.slack, np.random.default_rng(i)), category.frame)
+                usual = [clearness(normal, boxes) for normal in normals]
+                own = clearness(photo, boxes) if usual else []
+                doubted.append(any(sum(c >= o for c in cs) > 1 for o, *cs in zip(own, *usual, strict=True)))
                 shares.append([_overlap(mask, m) for m in (boxes, _cut(photo, boxes), outline_boxes(photo, boxes))])
             box, cut, found = np.mean(shares, axis=0)
             name = f"{category.name} {support.defect} ({len(shares)})"
             print(
                 f"{name}: IoU of boxes {box:.2f}, of GrabCut in them {cut:.2f}, of outlines found in them {found:.2f}"
             )
+            if given.doubts:
+                poor = [share[2] < 0.4 for share in shares]
+                told = sum(p and d for p, d in zip(poor, doubted, strict=True))
+                print(f"  doubtful: {sum(doubted)}, of which {told} of the {sum(poor)} with an IoU below 0.4")
 
 
 def boxes_around(mask: Mask, slack: float, rng: np.random.Generator) -> list[Box]:

@@ -58,12 +58,8 @@ def outline_boxes(photo: Image, boxes: Mask) -> Mask:
         boxes: (H, W), True inside the boxes.
     """
     found = np.zeros_like(boxes)
-    count, labels = cv2.connectedComponents(boxes.astype(np.uint8), connectivity=8)
-    for label in range(1, count):
-        own = labels == label
-        box = bounding_box(own)
-        window = window_around(own, _LEAST_AROUND + round(_AROUND * max(box.height, box.width)))
-        longer = max(box.height, box.width)
+    for own in _apart(boxes):
+        longer, window = _surroundings(own)
         scale = min(1.0, _SIDE / (longer * (1 + 2 * _AROUND)))
         far = window_around(own, round(min(_FAR * longer, _FARTHEST / scale)))
         if (outline := _structured(photo[far], own[far], boxes[far], scale)) is not None:
@@ -71,6 +67,65 @@ def outline_boxes(photo: Image, boxes: Mask) -> Mask:
         else:
             found[window] |= _outline(photo[window], own[window], boxes[window])
     return found
+
+
+def clearness(photo: Image, boxes: Mask) -> list[float]:
+    """Return how far what the outlines inside boxes hold differs from what their surroundings let expect, box by box.
+
+    Surface has a clearness, too: a label is in doubt when the same box on photos without a defect holds as clear a one.
+    0 where a photo has no surroundings of a box.
+
+    Args:
+        photo: (H, W, 3).
+        boxes: (H, W), True inside the boxes.
+    """
+    found, outlines = [], outline_boxes(photo, boxes)
+    for own in _apart(boxes):
+        _, window = _surroundings(own)
+        seen = _Seen(photo[window], own[window], boxes[window])
+        held = seen.reduced(outlines[window] & own[window]) & seen.within
+        if not (seen.is_told and held.any()):
+            found.append(0.0)
+            continue
+        measures = seen.measures()
+        found.append(float((np.prod(measures, axis=0) ** (1 / len(measures)))[held].mean()))
+    return found
+
+
+def _apart(boxes: Mask) -> list[Mask]:
+    """Return the boxes (H, W) that do not touch, one by one."""
+    count, labels = cv2.connectedComponents(boxes.astype(np.uint8), connectivity=8)
+    return [labels == label for label in range(1, count)]
+
+
+def _surroundings(own: Mask) -> tuple[int, tuple[slice, slice]]:
+    """Return the longer side of a box, and the window of it and of what is around."""
+    box = bounding_box(own)
+    longer = max(box.height, box.width)
+    return longer, window_around(own, _LEAST_AROUND + round(_AROUND * longer))
+
+
+class _Seen:
+    """One box and what is around it, at the scale at which it is looked at."""
+
+    def __init__(self, photo: Image, box: Mask, labelled: Mask) -> None:
+        """Take a photo (H, W, 3), and which pixels one box and all boxes hold: what others do is no surrounding."""
+        self._scale = min(1.0, _SIDE / max(photo.shape[:2]))
+        self.photo = _reduced(photo, self._scale)
+        self.within = self.reduced(box)
+        self.beside = self.reduced(~labelled) & ~self.within
+        self.is_told = int(self.beside.sum()) >= _LEAST_AROUND**2
+        """Whether there are surroundings."""
+
+    def reduced(self, mask: Mask) -> Mask:
+        """Return a mask (H, W) at that scale: every pixel that it touches."""
+        touched: Mask = _reduced(255 * mask.astype(np.uint8), self._scale) > 0
+        return touched
+
+    def measures(self) -> list[Float32[np.ndarray, "H W"]]:
+        """Return how far each pixel is from what its surroundings let expect, in three ways."""
+        off = _off_lines(self.photo, self.within, self.beside)
+        return [_unexpected(self.photo, self.within), off, _unlike(self.photo, self.beside)]
 
 
 def _structured(photo: Image, box: Mask, labelled: Mask, scale: float) -> Mask | None:
@@ -100,15 +155,11 @@ def _structured(photo: Image, box: Mask, labelled: Mask, scale: float) -> Mask |
 
 def _outline(photo: Image, box: Mask, labelled: Mask) -> Mask:
     """Return the outline inside one box; what other boxes hold is no surrounding."""
-    scale = min(1.0, _SIDE / max(photo.shape[:2]))
-    small = _reduced(photo, scale)
-    within, around = (_reduced(255 * mask.astype(np.uint8), scale) > 0 for mask in (box, ~labelled))
-    beside = around & ~within
-    if beside.sum() < _LEAST_AROUND**2:
+    seen = _Seen(photo, box, labelled)
+    if not seen.is_told:
         # A box around all that there is: most of it is surface.
-        return _stands_out([_unlike(small, within)], within, box)
-    measures = [_unexpected(small, within), _off_lines(small, within, beside), _unlike(small, beside)]
-    return _stands_out(measures, within, box)
+        return _stands_out([_unlike(seen.photo, seen.within)], seen.within, box)
+    return _stands_out(seen.measures(), seen.within, box)
 
 
 def _stands_out(measures: Sequence[np.ndarray], within: Mask, box: Mask) -> Mask:

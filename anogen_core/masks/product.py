@@ -70,13 +70,13 @@ def find_product(
         settings: What people chose.
         load: Returns a photo in the frame.
     """
-    typical = tuple(_sample(normals, _TYPICAL))
+    typical = tuple(spread_out(normals, _TYPICAL))
     if settings.method == "statistics":
-        background = learn_background([load(normal) for normal in _sample(normals, _PHOTOS)])
+        background = learn_background([load(normal) for normal in spread_out(normals, _PHOTOS)])
         return Product(settings=settings, background=background, typical=typical)
     if settings.method != "auto":
         return Product(settings=settings, typical=typical)
-    photos = [load(normal) for normal in _sample(normals, _PHOTOS)]
+    photos = [load(normal) for normal in spread_out(normals, _PHOTOS)]
     faults: list[str] = []
     mostly: Product | None = None
     for method in _CANDIDATES:
@@ -97,7 +97,8 @@ def find_product(
     return Product(settings=whole, why=f"the whole frame ({'; '.join(faults)})", typical=typical)
 
 
-def _sample(normals: Sequence[Sample], most: int) -> list[Sample]:
+def spread_out(normals: Sequence[Sample], most: int) -> list[Sample]:
+    """Return up to so many photos, from the first to the last by name."""
     ordered = sorted(normals, key=lambda sample: sample.sample_id)
     count = min(most, len(ordered))
     return [ordered[i * len(ordered) // count] for i in range(count)]

@@ -6,11 +6,14 @@ import numpy as np
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.config import RunConfig
+from anogen_core.data.frame import load_mask
 from anogen_core.data.problems import Problem, warning
 from anogen_core.detectors.sharpness import CLEAR, SEEN, clear_size, shown_side
 from anogen_core.errors import InputError
+from anogen_core.masks.box_outline import clearness
+from anogen_core.masks.product import spread_out
 from anogen_core.quality.contrast import support_contrast
-from anogen_core.records import GOOD, SupportSet
+from anogen_core.records import GOOD, Sample, SupportSet
 from anogen_core.stages.catalogue import Category, read_catalogue
 from anogen_core.stages.embedding import defect_name, load_support
 
@@ -18,6 +21,14 @@ _NOTHING = 0.03
 """Contrast below which nothing can be seen."""
 _ODD = 0.1
 """Share of the usual contrast below which the label is more likely to be wrong than the defect to be faint."""
+_NORMALS = 16
+"""Normal photos whose surface is compared with what was found in a box."""
+_FEWEST = 8
+"""Fewer tell nothing."""
+_DOUBTFUL = 0.1
+"""Share of them that may be as clear as the box."""
+_LOOKED_INTO = 100
+"""Support photos with boxes of a run that are compared at most: each takes a second or so."""
 _MORE = (
     "Add photos of defects, or take fewer for support (`support.shots`); without, `evaluation.enabled: false` saves "
     "the time of training detectors."
@@ -31,10 +42,15 @@ def support_doubts(config: RunConfig) -> list[Problem]:
         InputError: the photos have errors; `anogen_core.data.audit` lists them.
     """
     doubts: list[Problem] = []
+    looked_into = 0
     for category in read_catalogue(config):
         for support in category.supports:
             labelled = load_support(support, config)
             doubts += _invisible(support, labelled)
+            if looked_into < _LOOKED_INTO:
+                boxed = [] if not config.support.outline_boxes else [s for s in support.samples if not s.has_mask]
+                doubts += _surface(support, boxed, category)
+                looked_into += len(boxed)
             if config.evaluation.enabled:
                 doubts += _too_small(support, labelled, config.detector.image_size)
         if config.evaluation.enabled:
@@ -80,6 +96,31 @@ def _invisible(support: SupportSet, labelled: Sequence[tuple[Image, Mask]]) -> I
                 f"labels a place that looks like what surrounds it (contrast {value:.2f}; the support photos of "
                 f"{defect_name(support)} have {others}): defects made from it will hardly show.",
                 fix="Check this label, or choose other photos with `support.images`.",
+            )
+
+
+def _surface(support: SupportSet, boxed: Sequence[Sample], category: Category) -> Iterator[Problem]:
+    """Yield a warning for each photo with a box in which surface may have been taken for the defect."""
+    if not boxed:
+        return
+    normals = [category.load(normal) for normal in spread_out(category.normals, _NORMALS)]
+    if len(normals) < _FEWEST:
+        return
+    for sample in boxed:
+        boxes = load_mask(sample, category.frame)
+        usual = [clearness(normal, boxes) for normal in normals]
+        as_clear = max(
+            sum(clear >= own for clear in others)
+            for own, others in zip(clearness(category.load(sample), boxes), zip(*usual, strict=True), strict=True)
+        )
+        if as_clear > _DOUBTFUL * len(normals):
+            yield warning(
+                sample.image_uri,
+                f"has a box of {defect_name(support)} in which nothing stands out clearly: what was found there is no "
+                f"clearer than what the same box holds on {as_clear} of {len(normals)} good photos. The outline may be "
+                "surface.",
+                fix="Look at it with `anogen check --picture`; draw the box closer, an outline or a mask, or choose "
+                "other photos with `support.images`.",
             )
 
 

@@ -15,6 +15,7 @@ from anogen_core.stages import arms, detection
 from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.embedding import embedding_key, learn, load_support
 from anogen_core.stages.generation import plan_dataset
+from anogen_core.stages.support_doubts import support_doubts
 from anogen_core.storage.artifacts import ArtifactStore
 from anogen_core.storage.dataset import Dataset
 from anogen_core.transplant import transplant_label
@@ -59,6 +60,25 @@ def test_the_outline_inside_a_box_is_the_label(boxed: dict[str, object], photos:
         assert not (outline & (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)).any()
         assert (mask & ~outline).mean() < 0.1 * mask.mean()
     assert embedding_key(support, outlined) != embedding_key(support, whole)
+
+
+def test_a_box_in_which_nothing_stands_out_is_told(boxed: dict[str, object], tmp_path: Path) -> None:
+    """One of three boxes lies beside its cut: good photos hold as much there, and the file is named."""
+    images = {"cut": ["000.png", "001.png", "002.png"]}
+    assert not [doubt for doubt in support_doubts(_config(boxed, images=images)) if "stands out" in doubt.what]
+
+    shutil.copytree(tmp_path / "bolt", tmp_path / "moved/bolt")
+    table = tmp_path / "moved/bolt/boxes.csv"
+    rows = table.read_text().splitlines()
+    name, defect, x, y, width, height = rows[2].split(",")
+    rows[2] = ",".join([name, defect, x, str((int(y) + 32) % 64), width, height])
+    table.write_text("\n".join(rows))
+    config = _config({**boxed, "reader": {"kind": "folder", "root": str(table.parent)}}, images=images)
+
+    (doubt,) = (doubt for doubt in support_doubts(config) if "stands out" in doubt.what)
+    assert doubt.severity == "warning"
+    assert doubt.file.endswith("images/cut/001.png")
+    assert " good photos" in doubt.what
 
 
 def test_generated_defects_and_copies_have_the_outlines_found(boxed: dict[str, object]) -> None:
