@@ -63,17 +63,16 @@ def test_the_outline_inside_a_box_is_the_label(boxed: dict[str, object], photos:
 
 
 def test_a_box_in_which_nothing_stands_out_is_told(boxed: dict[str, object], tmp_path: Path) -> None:
-    """One of three boxes lies beside its cut: good photos hold as much there, and the file is named."""
+    """One of three photos shows nothing in its box: good photos hold as much there, and the file is named."""
     images = {"cut": ["000.png", "001.png", "002.png"]}
     assert not [doubt for doubt in support_doubts(_config(boxed, images=images)) if "stands out" in doubt.what]
 
     shutil.copytree(tmp_path / "bolt", tmp_path / "moved/bolt")
-    table = tmp_path / "moved/bolt/boxes.csv"
-    rows = table.read_text().splitlines()
-    name, defect, x, y, width, height = rows[2].split(",")
-    rows[2] = ",".join([name, defect, x, str((int(y) + 32) % 64), width, height])
-    table.write_text("\n".join(rows))
-    config = _config({**boxed, "reader": {"kind": "folder", "root": str(table.parent)}}, images=images)
+    file = tmp_path / "moved/bolt/images/cut/001.png"
+    photo = cv2.imread(str(file))
+    assert photo is not None
+    cv2.imwrite(str(file), np.full_like(photo, 128))
+    config = _config({**boxed, "reader": {"kind": "folder", "root": str(tmp_path / "moved/bolt")}}, images=images)
 
     (doubt,) = (doubt for doubt in support_doubts(config) if "stands out" in doubt.what)
     assert doubt.severity == "warning"
