@@ -65,6 +65,11 @@ def test_the_outline_inside_a_box_is_the_label(boxed: dict[str, object], photos:
 def test_a_box_in_which_nothing_stands_out_is_told(boxed: dict[str, object], tmp_path: Path) -> None:
     """One of three photos shows nothing in its box: good photos hold as much there, and the file is named."""
     images = {"cut": ["000.png", "001.png", "002.png"]}
+    for good in list((tmp_path / "bolt/images/good").iterdir()):
+        more = cv2.imread(str(good))
+        assert more is not None
+        for turn in (0, 1):
+            cv2.imwrite(str(good.with_name(f"{turn}{good.name}")), cv2.flip(more, turn))
     assert not [doubt for doubt in support_doubts(_config(boxed, images=images)) if "stands out" in doubt.what]
 
     shutil.copytree(tmp_path / "bolt", tmp_path / "moved/bolt")
