@@ -18,10 +18,11 @@ from anogen_core.arrays import Image, Mask
 from anogen_core.config import load_config
 from anogen_core.data.frame import fill_boxes, load_image, load_mask
 from anogen_core.diffusion.crop import bounding_box
-from anogen_core.masks.box_outline import clearness, outline_boxes
+from anogen_core.masks.box_outline import as_clear, outline_boxes
 from anogen_core.masks.product import spread_out
 from anogen_core.records import Box
 from anogen_core.stages.catalogue import read_catalogue
+from anogen_core.stages.support_doubts import DOUBTFUL, NORMALS
 
 
 def main() -> None:
@@ -37,14 +38,12 @@ def main() -> None:
         for support in category.supports:
             samples = [s for s in category.samples if s.defect == support.defect and s.mask_uri is not None]
             shares, doubted = [], []
-            normals = [category.load(s) for s in spread_out(category.normals, 16)] if given.doubts else []
+            normals = [category.load(s) for s in spread_out(category.normals, NORMALS)] if given.doubts else []
             for i in np.random.default_rng(0).permutation(len(samples))[: given.photos]:
                 photo = load_image(samples[i], category.frame, white_level=config.frame.white_level)
                 mask = load_mask(samples[i], category.frame)
                 boxes = fill_boxes(boxes_around(mask, given.slack, np.random.default_rng(i)), category.frame)
-                usual = [clearness(normal, boxes) for normal in normals]
-                own = clearness(photo, boxes) if usual else []
-                doubted.append(any(sum(c >= o for c in cs) > 1 for o, *cs in zip(own, *usual, strict=True)))
+                doubted.append(as_clear(photo, boxes, normals) > DOUBTFUL * len(normals))
                 shares.append([_overlap(mask, m) for m in (boxes, _cut(photo, boxes), outline_boxes(photo, boxes))])
             box, cut, found = np.mean(shares, axis=0)
             name = f"{category.name} {support.defect} ({len(shares)})"

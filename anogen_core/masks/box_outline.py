@@ -69,16 +69,22 @@ def outline_boxes(photo: Image, boxes: Mask) -> Mask:
     return found
 
 
-def clearness(photo: Image, boxes: Mask) -> list[float]:
-    """Return how far what the outlines inside boxes hold differs from what their surroundings let expect, box by box.
+def as_clear(photo: Image, boxes: Mask, normals: Sequence[Image]) -> int:
+    """Return on how many normal photos a box holds something that is as clear as what was found in it; the worst box's.
 
-    Surface has a clearness, too: a label is in doubt when the same box on photos without a defect holds as clear a one.
-    0 where a photo has no surroundings of a box.
+    Surface has outlines, too: where a box holds as clear a one on photos without a defect, the label is in doubt.
 
     Args:
         photo: (H, W, 3).
-        boxes: (H, W), True inside the boxes.
+        boxes: (H, W), True inside the boxes, of which there is one at least.
+        normals: Photos (H, W, 3) without a defect.
     """
+    usual = np.array([_clearness(normal, boxes) for normal in normals])
+    return int((usual >= _clearness(photo, boxes)).sum(axis=0).max()) if len(normals) else 0
+
+
+def _clearness(photo: Image, boxes: Mask) -> list[float]:
+    """Return how far what each box's outline holds differs from what its surroundings let expect; 0 without any."""
     found, outlines = [], outline_boxes(photo, boxes)
     for own in _apart(boxes):
         _, window = _surroundings(own)

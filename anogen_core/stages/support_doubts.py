@@ -1,6 +1,7 @@
 """What looks wrong about the support photos themselves: told before a run, as nothing made from them can be better."""
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from anogen_core.data.frame import load_mask
 from anogen_core.data.problems import Problem, warning
 from anogen_core.detectors.sharpness import CLEAR, SEEN, clear_size, shown_side
 from anogen_core.errors import InputError
-from anogen_core.masks.box_outline import clearness
+from anogen_core.masks.box_outline import as_clear
 from anogen_core.masks.product import spread_out
 from anogen_core.quality.contrast import support_contrast
 from anogen_core.records import GOOD, Sample, SupportSet
@@ -21,11 +22,11 @@ _NOTHING = 0.03
 """Contrast below which nothing can be seen."""
 _ODD = 0.1
 """Share of the usual contrast below which the label is more likely to be wrong than the defect to be faint."""
-_NORMALS = 16
+NORMALS = 16
 """Normal photos whose surface is compared with what was found in a box."""
 _FEWEST = 8
 """Fewer tell nothing."""
-_DOUBTFUL = 0.1
+DOUBTFUL = 0.1
 """Share of them that may be as clear as the box."""
 _LOOKED_INTO = 100
 """Support photos with boxes of a run that are compared at most: each takes a second or so."""
@@ -44,12 +45,13 @@ def support_doubts(config: RunConfig) -> list[Problem]:
     doubts: list[Problem] = []
     looked_into = 0
     for category in read_catalogue(config):
+        normals = functools.cache(functools.partial(_normals, category))
         for support in category.supports:
             labelled = load_support(support, config)
             doubts += _invisible(support, labelled)
             if looked_into < _LOOKED_INTO:
                 boxed = [] if not config.support.outline_boxes else [s for s in support.samples if not s.has_mask]
-                doubts += _surface(support, boxed, category)
+                doubts += _surface(support, boxed, category, normals)
                 looked_into += len(boxed)
             if config.evaluation.enabled:
                 doubts += _too_small(support, labelled, config.detector.image_size)
@@ -99,25 +101,23 @@ def _invisible(support: SupportSet, labelled: Sequence[tuple[Image, Mask]]) -> I
             )
 
 
-def _surface(support: SupportSet, boxed: Sequence[Sample], category: Category) -> Iterator[Problem]:
+def _normals(category: Category) -> list[Image]:
+    return [category.load(normal) for normal in spread_out(category.normals, NORMALS)]
+
+
+def _surface(
+    support: SupportSet, boxed: Sequence[Sample], category: Category, normals: Callable[[], list[Image]]
+) -> Iterator[Problem]:
     """Yield a warning for each photo with a box in which surface may have been taken for the defect."""
-    if not boxed:
-        return
-    normals = [category.load(normal) for normal in spread_out(category.normals, _NORMALS)]
-    if len(normals) < _FEWEST:
+    if len(category.normals) < _FEWEST:
         return
     for sample in boxed:
-        boxes = load_mask(sample, category.frame)
-        usual = [clearness(normal, boxes) for normal in normals]
-        as_clear = max(
-            sum(clear >= own for clear in others)
-            for own, others in zip(clearness(category.load(sample), boxes), zip(*usual, strict=True), strict=True)
-        )
-        if as_clear > _DOUBTFUL * len(normals):
+        found = as_clear(category.load(sample), load_mask(sample, category.frame), normals())
+        if found > DOUBTFUL * len(normals()):
             yield warning(
                 sample.image_uri,
                 f"has a box of {defect_name(support)} in which nothing stands out clearly: what was found there is no "
-                f"clearer than what the same box holds on {as_clear} of {len(normals)} good photos. The outline may be "
+                f"clearer than what the same box holds on {found} of {len(normals())} good photos. The outline may be "
                 "surface.",
                 fix="Look at it with `anogen check --picture`; draw the box closer, an outline or a mask, or choose "
                 "other photos with `support.images`.",
