@@ -23,12 +23,20 @@ class StorageError(AnogenError, OSError):
     """The object store did not do what was asked, after all retries."""
 
 
-class FullStoreError(StorageError):
+class UnusableStoreError(StorageError):
+    """The store takes nothing now, whatever it is: work whose results could not be stored is not begun."""
+
+
+class FullStoreError(UnusableStoreError):
     """There is no space left; trying again does not help before somebody makes some."""
 
 
-class RefusedStoreError(StorageError):
+class RefusedStoreError(UnusableStoreError):
     """The store does not let us in, or does not let us write; trying again does not help before somebody permits it."""
+
+
+class AwayStoreError(UnusableStoreError):
+    """The store has not answered for minutes, whoever asked."""
 
 
 class CorruptDatasetError(StorageError):

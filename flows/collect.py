@@ -18,11 +18,11 @@ from pydantic import TypeAdapter
 
 from anogen_core.errors import (
     AnogenError,
-    FullStoreError,
+    AwayStoreError,
     InputError,
     InterruptedRunError,
-    RefusedStoreError,
     TrainingError,
+    UnusableStoreError,
 )
 from anogen_core.stopping import stop_if_asked
 from tasks import page, progress
@@ -65,7 +65,9 @@ def collect(
     tells that one takes too long.
 
     Raises:
-        AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored.
+        AnogenError: some tasks failed; names how many and the first reasons. The others are finished and stored, but
+            where the store is unusable no further one is begun.
+        AwayStoreError: the same, as the store does not answer.
         InterruptedRunError: a person asked the run to stop.
         ConcurrencySlotAcquisitionError: the Prefect server has gone away.
     """
@@ -86,13 +88,11 @@ def collect(
             if release is not None:
                 release()
             stop_if_asked()
+            if failures and isinstance(failures[-1], UnusableStoreError):
+                break
             bar.move(100 * count / len(futures))
     if failures:
-        share, reasons = f"{len(failures)} of {len(futures)}", _reasons(failures)
-        # These fail again; their reasons say what to do.
-        lasting = all(isinstance(failure, InputError | TrainingError) for failure in failures)
-        advice = "Finished work is kept." if lasting else "Run again: finished work is kept."
-        raise AnogenError(f"{stage}: {share} tasks failed ({reasons}). {advice}") from failures[0]
+        raise _summed_up(stage, failures, len(futures), len(results)) from failures[0]
     return [results[place] for place in range(len(futures))]
 
 
@@ -164,12 +164,23 @@ def stopping_at_sigterm() -> Iterator[None]:
         raise
 
 
+def _summed_up(stage: str, failures: Sequence[BaseException], tasks: int, done: int) -> AnogenError:
+    """Return one error for all that failed."""
+    # These fail again; their reasons say what to do.
+    lasting = all(isinstance(failure, InputError | TrainingError) for failure in failures)
+    advice = "Finished work is kept." if lasting else "Run again: finished work is kept."
+    left = tasks - done - len(failures)
+    rest = f"; {left} others were not waited for" if left else ""
+    kind = AwayStoreError if isinstance(failures[-1], AwayStoreError) else AnogenError
+    return kind(f"{stage}: {len(failures)} of {tasks} tasks failed ({_reasons(failures)}){rest}. {advice}")
+
+
 def _reasons(failures: Sequence[BaseException]) -> str:
-    """Return the first different reasons; a full or closed store is one, whatever could not be written to it."""
+    """Return the first different reasons; an unusable store is one, whatever could not be written to it."""
     told: dict[object, str] = {}
     for failure in failures:
         text = describe(failure)
-        told.setdefault(type(failure) if isinstance(failure, FullStoreError | RefusedStoreError) else text, text)
+        told.setdefault(type(failure) if isinstance(failure, UnusableStoreError) else text, text)
     return "; ".join([*told.values()][:3])
 
 

@@ -15,7 +15,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled
 
 from anogen_core.config import RunConfig
-from anogen_core.errors import AnogenError, InterruptedRunError, PartlyFailedRunError
+from anogen_core.errors import AnogenError, AwayStoreError, InterruptedRunError, PartlyFailedRunError
 from anogen_core.records import SupportSet
 from anogen_core.runner import DaskRunnerSettings
 from anogen_core.stages.arms import needs_dataset
@@ -75,6 +75,7 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
     Raises:
         PartlyFailedRunError: some categories failed; the result and the report of the others are written.
         AnogenError: every request would be blocked, or all categories failed; an earlier result and report are kept.
+        AwayStoreError: the output does not answer any more, so no further category was begun.
         InterruptedRunError: a person asked the run to stop.
     """
     due = overtaken_by()
@@ -89,8 +90,8 @@ def run_fleet(config: RunConfig, warnings: list[str] | None = None) -> dict[str,
         try:
             return _run(config, names, warnings)
         except BaseException as error:
-            if not isinstance(error, Exception):
-                # A signal that met no task: what still waits for the store, to take the mark away, gives up too.
+            if not isinstance(error, Exception) or isinstance(error, AwayStoreError):
+                # A signal that met no task, or no store: what still waits for it, to take the mark away, gives up too.
                 progress.stop()
             raise
 
@@ -148,7 +149,7 @@ def _make_categories(
         for count, (name, ended) in enumerate(each, 1):
             try:
                 results[name] = CategoryResult.model_validate(ended())
-            except InterruptedRunError:
+            except (InterruptedRunError, AwayStoreError):
                 raise
             except Exception as error:  # noqa: BLE001 - reported after the other categories
                 failures[name] = error
@@ -184,7 +185,7 @@ def _learn(supports: list[SupportSet], config: RunConfig, new_runner: NewRunner)
         try:
             with tags("stage:learn"):
                 _part(learn_together, new_runner)(supports, config)
-        except InterruptedRunError:
+        except (InterruptedRunError, AwayStoreError):
             raise
         except Exception as error:  # noqa: BLE001 - told by the categories
             get_run_logger().warning("Not all defects were learned together: %s", error)

@@ -3,7 +3,6 @@
 from typing import Final
 
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     ConnectionError,  # noqa: A004 - botocore's, for an endpoint that cannot be reached
     HTTPClientError,
@@ -14,7 +13,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from anogen_core.errors import FullStoreError, RefusedStoreError, StorageError
+from anogen_core.errors import AwayStoreError, FullStoreError, RefusedStoreError, StorageError
 
 TAKEN: Final = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 """Codes of a create-only write that found an object, perhaps its own."""
@@ -38,6 +37,7 @@ _BAD_CREDENTIALS = frozenset(
         "InvalidToken",
         "AuthorizationHeaderMalformed",
         "401",
+        "400",  # what is left of the codes above where an answer has no body, to HEAD
     }
 )
 
@@ -85,8 +85,8 @@ def explain(error: Exception, *, where: str, bucket: str) -> StorageError:
         reason = "the clocks of this machine and of the server differ too much. Set both by NTP and run again."
     elif code in {"NotImplemented", "501"}:
         reason = "the server cannot do what is needed (create-only writes). Use another S3 server."
-    elif isinstance(error, BotoCoreError) and may_pass(error):
-        return StorageError(f"{where}: the server does not answer ({error}). Check AWS_ENDPOINT_URL and the network.")
+    elif may_pass(error):
+        return AwayStoreError(f"{where}: the server does not answer ({error}). Check AWS_ENDPOINT_URL and the network.")
     else:
         return StorageError(
             f"{where}: the request failed: {error} Finished shards are kept; correct the cause and run again."

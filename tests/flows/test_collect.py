@@ -1,4 +1,4 @@
-"""Shards that no worker ends: made elsewhere too, and told apart on the flow page."""
+"""Shards that no worker ends: made elsewhere too, and told apart on the flow page. Those that no store takes."""
 
 import time
 from pathlib import Path
@@ -9,8 +9,9 @@ from distributed import LocalCluster
 from prefect import flow, get_client, task, unmapped
 from prefect.events.worker import EventsWorker
 
+from anogen_core.errors import AnogenError, AwayStoreError, RefusedStoreError
 from anogen_core.records import Record
-from anogen_core.runner import DaskRunnerSettings
+from anogen_core.runner import DaskRunnerSettings, ThreadRunnerSettings
 from flows.collect import BackupTasks, collect
 from flows.runners import task_runners
 
@@ -59,3 +60,35 @@ def test_a_shard_that_was_made_elsewhere_is_shown_as_cancelled(tmp_path: Path) -
     assert [run.state.message for run in runs if run.state and run.state.is_cancelled()] == [
         "Its twin on another worker ended first."
     ]
+
+
+@task(task_run_name="shard {place}", persist_result=False)
+def lose(place: int, begun: Path, error: AnogenError) -> None:
+    """Work for nothing: it takes a while, and then the store does not take it."""
+    (begun / str(place)).touch()
+    time.sleep(0.2)
+    raise error
+
+
+@flow(persist_result=False)
+def lost(begun: Path, error: AnogenError) -> None:
+    """Twenty shards."""
+    collect(lose.map(list(range(20)), begun=unmapped(begun), error=unmapped(error)), Receipt, stage="shards")
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(RefusedStoreError("access denied"), AnogenError), (AwayStoreError("does not answer"), AwayStoreError)],
+)
+def test_no_work_is_begun_for_a_store_that_takes_nothing(tmp_path: Path, error: AnogenError, kind: type) -> None:
+    """Of twenty shards the one that fails is told, and the others cost no time; a run ends at a store that is away."""
+    with (
+        task_runners(ThreadRunnerSettings()) as new_runner,
+        pytest.raises(AnogenError, match=rf"shards: 1 of 20 tasks failed .{error}.; 19 others .*Run again") as failed,
+    ):
+        lost.with_options(task_runner=new_runner())(tmp_path, error)
+
+    assert type(failed.value) is kind
+    assert len(list(tmp_path.iterdir())) < 20

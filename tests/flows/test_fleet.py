@@ -3,17 +3,21 @@
 import contextlib
 import threading
 import time
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from anogen_core import stopping
-from anogen_core.errors import InterruptedRunError
+from anogen_core.config import RunConfig
+from anogen_core.errors import AwayStoreError, InterruptedRunError
 from anogen_core.records import SupportSet
 from anogen_core.runner import DaskRunnerSettings, RunnerSettings, ThreadRunnerSettings
+from flows import fleet
 from flows.fleet import _each
 from flows.learning import deal
-from flows.runners import slots
+from flows.runners import slots, task_runners
+from tasks.page import Bar
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
@@ -80,3 +84,20 @@ def test_every_worker_gets_a_group_of_defects(runner: RunnerSettings, sizes: lis
 
     assert [len(group) for group in groups] == sizes
     assert sorted(s.defect for group in groups for s in group) == [s.defect for s in supports]
+
+
+def test_no_category_is_begun_for_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would only wait for the store again, for as long as the first one did."""
+    begun = []
+
+    def make(name: str, _config: RunConfig) -> dict[str, Any]:
+        begun.append(name)
+        raise AwayStoreError("does not answer")
+
+    monkeypatch.setattr(fleet, "_part", lambda *_: make)
+    config = cast("RunConfig", SimpleNamespace(runner=ThreadRunnerSettings()))
+    bar = cast("Bar", SimpleNamespace(move=lambda _: None))
+    with task_runners(config.runner) as new_runner, pytest.raises(AwayStoreError):
+        fleet._make_categories(["bolt", "felt"], config, new_runner, bar)
+
+    assert begun == ["bolt"]

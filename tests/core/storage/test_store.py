@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from anogen_core import stopping
 from anogen_core.errors import (
+    AwayStoreError,
     CorruptDatasetError,
     FullStoreError,
     InputError,
@@ -377,6 +378,7 @@ def test_absent_credentials_are_explained(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("AccessDenied", 403, RefusedStoreError, "no permission"),
         ("SignatureDoesNotMatch", 403, RefusedStoreError, "does not accept the credentials"),
         ("ExpiredToken", 400, RefusedStoreError, "does not accept the credentials"),
+        ("400", 400, RefusedStoreError, "does not accept the credentials"),  # the same, to HEAD
         ("NotImplemented", 501, RefusedStoreError, "create-only"),
         ("RequestTimeTooSkewed", 403, RefusedStoreError, "Set both by NTP"),
         ("XMinioStorageFull", 507, FullStoreError, "store is full"),
@@ -392,6 +394,14 @@ def test_a_refusal_is_explained(code: str, status: int, kind: type[StorageError]
     assert message in str(explained)
     assert type(explained) is kind
     assert not may_pass(error)
+
+
+def test_a_server_that_is_busy_for_minutes_is_away() -> None:
+    """An answer of 503 says no more than none."""
+    explained = explain(_client_error("ServiceUnavailable", 503), where="s3://b/k", bucket="b")
+
+    assert type(explained) is AwayStoreError
+    assert "does not answer" in str(explained)
 
 
 def _client_error(code: str, status: int) -> ClientError:
