@@ -209,10 +209,10 @@ def _wait(run: str, reached: Callable[[dict[str, Any]], bool]) -> None:
 
 
 def _status() -> list[dict[str, Any]]:
-    from flows import remote  # noqa: PLC0415
+    from flows import remote, run_status  # noqa: PLC0415
 
     with remote.server() as client:
-        return [run.model_dump(mode="json") for run in remote.recent(client, 20)]
+        return [run.model_dump(mode="json") for run in run_status.recent(client, 20)]
 
 
 def _plain(run_file: Path, settings: dict[str, str]) -> dict[str, str]:

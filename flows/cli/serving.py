@@ -24,18 +24,20 @@ def deploy(
     """Register a run file and print the name it has on the server."""
     _quiet()
     from anogen_core.config import load_config  # noqa: PLC0415
-    from flows import alerts, remote  # noqa: PLC0415
+    from flows import alerts, remote, run_status  # noqa: PLC0415
 
     config = load_config(run_file, overrides)
     when = remote.schedule(cron, interval, never=no_schedule)
     with remote.server() as client:
         made = remote.register(client, config, name=name or config.name, pool=pool, when=when)
-        alerts.bury_silent_runs(remote.FLOW)
+        alerts.bury_silent_runs(run_status.FLOW)
         if webhook is not None:
-            alerts.tell(remote.FLOW, webhook)
+            alerts.tell(run_status.FLOW, webhook)
         registered = client.read_deployment(made)
-    sys.stdout.write(f"deployment: {remote.FLOW}/{name or config.name}\n")
-    sys.stderr.write(f"schedule: {'; '.join(remote.schedules(registered)) or 'none; --cron or --interval sets one'}\n")
+    sys.stdout.write(f"deployment: {run_status.FLOW}/{name or config.name}\n")
+    sys.stderr.write(
+        f"schedule: {'; '.join(run_status.schedules(registered)) or 'none; --cron or --interval sets one'}\n"
+    )
     sys.stderr.write(
         f"A worker executes its runs: prefect worker start --pool {registered.work_pool_name} --type process\n"
     )
@@ -58,16 +60,19 @@ def submit(run_file: Path, overrides: Sequence[str], *, name: str | None, pool: 
 def status(limit: int, *, as_json: bool) -> None:
     """Print the newest runs, and how far the unfinished ones have come."""
     _quiet()
-    from flows import remote  # noqa: PLC0415
+    from flows import remote, run_status  # noqa: PLC0415
 
     with remote.server() as client:
-        runs = remote.recent(client, limit)
+        newest = run_status.recent(client, limit)
+        paused = run_status.paused_schedules(client)
     if as_json:
-        sys.stdout.write(json.dumps([run.model_dump(mode="json") for run in runs], indent=1) + "\n")
+        sys.stdout.write(json.dumps([run.model_dump(mode="json") for run in newest], indent=1) + "\n")
         return
-    if not runs:
+    for line in paused:
+        sys.stdout.write(f"schedule of {line}\n")
+    if not newest:
         sys.stdout.write("No runs yet. `anogen run RUN.yaml --submit` starts one.\n")
-    for run in runs:
+    for run in newest:
         where = f"  ({run.deployment})" if run.deployment else ""
         sys.stdout.write(f"{run.name}  {run.state}{_took(run.started, run.ended)}{where}\n")
         if run.message and run.state != "Completed":

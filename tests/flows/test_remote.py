@@ -22,7 +22,7 @@ import torch
 import yaml
 from distributed import LocalCluster
 from prefect.client.base import PrefectHttpxSyncClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Scheduled
 from typer.testing import CliRunner
@@ -34,8 +34,9 @@ from anogen_core.stages import embedding
 from anogen_core.stages.result import read_result
 from flows.cli.app import app
 from flows.fleet import run_fleet
-from flows.remote import RunStatus, _status, schedule
+from flows.remote import schedule
 from flows.remote import server as connect
+from flows.run_status import RunStatus, status_of
 from tasks import page
 
 PREFECT = [sys.executable, "-c", "from prefect.cli import app; app()"]
@@ -105,6 +106,54 @@ def test_a_schedule_comes_from_the_environment_and_goes_when_asked(
     removed = CliRunner().invoke(app, ["deploy", str(run_file), "--name", "composed", "--no-schedule"])
     assert "schedule: none" in removed.stderr
     assert _deployment(server, "composed")["schedules"] == []
+
+
+@pytest.mark.prefect
+def test_what_was_paused_stays_paused(server: str, run_file: Path) -> None:
+    """Registering again, as Compose does at every start, wakes nothing that somebody paused; `status` names it."""
+
+    def said(*given: str) -> str:
+        return CliRunner().invoke(app, ["deploy", str(run_file), "--name", "quiet", *given]).stderr
+
+    assert "paused" not in said("--cron", "0 3 * * *")
+    assert "quiet" not in _anogen("status")
+    made = _deployment(server, "quiet")
+    (planned,) = made["schedules"]
+
+    _ask("PATCH", f"{server}/deployments/{made['id']}/schedules/{planned['id']}", json={"active": False})
+    for given in ((), ("--cron", "0 3 * * *"), ("--cron", "0 4 * * *")):
+        assert "(UTC), paused on the flow page\n" in said(*given)
+    assert "schedule of quiet: cron '0 4 * * *' (UTC), paused on the flow page\n" in _anogen("status")
+    assert "paused" not in said("--no-schedule")
+    assert "paused" not in said("--interval", "1d")
+
+    _ask("PATCH", f"{server}/deployments/{made['id']}", json={"paused": True})
+    assert "paused on the flow page" in said("--interval", "6h")
+    assert _deployment(server, "quiet")["paused"]
+
+
+@pytest.mark.prefect
+def test_a_run_whose_work_pool_was_deleted_is_refused(server: str, run_file: Path) -> None:
+    """No worker would take it; one that waits says so, and one that ended is shown when its registration is gone."""
+    _anogen("deploy", run_file, "--name", "drained", "--pool", "drained")
+    name = _anogen("run", run_file, "--submit", "--name", "drained").splitlines()[0].removeprefix("run: ")
+    _ask("DELETE", f"{server}/work_pools/drained")
+
+    said = CliRunner().invoke(app, ["run", str(run_file), "--submit", "--name", "drained"])
+    assert isinstance(said.exception, InputError)
+    assert "work pool was deleted" in str(said.exception)
+
+    def shown() -> dict[str, Any]:
+        return next(run for run in json.loads(_anogen("status", "--json")) if run["name"] == name)
+
+    assert "work pool was deleted" in shown()["message"]
+    _anogen("deploy", run_file, "--name", "drained")
+    assert _deployment(server, "drained")["work_pool_name"] == "anogen"
+    (run,) = _find(server, "flow_runs", {"flow_runs": {"name": {"any_": [name]}}})
+    ended = {"state": {"type": "CANCELLED", "name": "Cancelled"}, "force": True}
+    _ask("POST", f"{server}/flow_runs/{run['id']}/set_state", json=ended)
+    _ask("DELETE", f"{server}/deployments/{_deployment(server, 'drained')['id']}")
+    assert shown()["deployment"] is None
 
 
 @pytest.mark.prefect
@@ -349,14 +398,20 @@ def test_a_run_that_has_not_begun_says_what_it_waits_for() -> None:
         parameters={"config": {"name": "bottles"}},
     )
 
-    def said(name: str) -> RunStatus:
-        run = planned.model_copy(update={"state": Scheduled(scheduled_time=due, name=name), "state_name": name})
-        return _status(run, {deployment: "nightly"}, ())
+    def said(name: str, pool: str | None = "gpu", *, paused: tuple[str, ...] = ()) -> RunStatus:
+        state: State[Any] = Scheduled(scheduled_time=due, name=name)
+        run = planned.model_copy(
+            update={"state": state, "state_name": name, "state_type": state.type, "work_pool_name": pool}
+        )
+        return status_of(run, {deployment: "nightly"}, paused=paused)
 
     assert said("Scheduled").name == "bottles 2026-11-25 03:00:00"
     assert said("AwaitingConcurrencySlot").message == "waits until the run of nightly that is in work has ended"
     assert "prefect worker start --pool gpu" in said("Late").message
     assert said("Scheduled").message == ""
+    for name in ("Scheduled", "Late"):
+        assert "prefect work-pool resume gpu" in said(name, paused=("gpu",)).message
+        assert "`anogen deploy RUN.yaml --name nightly`" in said(name, None).message
 
 
 def _without_numbers(concept: Concept) -> Concept:
