@@ -1,15 +1,18 @@
 """What label files say of photos, and which photos they mean."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from anogen_core.data.problems import Problem
 from anogen_core.records import Box, Part
 
 TOOLS = "LabelMe, YOLO, COCO, Pascal VOC, CVAT, Label Studio or Supervisely"
 """Whose label files are read."""
+_NOT_STORED: Final = re.compile(r"[^-\w.]")
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,24 @@ class PhotoNames:
     def __init__(self, photos: Iterable[Path], *, directory: Path) -> None:
         self.photos = tuple(photos)
         self._known: dict[str, list[Path]] = {p.relative_to(directory).as_posix(): [p] for p in self.photos}
+        self._stored: dict[str, list[Path]] = defaultdict(list)
         for photo in self.photos:
             if photo.parent != directory:
                 self._known.setdefault(photo.name, []).append(photo)
+            self._stored[_as_stored(photo.name)].append(photo)
 
     def find(self, name: str, defects: Sequence[str]) -> list[Path]:
-        """Return the photos of a name: a path in the directory of the photos, or a file name.
+        """Return the photos of a name: a path in the directory of the photos, or a file name, maybe as a server has it.
 
         Among several photos of a file name the one in a folder of these defects is meant.
         """
-        matches = self._known.get(name.removeprefix("./").removeprefix("images/"), [])
+        matches = self._known.get(name.removeprefix("./").removeprefix("images/")) or self._stored.get(name, [])
         return [p for p in matches if p.parent.name in defects] or matches if len(matches) > 1 else matches
+
+
+def _as_stored(name: str) -> str:
+    """Return what Django, and Label Studio with it, makes of the name of a file that is uploaded."""
+    return _NOT_STORED.sub("", name.strip().replace(" ", "_"))
 
 
 def is_plain_name(name: str) -> bool:

@@ -154,6 +154,25 @@ def test_an_upload_may_be_stored_under_its_own_name(root: Path) -> None:
     assert samples_of(root)["0a1b2c3d-d0.png"].boxes == (Box(x=1, y=1, width=9, height=9),)
 
 
+def test_an_upload_is_found_under_the_name_that_the_server_gave_it(root: Path) -> None:
+    """Spaces become `_`, and most other signs go; a photo of just that name is meant first."""
+    dented = root / "images/dent"
+    (dented / "d0.png").rename(dented / "line 3, cap (2).png")
+    (dented / "d1.png").rename(dented / "cap 4.png")
+    (dented / "d2.png").rename(dented / "cap_4.png")
+    _export(
+        root,
+        _task("/data/upload/2/0a1b2c3d-line_3_cap_2.png", _box(1, 1, 9, 9)),
+        _task("/data/upload/2/0a1b2c3e-cap_4.png", _box(2, 2, 9, 9)),
+    )
+
+    samples = samples_of(root)
+
+    assert samples["line 3, cap (2).png"].boxes == (Box(x=1, y=1, width=9, height=9),)
+    assert samples["cap_4.png"].boxes == (Box(x=2, y=2, width=9, height=9),)
+    assert not samples["cap 4.png"].boxes
+
+
 def test_results_that_are_no_regions(root: Path) -> None:
     """A class of a region has its place, and relations and texts have none; labels may come from a control alone."""
     drawn = {**_box(1, 1, 9, 9, label=None), "type": "rectangle"}
