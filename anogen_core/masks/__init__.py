@@ -3,8 +3,7 @@
 In the order in which a plan uses them:
 
 - `product.py`, once for a category: how part and background are told apart (`foreground.py`, `threshold.py`,
-  `shade.py`);
-  `regions.py`: where defects of a kind may lie on one photo.
+  `shade.py`, `edges.py`); `regions.py`: where defects of a kind may lie on one photo.
 - `sampler.py`: the interface, and `Region`, one defect of a support mask. `transplant.py`, `perlin.py` and `box.py` are
   the samplers; `deformation.py` mirrors, scales, turns and bends an outline.
 - `goals.py`: where a support defect goes, as the support photos tell: `direction.py` (edge, border, grain), `light.py`,

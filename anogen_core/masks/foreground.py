@@ -9,6 +9,7 @@ from jaxtyping import Float32
 from pydantic import Field, NonNegativeInt, StrictBool, model_validator
 
 from anogen_core.arrays import Image, Mask
+from anogen_core.masks.edges import within_edges
 from anogen_core.masks.shade import without_shade
 from anogen_core.masks.threshold import (
     AROUND,
@@ -38,15 +39,16 @@ _SMALLEST: Final = 0.01
 class ForegroundSettings(Settings):
     """How the product is told from its background, and where on it defects may lie."""
 
-    method: Literal["auto", "full", "otsu", "otsu_beyond", "border", "statistics", "template"] = "auto"
+    method: Literal["auto", "full", "otsu", "otsu_beyond", "border", "edges", "statistics", "template"] = "auto"
     """`full`: the whole frame (textures). `otsu`: a threshold along the colour in which part and background differ most
     (a part on a plain background). `otsu_beyond`: the same, of a part that holds most of the frame's edge (a board that
     goes on beyond the frame, with its end in view). `border`: what differs from colour and grain of the photo's own
-    border (a part on changing backgrounds). `statistics`: what differs from those of the background, learned from the
-    borders of the normal photos (a part of several colours). `template`: what differs from a photo of the empty scene,
-    or a drawn mask. `auto`: for each category the first of otsu, otsu_beyond and border that finds a part of like size
-    on nearly all normal photos and the support defects on it, the whole frame otherwise; `anogen check` tells which
-    and why."""
+    border (a part on changing backgrounds). `edges`: what includes that and ends at the strongest edges around it (a
+    part that is as bright as its background in places). `statistics`: what differs from those of the background,
+    learned from the borders of the normal photos (a part of several colours). `template`: what differs from a photo of
+    the empty scene, or a drawn mask. `auto`: for each category the first of otsu, otsu_beyond, border and edges that
+    finds a part of like size on nearly all normal photos and the support defects on it, the whole frame otherwise;
+    `anogen check` tells which and why."""
     template: str | None = None
     """For `template`: a photo of the same view without the part, or a mask image (0 and 255 only) of where the part
     is; `{category}` stands for the name."""
@@ -137,7 +139,7 @@ def find_foreground(
         raise ValueError("foreground.method: `auto` chooses a method for a category, not for a photo")
     if settings.method == "full":
         return np.ones(image.shape[:2], bool)
-    if settings.method in ("border", "statistics"):
+    if settings.method in ("border", "edges", "statistics"):
         features = _features(image)
         background = background or _learn(features[_border(image.shape[:2])])
         distance = np.linalg.norm((features - np.array(background.mean)) @ np.array(background.whitening), axis=-1)
@@ -146,7 +148,10 @@ def find_foreground(
         product = cv2.morphologyEx((distance > background.reach).astype(np.uint8), cv2.MORPH_OPEN, square) > 0
         solid = _solid(product, settings.closing).astype(np.uint8)
         product = cv2.erode(solid, np.ones((7, 7), np.uint8), borderValue=1) > 0
-        return without_shade(product, image, background.mean[:3])
+        product = without_shade(product, image, background.mean[:3])
+        if settings.method != "edges":
+            return product
+        return within_edges(product, _border(image.shape[:2]), features[..., :3])
     if template is not None:
         return template if template.ndim == 2 else _solid(_differs(image, template), settings.closing)
     _, high = split_in_two(image)

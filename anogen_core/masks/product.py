@@ -22,7 +22,12 @@ _PHOTOS: Final = 16
 """Normal photos that decide."""
 _TYPICAL: Final = 5
 """Normal photos that show how the product lies."""
-_CANDIDATES: Final[tuple[Literal["otsu", "otsu_beyond", "border"], ...]] = ("otsu", "otsu_beyond", "border")
+_CANDIDATES: Final[tuple[Literal["otsu", "otsu_beyond", "border", "edges"], ...]] = (
+    "otsu",
+    "otsu_beyond",
+    "border",
+    "edges",
+)
 """What `auto` tries before it takes the whole frame."""
 _NEARLY_ALL: Final = 0.8
 _ALIKE: Final = 1.5
@@ -32,6 +37,10 @@ _TOUCHES: Final = 0.05
 _MOSTLY: Final = 0.3
 """Share of a defect's rim on the product from which it belongs to it; about a half at a straight edge, and less where a
 tooth broke off."""
+_UNSTEADY: Final = 0.1
+"""Spread of the parts' sizes (quartiles, relative to the median) from which edges are asked..."""
+_STEADIER: Final = 0.5
+"""... whether theirs is this share of it at most: what is as bright as the background comes and goes with the light."""
 _ONE_PIECE: Final = 0.8
 """Share of what is found that its largest piece holds where it is one part: pads of a board are many."""
 
@@ -83,6 +92,8 @@ def find_product(
         chosen = settings.model_copy(update={"method": method})
         fault = _size_fault(photos, chosen)
         misses = {} if fault else _misses(support, chosen)
+        if method == "border" and fault is None:
+            fault = _unsteady_fault(photos, support, settings)
         if fault is None and not misses:
             why = "; ".join([f"{method} fits the normal and support photos", *faults])
             return Product(settings=chosen, why=why, typical=typical)
@@ -128,6 +139,25 @@ def _size_fault(photos: Sequence[Image], settings: ForegroundSettings) -> str | 
         f"finds a part on {len(shares)} of {len(photos)} normal photos ({measure} {middle:.2g}, expected {expected}, "
         f"on {len(found)} of them)"
     )
+
+
+def _unsteady_fault(
+    photos: Sequence[Image], support: Mapping[str, Sequence[tuple[Image, Mask]]], settings: ForegroundSettings
+) -> str | None:
+    """Return how much more the sizes of parts that differ from the border vary than those within edges, which fit."""
+    border, edges = (settings.model_copy(update={"method": method}) for method in ("border", "edges"))
+    spread = _spread(photos, border)
+    if spread < _UNSTEADY or _size_fault(photos, edges) or _misses(support, edges):
+        return None
+    steadier = _spread(photos, edges)
+    if steadier > _STEADIER * spread:
+        return None
+    return f"finds parts whose sizes spread by {spread:.2g} of the usual one, those of edges by {steadier:.2g}"
+
+
+def _spread(photos: Sequence[Image], settings: ForegroundSettings) -> float:
+    low, usual, high = np.quantile([find_foreground(photo, settings).mean() for photo in photos], [0.25, 0.5, 0.75])
+    return float(high - low) / max(float(usual), 1e-6)
 
 
 def _in_one_piece(photos: Sequence[Image], settings: ForegroundSettings) -> bool:

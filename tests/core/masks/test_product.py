@@ -354,3 +354,39 @@ def test_what_people_chose_is_not_judged() -> None:
     assert len(set(product.typical)) == 5
     with pytest.raises(ValueError, match="not for a photo"):
         find_foreground(_texture(0), ForegroundSettings())
+
+
+def _casting(seed: int) -> tuple[Photo, np.ndarray]:
+    """Return a turned ring around a dark bore on a grey table, and where the part is.
+
+    Light makes sectors of the ring brighter, darker and as bright as the table, from which a thin dark line parts them.
+    """
+    rows, columns = np.indices((128, 128)) - np.array([64, 61 + seed % 7])[:, None, None]
+    radius, angle = np.hypot(rows, columns), np.arctan2(rows, columns)
+    ring = 150 + (40, 45, 50, 60, 75)[seed % 5] * np.sin(2 * angle + seed)
+    table = 150 + 0.15 * (rows * np.cos(seed) + columns * np.sin(seed))
+    grey = np.select([radius < 20, radius < 47.5, radius < 49], [30, ring, 90], table)
+    photo = cv2.GaussianBlur(grey, (0, 0), 0.8)[..., None] + numpy_generator(seed).normal(0, 2, (128, 128, 3))
+    return photo.clip(0, 255).astype(np.uint8), radius < 49
+
+
+def test_a_part_that_is_in_places_as_bright_as_its_ground_ends_at_its_edges() -> None:
+    """Where the light makes them alike neither threshold nor colour tells them apart, but the outline goes on."""
+
+    def make(seed: int) -> Photo:
+        return _casting(seed)[0]
+
+    product = _find(make, {"hole": _supports(make, _disc(64, 98, 4), (30, 30, 30))})
+
+    assert product.settings.method == "edges", product.why
+    for seed in range(8):
+        photo, part = _casting(seed)
+        assert _iou(find_foreground(photo, ForegroundSettings(method="border")), part) < 0.8
+        assert _iou(find_foreground(photo, product.settings), part) > 0.9
+
+
+def test_edges_find_no_part_on_a_surface() -> None:
+    """Grain and stripes have edges everywhere; nothing differs from the border, so nothing is to be surrounded."""
+    for make in (_texture, _plank):
+        assert not find_foreground(make(0), ForegroundSettings(method="edges")).any()
+        assert _find(make, {}).settings.method == "full"
