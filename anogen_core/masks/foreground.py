@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from pydantic import Field, NonNegativeInt, StrictBool, model_validator
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.masks.edges import within_edges
+from anogen_core.masks.edges import outline_fault, within_edges
 from anogen_core.masks.shade import without_shade
 from anogen_core.masks.threshold import (
     AROUND,
@@ -177,7 +177,7 @@ def background_fault(image: Image, product: Mask, settings: ForegroundSettings) 
         return Fault("the part's share of the frame", share, f"{_SMALLEST} to {1 - _SMALLEST}")
     if around < AROUND:
         return Fault("background along the frame's edge", around, f"at least {AROUND}")
-    return None
+    return outline_fault(product, _features(image)[..., :3]) if settings.method == "edges" else None
 
 
 def _solid(product: Mask, size: int) -> Mask:

@@ -39,8 +39,8 @@ _MOSTLY: Final = 0.3
 tooth broke off."""
 _UNSTEADY: Final = 0.1
 """Spread of the parts' sizes (quartiles, relative to the median) from which edges are asked..."""
-_STEADIER: Final = 0.5
-"""... whether theirs is this share of it at most: what is as bright as the background comes and goes with the light."""
+_FULLER: Final = 1.5
+"""... whether theirs are so many times as large: what is as bright as the background comes and goes with the light."""
 _ONE_PIECE: Final = 0.8
 """Share of what is found that its largest piece holds where it is one part: pads of a board are many."""
 
@@ -93,7 +93,7 @@ def find_product(
         fault = _size_fault(photos, chosen)
         misses = {} if fault else _misses(support, chosen)
         if method == "border" and fault is None:
-            fault = _unsteady_fault(photos, support, settings)
+            fault = _ragged_fault(photos, support, settings)
         if fault is None and not misses:
             why = "; ".join([f"{method} fits the normal and support photos", *faults])
             return Product(settings=chosen, why=why, typical=typical)
@@ -141,23 +141,23 @@ def _size_fault(photos: Sequence[Image], settings: ForegroundSettings) -> str | 
     )
 
 
-def _unsteady_fault(
+def _ragged_fault(
     photos: Sequence[Image], support: Mapping[str, Sequence[tuple[Image, Mask]]], settings: ForegroundSettings
 ) -> str | None:
-    """Return how much more the sizes of parts that differ from the border vary than those within edges, which fit."""
+    """Return how ragged are the parts that differ from the border; None where not so, or edges find none that fit.
+
+    Their sizes vary with the light, and edges find far more of them: parts may differ in size, too.
+    """
     border, edges = (settings.model_copy(update={"method": method}) for method in ("border", "edges"))
-    spread = _spread(photos, border)
-    if spread < _UNSTEADY or _size_fault(photos, edges) or _misses(support, edges):
+    low, usual, high = np.quantile(_shares(photos, border), [0.25, 0.5, 0.75])
+    spread, fuller = (high - low) / usual, np.median(_shares(photos, edges)) / usual
+    if spread < _UNSTEADY or fuller < _FULLER or _size_fault(photos, edges) or _misses(support, edges):
         return None
-    steadier = _spread(photos, edges)
-    if steadier > _STEADIER * spread:
-        return None
-    return f"finds parts whose sizes spread by {spread:.2g} of the usual one, those of edges by {steadier:.2g}"
+    return f"finds parts whose sizes spread by {spread:.2g} of the usual one, edges {fuller:.2g} times as much"
 
 
-def _spread(photos: Sequence[Image], settings: ForegroundSettings) -> float:
-    low, usual, high = np.quantile([find_foreground(photo, settings).mean() for photo in photos], [0.25, 0.5, 0.75])
-    return float(high - low) / max(float(usual), 1e-6)
+def _shares(photos: Sequence[Image], settings: ForegroundSettings) -> list[float]:
+    return [float(find_foreground(photo, settings).mean()) for photo in photos]
 
 
 def _in_one_piece(photos: Sequence[Image], settings: ForegroundSettings) -> bool:
