@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from anogen_core.masks.foreground import ForegroundSettings, find_foreground
+from anogen_core.masks.foreground import ForegroundSettings, background_fault, find_foreground
 from anogen_core.masks.product import Product, find_product
 from anogen_core.masks.regions import find_region
 from anogen_core.masks.threshold import fill_holes, frame_edge, separation, split_in_two, surrounded_fault
@@ -379,6 +379,7 @@ def test_a_part_that_is_in_places_as_bright_as_its_ground_ends_at_its_edges() ->
     product = _find(make, {"hole": _supports(make, _disc(64, 98, 4), (30, 30, 30))})
 
     assert product.settings.method == "edges", product.why
+    assert "border finds parts whose sizes spread by 0." in str(product.why)
     for seed in range(8):
         photo, part = _casting(seed)
         assert _iou(find_foreground(photo, ForegroundSettings(method="border")), part) < 0.8
@@ -390,3 +391,49 @@ def test_edges_find_no_part_on_a_surface() -> None:
     for make in (_texture, _plank):
         assert not find_foreground(make(0), ForegroundSettings(method="edges")).any()
         assert _find(make, {}).settings.method == "full"
+
+
+def test_parts_that_differ_in_size_are_not_ragged() -> None:
+    """Edges find no more of a white and a black half than the border of the photo tells."""
+
+    def make(seed: int) -> Photo:
+        part = _disc(64, 64, 30 + 2 * (seed % 6))
+        white = part & (np.indices((128, 128))[0] < 64)
+        ground = [(110, 115, 120), (90, 125, 90), (75, 95, 140)][seed % 3]
+        return _photo(seed, ground, (part, (15, 15, 15)), (white, (235, 235, 235)))
+
+    sizes = [find_foreground(make(seed), ForegroundSettings(method="border")).mean() for seed in range(16)]
+
+    assert np.ptp(np.quantile(sizes, [0.25, 0.75])) > 0.1 * np.median(sizes)
+    assert _find(make, {}).settings.method == "border"
+
+
+def test_what_does_not_end_at_edges_or_is_in_pieces_is_no_part_within_edges() -> None:
+    """Glow around a part fades on its ground; of pads between which a board goes on edges tell nothing."""
+    far = np.hypot(*(np.indices((128, 128)) - 64.0))
+    glow = np.repeat((30 + 150 * np.exp(-np.square(far / 30)))[..., None], 3, axis=2)
+    glow = (glow + numpy_generator(0).normal(0, 2, glow.shape)).clip(0, 255).astype(np.uint8)
+    settings = ForegroundSettings(method="edges")
+
+    measures = {}
+    for name, photo in {"glow": glow, "pads": _board(0), "casting": _casting(0)[0]}.items():
+        fault = background_fault(photo, find_foreground(photo, settings), settings)
+        measures[name] = fault and fault.measure
+
+    assert measures == {
+        "glow": "slope along the outline, relative to the usual one",
+        "pads": "the largest piece's share of the part",
+        "casting": None,
+    }
+
+
+def test_shade_beside_a_part_lies_outside_of_its_edges() -> None:
+    """It differs from the ground as the part does, and a dark line parts the two."""
+    rows, columns = np.indices((128, 128)) - 64.0
+    photo, part = _casting(0)[0].astype(float), _casting(0)[1]
+    beside = np.clip(1 - (np.hypot(rows, columns + 3) - 49) / 12, 0, 1) * (columns + rows > 0) * ~part
+    photo = (photo * (1 - 0.5 * beside[..., None])).clip(0, 255).astype(np.uint8)
+    shade = beside > 0.3
+
+    assert find_foreground(photo, ForegroundSettings(method="border"))[shade].mean() > 0.3
+    assert find_foreground(photo, ForegroundSettings(method="edges"))[shade].mean() < 0.1
