@@ -68,8 +68,6 @@ def status(limit: int, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([run.model_dump(mode="json") for run in newest], indent=1) + "\n")
         return
-    for line in paused:
-        sys.stdout.write(f"schedule of {line}\n")
     if not newest:
         sys.stdout.write("No runs yet. `anogen run RUN.yaml --submit` starts one.\n")
     for run in newest:
@@ -79,6 +77,8 @@ def status(limit: int, *, as_json: bool) -> None:
             sys.stdout.write("".join(f"    {line}\n" for line in run.message.splitlines()))
         if run.ended is None:
             sys.stdout.write("".join(f"    {stage.name}  {stage.percent:.0f} %\n" for stage in run.stages))
+    for line in paused:
+        sys.stdout.write(f"schedule of {line}\n")
 
 
 def _took(started: datetime | None, ended: datetime | None) -> str:

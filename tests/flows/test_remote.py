@@ -130,6 +130,7 @@ def test_what_was_paused_stays_paused(server: str, run_file: Path) -> None:
     _ask("PATCH", f"{server}/deployments/{made['id']}", json={"paused": True})
     assert "paused on the flow page" in said("--interval", "6h")
     assert _deployment(server, "quiet")["paused"]
+    _ask("DELETE", f"{server}/deployments/{made['id']}")
 
 
 @pytest.mark.prefect
