@@ -75,18 +75,30 @@ def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
             f"--data {root}: there is no such directory. Expected photos in the layout of MVTec AD, VisA or "
             f"DAGM 2007, or images/ with masks/, boxes.csv, or labels of {TOOLS}."
         )
-    absolute = str(root.resolve())
-    found = list_directory(root.resolve(), root=root.resolve()).directories
-    split = photo_directory(root).is_dir() or bool(split_images(root.resolve()))
-    folder = split or not any(is_category(d) for d in (root.resolve(), *found))
-    reader: ReaderSettings
-    if any(is_visa(d) for d in (root.resolve(), *found)):
-        reader = VisaReaderSettings(root=absolute)
-    elif any(is_dagm(d) for d in (root.resolve(), *found)):
-        reader = DagmReaderSettings(root=absolute)
-    else:
-        reader = FolderReaderSettings(root=absolute) if folder else MvtecReaderSettings(root=absolute)
-    return reader, reader.build().read()
+    reader = _known_layout(root.resolve())
+    if reader is not None:
+        return reader, reader.build().read()
+    reader = FolderReaderSettings(root=str(root.resolve()))
+    try:
+        return reader, reader.build().read()
+    except InputError as failure:
+        deeper = [d for d in list_directory(root.resolve(), root=root.resolve()).directories if _known_layout(d)]
+        if not deeper:
+            raise
+        others = f" {len(deeper) - 1} more do: move what they hold into one directory." if deeper[1:] else ""
+        raise InputError(f"{failure} {deeper[0]} holds a known layout: name that one.{others}") from failure
+
+
+def _known_layout(root: Path) -> ReaderSettings | None:
+    """Return the reader of a directory that has the folders of a layout; None where only its photos could tell."""
+    directories = (root, *list_directory(root, root=root).directories)
+    if any(is_visa(d) for d in directories):
+        return VisaReaderSettings(root=str(root))
+    if any(is_dagm(d) for d in directories):
+        return DagmReaderSettings(root=str(root))
+    if photo_directory(root).is_dir() or split_images(root):
+        return FolderReaderSettings(root=str(root))
+    return MvtecReaderSettings(root=str(root)) if any(is_category(d) for d in directories) else None
 
 
 def _choose_frame(samples: list[Sample]) -> tuple[FrameSettings, str]:

@@ -12,6 +12,7 @@ from anogen_core.data import MvtecReaderSettings
 from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.reader import Scan
 from anogen_core.data.support import SupportSettings, choose_support, held_out
+from anogen_core.errors import InputError
 from anogen_core.run_file import write_run_file
 from tests.core.data.reading import audited
 
@@ -77,6 +78,15 @@ def test_init_finds_ad2(ad2_root: Path, tmp_path: Path, inside: str) -> None:
 
     assert "kind: mvtec" in (tmp_path / "run.yaml").read_text()
     assert "can: 7 normal photos; bad 4" in notes
+
+
+def test_init_points_to_a_layout_that_is_one_folder_deeper(ad2_root: Path, tmp_path: Path) -> None:
+    """An archive that was unpacked into a folder of its own; several of them have to be put together."""
+    with pytest.raises(InputError, match=rf"{ad2_root} holds a known layout: name that one\.$"):
+        write_run_file(tmp_path / "run.yaml", ad2_root.parent)
+    shutil.copytree(ad2_root, ad2_root.with_name("more"))
+    with pytest.raises(InputError, match=r"name that one\. 1 more do: move what they hold into one directory\."):
+        write_run_file(tmp_path / "run.yaml", ad2_root.parent)
 
 
 def test_a_category_of_ad2_can_be_chosen(ad2_root: Path) -> None:
