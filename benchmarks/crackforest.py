@@ -33,8 +33,8 @@ def main() -> None:
         photo = cv2.imread(str(file))
         if photo is None:
             raise SystemExit(f"{file}: no photo; expected CrackForest as it is downloaded.")
-        # 1 is road; some files number several kinds of cracks.
-        crack = loadmat(str(truth))["groundTruth"]["Segmentation"][0, 0] > 1
+        # 1 is road, 2 a crack, 3 road that cracks enclose, 4 a crack apart from the others.
+        crack = np.isin(loadmat(str(truth))["groundTruth"]["Segmentation"][0, 0], (2, 4))
         free, crossed = _squares(crack)
         if free is not None:
             _write(target / ("train" if good % 4 else "test") / "good" / f"{file.stem}.png", photo[free])
