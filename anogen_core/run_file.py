@@ -24,6 +24,7 @@ from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.inventory import list_directory, photo_directory
 from anogen_core.data.labels import TOOLS
+from anogen_core.data.mask_values import SOFT_EDGES, MaskValues
 from anogen_core.data.mvtec import is_category
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.visa import is_visa
@@ -55,7 +56,10 @@ def write_run_file(path: Path, root: Path) -> list[str]:
         InputError: no known layout was found under `root`.
     """
     reader, samples = _find_reader(root)
+    reader, about_masks = _choose_threshold(reader, samples)
+    samples = reader.build().read() if about_masks else samples
     frame, *notes = _choose_frame(samples)
+    notes += about_masks
     white = _true_white(samples)
     if white is not None:
         frame = frame.model_copy(update={"white_level": white})
@@ -99,6 +103,36 @@ def _known_layout(root: Path) -> ReaderSettings | None:
     if photo_directory(root).is_dir() or split_images(root):
         return FolderReaderSettings(root=str(root))
     return MvtecReaderSettings(root=str(root)) if any(is_category(d) for d in directories) else None
+
+
+def _choose_threshold(reader: ReaderSettings, samples: list[Sample]) -> tuple[ReaderSettings, list[str]]:
+    """Return the reader with the threshold that masks of several values need, and why; as it is where none is clear."""
+    if reader.mask_threshold is not None:
+        return reader, []
+    of_defects: dict[tuple[str, str], list[Path]] = {}
+    for sample in samples:
+        if sample.mask_uri is not None:
+            of_defects.setdefault((sample.category, sample.defect), []).append(Path(sample.mask_uri))
+    masks = [path for own in of_defects.values() for path in own[:: max(1, len(own) // _MEASURED)]]
+    several = [values for path in masks if (values := _values(path)) is not None and not values.is_binary]
+    if several and all(values.number_something for values in several):
+        threshold, most = 1, max(several, key=lambda values: len(values.marked))
+        why = f"all but {most.surface} is defect, since masks hold several {most.kind}, such as {most.shown()}"
+        why += "; `reader.mask_classes` tells kinds apart" * isinstance(reader, FolderReaderSettings)
+    elif several and all(values.has_soft_edges for values in several):
+        threshold, why = SOFT_EDGES, "masks have soft edges"
+    else:
+        return reader, []
+    note = f"reader.mask_threshold: {threshold} ({why})"
+    return reader.model_copy(update={"mask_threshold": threshold}), [note]
+
+
+def _values(mask: Path) -> MaskValues | None:
+    """Return the values of a mask; None where it cannot be read (`check` says why)."""
+    try:
+        return MaskValues.read(mask)
+    except UnusableFileError:
+        return None
 
 
 def _choose_frame(samples: list[Sample]) -> tuple[FrameSettings, str]:

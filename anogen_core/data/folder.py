@@ -36,7 +36,15 @@ from anogen_core.data.inventory import (
     stem_of,
 )
 from anogen_core.data.labels import TOOLS, Label, read_labels
-from anogen_core.data.mask_files import MaskFile, PhotoFolder, find_masks, holds_labels, is_split, number_masks
+from anogen_core.data.mask_files import (
+    MaskFile,
+    PhotoFolder,
+    find_masks,
+    holds_labels,
+    is_split,
+    number_masks,
+    settle_masks,
+)
 from anogen_core.data.pairing import MaskFileSettings, set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
@@ -103,6 +111,7 @@ class FolderReader(Reader):
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
         problems += labels.problems + number_masks(masks, labels, self._settings.mask_classes, root=root)
+        problems += settle_masks(masks, folders, threshold=self._settings.mask_threshold)
         photos: list[Photo] = []
         category = self._settings.category or root.name
         for folder in folders:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from anogen_core.arrays import Image, Mask
 from anogen_core.data.files import PIXEL_CEILING, PIXEL_LIMIT, decode, read_header
+from anogen_core.data.mask_values import MaskValues
 from anogen_core.data.problems import UnusableFileError, error
 from anogen_core.errors import InputError
 from anogen_core.outline import decode_outline
@@ -153,25 +154,15 @@ def read_mask(path: Path, *, threshold: int | None = None) -> Mask:
     counts; alpha is dropped.
 
     Raises:
-        UnusableFileError: the file cannot be decoded, or holds more than one value besides 0 and there is no threshold.
+        UnusableFileError: the file cannot be decoded, or holds more than one value (or colour) besides 0 and there is
+            no threshold.
     """
-    pixels = decode(path)
-    if pixels.ndim == 3:
-        pixels = pixels[..., :3].max(axis=2)
+    values = MaskValues.read(path)
     if threshold is not None:
-        return np.asarray(pixels >= threshold)
-    mask: Mask = pixels > 0
-    values = pixels[mask]
-    if values.size and values.min() != values.max():
-        count = np.unique(values).size
-        what = f"is not binary: it holds {count} values besides 0."
-        fix = (
-            "Set `reader.mask_threshold` (128 for soft edges, 1 where all values but 0 are defects), in a plain folder "
-            "`reader.mask_classes` where they or their colours name the defects, or save it with 0 for normal and 255 "
-            "for anomalous, as a PNG (JPEG blurs edges)."
-        )
-        raise UnusableFileError(error(path, what, fix=fix))
-    return mask
+        return np.asarray(values.shades >= threshold)
+    if not values.is_binary:
+        raise UnusableFileError(values.problem(path))
+    return np.asarray(values.shades > 0)
 
 
 def fill_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> Mask:

@@ -10,13 +10,13 @@ Of the last four kinds a mask that marks nothing belongs to a normal photo.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from anogen_core.data.frame import read_mask
 from anogen_core.data.inventory import class_of, list_directory, stem_of, subdirectory
 from anogen_core.data.labels.drawing import ShapeError
 from anogen_core.data.labels.label import Label, Labels
@@ -28,8 +28,9 @@ from anogen_core.data.labels.numbered import (
     read_class_table,
     read_label_map,
 )
+from anogen_core.data.mask_values import MaskValues
 from anogen_core.data.pairing import MaskFileSettings, pair_masks
-from anogen_core.data.problems import Problem, UnusableFileError, error
+from anogen_core.data.problems import Problem, UnusableFileError, error, warning
 from anogen_core.records import GOOD
 
 _NAMES = ("masks", "mask", "ground_truth", "gt", "segmentationclass", "labels", "annotations")
@@ -65,6 +66,15 @@ class _Group(NamedTuple):
     defect: str | None
 
 
+class _Look(NamedTuple):
+    """What was seen in a mask."""
+
+    marks: bool = True
+    is_flat: bool = False
+    value: str = ""
+    """The one value besides 0, or colour as "#rrggbb"; nothing where there are several."""
+
+
 def is_split(directory: Path) -> bool:
     """Return whether a directory has the name of a split, which is none of a defect."""
     return directory.name.lower() in _SPLITS
@@ -78,10 +88,7 @@ def holds_labels(directory: Path) -> bool:
 def find_masks(
     folders: Sequence[PhotoFolder], settings: MaskFileSettings, *, root: Path
 ) -> tuple[dict[Path, MaskFile], list[Problem]]:
-    """Return the mask of every photo that has one, and what is wrong with how masks lie; see the module's description.
-
-    Masks that may say that a photo is normal are decoded.
-    """
+    """Return the mask of every photo that has one, and what is wrong with how masks lie."""
     problems: list[Problem] = []
     found: dict[Path, MaskFile] = {}
     for masks, photos, defect in _groups(folders, problems, root=root):
@@ -91,15 +98,6 @@ def find_masks(
             if photo in found:
                 problems.append(_second(photo, found[photo], MaskFile(mask, defect)))
             found.setdefault(photo, MaskFile(mask, defect))
-    said = {photo: folder.defect for folder in folders for photo in folder.photos}
-    told = [photo for photo, mask in found.items() if mask.defect is None and said[photo] in (None, GOOD)]
-    for photo in _unmarked((found[photo].path for photo in told), told, threshold=settings.mask_threshold):
-        del found[photo]
-    for photo in told:
-        if photo in found and said[photo] == GOOD:
-            mask = found.pop(photo).path
-            fix = f"Move the photo out of {photo.parent}, or remove the mask."
-            problems.append(error(mask, f"marks a defect of {photo}, which lies among the normal photos.", fix=fix))
     return found, problems
 
 
@@ -134,12 +132,41 @@ def number_masks(
         drawn = list(pool.map(draw, numbered))
     for photo, said in zip(numbered, drawn, strict=True):
         del masks[photo]
-        labels.found.pop(photo, None)
         if isinstance(said, Problem):
+            labels.found.pop(photo, None)
             labels.doubtful.add(photo)
             problems.append(said)
         elif said is not None:
             labels.found[photo] = [said]
+    return problems
+
+
+def settle_masks(
+    masks: dict[Path, MaskFile], folders: Sequence[PhotoFolder], *, threshold: int | None
+) -> list[Problem]:
+    """Take out the masks that mark nothing and those of normal photos, and return what is doubtful or wrong with them.
+
+    Only masks that may say that a photo is normal, since they lie in no folder of a defect, are decoded.
+    """
+    said = {photo: folder.defect for folder in folders for photo in folder.photos}
+    told = [photo for photo, mask in masks.items() if mask.defect is None and said[photo] in (None, GOOD)]
+    with ThreadPoolExecutor() as pool:
+        looks = list(pool.map(partial(_look, threshold=threshold), (masks[photo].path for photo in told)))
+    problems, of_values = [], dict[str, Path]()
+    for photo, look in zip(told, looks, strict=True):
+        if look.marks and said[photo] is None:
+            of_values.setdefault(look.value, masks[photo].path)
+            continue
+        mask = masks.pop(photo).path
+        if look.marks:
+            problems.append(_flat(mask) if look.is_flat else _marks_normal(mask, photo))
+    values = sorted(of_values.keys() - {""})
+    if threshold is None and len(values) > 1:
+        first, second, *others = values
+        more = ", ..." if others else ""
+        what = f"marks {second} where {of_values[first].name} marks {first}: both are read as one defect."
+        fix = f"Name them by `reader.mask_classes: {{{first}: NAME, {second}: NAME{more}}}` if they tell kinds apart."
+        problems.append(warning(of_values[second], what, fix=fix))
     return problems
 
 
@@ -201,14 +228,21 @@ def _second(photo: Path, first: MaskFile, second: MaskFile) -> Problem:
     return error(photo, f"has two masks, {first.path} and {second.path}.", fix="Keep one.")
 
 
-def _unmarked(masks: Iterable[Path], photos: Sequence[Path], *, threshold: int | None) -> list[Path]:
-    """Return the photos whose masks mark nothing; one that cannot be read may."""
+def _look(mask: Path, *, threshold: int | None) -> _Look:
+    """Return what a mask marks; one that cannot be read may mark anything."""
+    try:
+        values = MaskValues.read(mask)
+    except UnusableFileError:
+        return _Look()
+    marked = values.shades >= (threshold or 1)
+    return _Look(bool(marked.any()), bool(marked.all()), values.only_value())
 
-    def marks(mask: Path) -> bool:
-        try:
-            return bool(read_mask(mask, threshold=threshold).any())
-        except UnusableFileError:
-            return True
 
-    with ThreadPoolExecutor() as pool:
-        return [photo for photo, marked in zip(photos, pool.map(marks, masks), strict=True) if not marked]
+def _marks_normal(mask: Path, photo: Path) -> Problem:
+    fix = f"Move the photo out of {photo.parent}, or remove the mask."
+    return error(mask, f"marks a defect of {photo}, which lies among the normal photos.", fix=fix)
+
+
+def _flat(mask: Path) -> Problem:
+    what = "marks all of a photo that lies among the normal ones."
+    return warning(mask, what, fix="It is ignored. Check that masks are not inverted: 0 is normal, 255 is anomalous.")

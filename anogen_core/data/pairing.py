@@ -21,7 +21,7 @@ class MaskFileSettings(Settings):
     mask_suffixes: tuple[str, ...] = MASK_SUFFIXES
     """What may follow a photo's stem in the file name of its mask; no suffix at all is always understood."""
     mask_threshold: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """Values from this one on are anomalous in masks of more than two values: 1 where they number the defects, 128
+    """Values from this one on are anomalous in masks of more than two values: 1 where all but 0 are defects, 128
     where edges are soft. Without it such a mask is an error."""
 
 

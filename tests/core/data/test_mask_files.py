@@ -311,3 +311,70 @@ def test_masks_of_16_bits_hold_no_colours(root: Path) -> None:
     (problem,) = _scan(root, mask_classes={"#ff0000": "crack"})[1]
 
     assert "has 16 bits" in problem.what
+
+
+def test_a_mask_of_one_value_all_over_says_nothing_of_a_normal_photo(root: Path) -> None:
+    """Where a table gives the surface that colour nothing is said; else masks may be inverted, which is a warning."""
+    for number in range(2):
+        _photo(root / f"good/{number}.png", shade=number)
+        _colours(root / f"masks/{number}.png", (9, 9, 9))
+    _photo(root / "crack/2.png", shade=2)
+    _colours(root / "masks/2.png", (9, 9, 9), (250, 50, 83))
+    _mask(root / "masks/2.png")
+    samples, flat = _scan(root)
+    _colours(root / "masks/2.png", (9, 9, 9), (250, 50, 83))
+    (root / "labelmap.txt").write_text("crack:250,50,83::\nbackground:9,9,9::\n")
+
+    named, problems = _scan(root)
+
+    assert [(p.severity, Path(p.file).name) for p in flat] == [("warning", "0.png"), ("warning", "1.png")]
+    assert all("marks all of a photo" in p.what for p in flat)
+    assert problems == []
+    for found in (samples, named):
+        assert {path: s.defect for path, s in found.items()} == {
+            "good/0.png": "good",
+            "good/1.png": "good",
+            "crack/2.png": "crack",
+        }
+
+
+def test_a_numbered_mask_of_nothing_leaves_other_labels_of_its_photo(root: Path) -> None:
+    """As any mask that marks nothing."""
+    _photo(root / "images/0.png", shade=0)
+    _numbers(root / "masks/0.png", 0)
+    (root / "boxes.csv").write_text("image,defect,x,y,width,height\n0.png,dent,1,2,3,4\n")
+
+    samples, problems = _scan(root, mask_classes={1: "crack"})
+
+    assert problems == []
+    assert samples["images/0.png"].defect == "dent"
+
+
+def test_masks_of_one_value_each_that_differs_are_warned_about(root: Path) -> None:
+    """They may number kinds, as those of VisA do; a name, a threshold or a folder of the defect settles it."""
+    for number, value in enumerate((1, 1, 2)):
+        _photo(root / f"images/{number}.png", shade=number)
+        _numbers(root / f"masks/{number}.png", value)
+
+    (problem,) = _scan(root)[1]
+
+    assert (problem.severity, Path(problem.file).name) == ("warning", "2.png")
+    assert problem.what == "marks 2 where 0.png marks 1: both are read as one defect."
+    assert "`reader.mask_classes: {1: NAME, 2: NAME}`" in problem.fix
+    assert _scan(root, mask_classes={1: "crack", 2: "pore"})[1] == []
+    assert _scan(root, mask_threshold=1)[1] == []
+    for number in range(3):
+        (root / "images/crack").mkdir(exist_ok=True)
+        (root / f"images/{number}.png").rename(root / f"images/crack/{number}.png")
+    assert _scan(root)[1] == []
+
+
+def test_masks_of_one_colour_each_that_differs_are_warned_about(root: Path) -> None:
+    """By the colours, as `reader.mask_classes` names them."""
+    for number, colour in enumerate([(255, 0, 0), (0, 0, 255), (0, 255, 0)]):
+        _photo(root / f"images/{number}.png", shade=number)
+        _colours(root / f"masks/{number}.png", (0, 0, 0), colour)
+
+    (problem,) = _scan(root)[1]
+
+    assert '`reader.mask_classes: {"#0000ff": NAME, "#00ff00": NAME, ...}`' in problem.fix
