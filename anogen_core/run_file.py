@@ -18,6 +18,7 @@ from anogen_core.data import (
     ReaderSettings,
     VisaReaderSettings,
 )
+from anogen_core.data.categories import unwrapped
 from anogen_core.data.dagm import is_dagm
 from anogen_core.data.files import decode
 from anogen_core.data.folder import split_images
@@ -95,7 +96,8 @@ def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
 
 def _known_layout(root: Path) -> ReaderSettings | None:
     """Return the reader of a directory that has the folders of a layout; None where only its photos could tell."""
-    directories = (root, *list_directory(root, root=root).directories)
+    inside = list_directory(root, root=root).directories
+    directories = (root, *inside, *map(unwrapped, inside))
     if any(is_visa(d) for d in directories):
         return VisaReaderSettings(root=str(root))
     if any(is_dagm(d) for d in directories):

@@ -58,12 +58,19 @@ def read_categories(
     return root, photos, problems
 
 
+def unwrapped(directory: Path) -> Path:
+    """Return the one of the same name inside, as `can/can` of an archive unpacked into a folder of its own, if any."""
+    inside = directory / directory.name
+    return inside if inside.is_dir() else directory
+
+
 def _find_categories(
     root: Path, wanted: Sequence[str] | None, *, is_category: Callable[[Path], bool], expected: str
 ) -> tuple[list[Path], list[Problem]]:
     """Return the directories of the wanted categories (None: all) and an error for each that is missing."""
     listing = list_directory(root, root=root)
-    found = {root.name: root} if is_category(root) else {d.name: d for d in listing.directories if is_category(d)}
+    candidates = [d if is_category(d) else unwrapped(d) for d in listing.directories]
+    found = {root.name: root} if is_category(root) else {d.name: d for d in candidates if is_category(d)}
     chosen = list(found) if wanted is None else [name for name in wanted if name in found]
     if not chosen and found:
         raise InputError(

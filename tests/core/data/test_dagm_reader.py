@@ -43,6 +43,15 @@ def test_init_finds_the_layout(dagm_root: Path, tmp_path: Path, inside: str) -> 
     assert "Class1: 5 normal photos; defect 4" in notes
 
 
+def test_init_finds_classes_in_folders_of_their_own_name(dagm_root: Path, tmp_path: Path) -> None:
+    """`Class1/Class1`, as unpacking leaves it."""
+    (dagm_root / "Class1").rename(dagm_root / "inner")
+    (dagm_root / "Class1").mkdir()
+    (dagm_root / "inner").rename(dagm_root / "Class1/Class1")
+
+    assert "Class1: 5 normal photos; defect 4" in write_run_file(tmp_path / "run.yaml", dagm_root)
+
+
 def test_classes_can_be_chosen_and_their_defect_named(dagm_root: Path) -> None:
     """By `reader.categories` and `reader.defect`; an unknown class is refused."""
     shutil.copytree(dagm_root / "Class1", dagm_root / "Class10")

@@ -89,6 +89,24 @@ def test_init_points_to_a_layout_that_is_one_folder_deeper(ad2_root: Path, tmp_p
         write_run_file(tmp_path / "run.yaml", ad2_root.parent)
 
 
+@pytest.mark.parametrize("inside", ["", "can"])
+def test_a_category_in_a_folder_of_its_own_name_is_found(ad2_root: Path, tmp_path: Path, inside: str) -> None:
+    """As `can/can`, which archives unpacked into folders of their own leave; beside others none is passed over."""
+    shutil.copytree(ad2_root / "can", ad2_root / "vial")
+    (ad2_root / "can").rename(ad2_root / "inner")
+    (ad2_root / "inner/can").mkdir(parents=True)
+    for part in [path for path in (ad2_root / "inner").iterdir() if path.name != "can"]:
+        part.rename(ad2_root / "inner/can" / part.name)
+    (ad2_root / "inner").rename(ad2_root / "can")
+
+    notes = write_run_file(tmp_path / "run.yaml", ad2_root / inside)
+
+    counts = ["can: 7 normal photos; bad 4", "vial: 7 normal photos; bad 4"]
+    assert notes[:-1] == (counts[:1] if inside else counts)
+    chosen = MvtecReaderSettings(root=str(ad2_root), categories=("can",)).build().read()
+    assert {s.sample_id for s in chosen} == {s.sample_id for s in _scan(ad2_root).samples if s.category == "can"}
+
+
 def test_a_category_of_ad2_can_be_chosen(ad2_root: Path) -> None:
     """By `reader.categories`."""
     shutil.copytree(ad2_root / "can", ad2_root / "vial")
