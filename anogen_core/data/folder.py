@@ -12,12 +12,14 @@ A photo whose label names several defects is `combined`, as MVTec AD has it.
 `good` and the others lie in the root. Photos may also lie in it itself: then a mask or another
 label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
-exports them: splits are put together.
+exports them: splits are put together. Folders of the root whose photos have their masks beside them, in all of them
+and without a `good`, are of one part each, as KolektorSDD has them: a leakage group.
 Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their content
 hashes, is a test photo; identical photos and photos of one leakage group stay together.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, final
 
@@ -108,6 +110,7 @@ class FolderReader(Reader):
         folders, problems = _list_photos(root, self._settings.mask_suffixes)
         problems += _same_names(folders)
         masks, faults = find_masks(folders, self._settings, root=root)
+        paired = set(masks)
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
         problems += labels.problems + number_masks(masks, labels, self._settings.mask_classes, root=root)
@@ -118,6 +121,7 @@ class FolderReader(Reader):
             found, faults = self._label(folder, masks=masks, labels=labels.found, category=category)
             photos += found
             problems += faults
+        problems += _named_parts(root, photos) + _without_mask(photos, folders, paired)
         photos, faults = group_photos(photos, self._settings.groups, directory=root)
         problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
@@ -149,7 +153,8 @@ class FolderReader(Reader):
             defect = COMBINED if several else folder.defect or named or min(said, default=unnamed)
             parts = own[0].parts if several else ()
             boxes, outline = (own[0].boxes, own[0].outline) if own and mask is None else ((), None)
-            photos.append(Photo(path, category, defect, mask=mask, boxes=boxes, outline=outline, parts=parts))
+            photo = Photo(path, category, defect, mask=mask, boxes=boxes, outline=outline, parts=parts)
+            photos.append(replace(photo, group=folder.part))
         return photos, problems
 
 
@@ -173,6 +178,39 @@ def split_images(root: Path) -> list[Path]:
     return found
 
 
+def _part_folders(root: Path, suffixes: Sequence[str]) -> list[PhotoFolder]:
+    """Return the folders of photos of one part each; none unless masks lie beside the photos of all of them."""
+    folders = []
+    for directory in list_directory(root, root=root).directories:
+        photos, masks = set_masks_aside(list_directory(directory, root=root).images, suffixes)
+        folders.append(PhotoFolder(directory, photos, masks, None, part=directory.name))
+    folders = [folder for folder in folders if folder.photos]
+    return folders if all(folder.masks for folder in folders) else []
+
+
+def _named_parts(root: Path, photos: Sequence[Photo]) -> list[Problem]:
+    """Return a warning where folders that were taken for parts may be of defects: no part is good and defective."""
+    kinds: dict[str, set[bool]] = {}
+    for photo in photos:
+        if photo.group is not None:
+            kinds.setdefault(photo.group, set()).add(photo.defect == GOOD)
+    if not kinds or any(len(own) > 1 for own in kinds.values()):
+        return []
+    what = f"holds folders ({', '.join(sorted(kinds)[:3])}) that were taken for one part each, not for defects."
+    return [warning(root, what, fix=f"If they name defects, call the folder of normal photos {GOOD}.")]
+
+
+def _without_mask(photos: Sequence[Photo], folders: Sequence[PhotoFolder], paired: set[Path]) -> list[Problem]:
+    """Return a warning for each photo that is normal for want of a mask where most normal ones have an empty one."""
+    unnamed = {path for folder in folders if folder.defect is None for path in folder.photos}
+    normal = [photo.path for photo in photos if photo.defect == GOOD and photo.path in unnamed]
+    without = [path for path in normal if path not in paired]
+    if len(without) >= len(normal) - len(without):
+        return []
+    fix = "Add its mask if it is defective; an empty one says that it is not."
+    return [warning(path, "is taken for a normal photo, since it has no mask.", fix=fix) for path in without]
+
+
 def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder], list[Problem]]:
     images = photo_root(root)
     listing = list_directory(images, root=root)
@@ -180,6 +218,8 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
     problems = listing.problems
     own = [directory for directory in listing.directories if images != root or not holds_labels(directory)]
     splits = split_images(root) if images != root else []
+    parts = _part_folders(root, suffixes) if images != root and not images.is_dir() and not splits else []
+    folders += parts
     for directory in (*own, *splits):
         inner = list_directory(directory, root=root)
         if images == root and not inner.images:
@@ -203,10 +243,10 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
 
 
 def _same_names(folders: list[PhotoFolder]) -> list[Problem]:
-    """Return an error for each photo of a split that is called like one of another: ids are made of names."""
+    """Return an error for each photo of a split that is called like one of another: labels may lie elsewhere."""
     first: dict[str, Path] = {}
     problems = []
-    for photo in (photo for folder in folders if folder.defect is None for photo in folder.photos):
+    for photo in (photo for folder in folders if folder.defect is None is folder.part for photo in folder.photos):
         other = first.setdefault(stem_of(photo), photo)
         if other.parent != photo.parent:
             problems.append(error(photo, f"is called like {other}.", fix="Rename one, and its label file."))

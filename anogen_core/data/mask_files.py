@@ -42,13 +42,15 @@ _SPLITS = frozenset({"train", "val", "valid", "validation", "test", "default"})
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """Photos of one directory and the defect that its name says (None directly in `images` and in a split)."""
+    """Photos of one directory and the defect that its name says: None in `images` itself, in a split and of a part."""
 
     path: Path
     photos: list[Path]
     masks: list[Path]
     """Masks that lie beside the photos."""
     defect: str | None
+    part: str | None = None
+    """The part that all of the photos show, which is a leakage group."""
 
 
 class MaskFile(NamedTuple):
