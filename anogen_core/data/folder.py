@@ -37,6 +37,7 @@ from anogen_core.data.inventory import (
     photo_root,
     stem_of,
 )
+from anogen_core.data.joining import join_masks
 from anogen_core.data.labels import TOOLS, Label, read_labels
 from anogen_core.data.mask_files import (
     MaskFile,
@@ -122,12 +123,14 @@ class FolderReader(Reader):
             photos += found
             problems += faults
         problems += _named_parts(root, photos) + _without_mask(photos, folders, paired)
+        photos, faults, doubtful = join_masks(photos, root=root)
+        problems += faults
         photos, faults = group_photos(photos, self._settings.groups, directory=root)
         problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
         splits, threshold = split_photos(photos, digests), self._settings.mask_threshold
         samples = make_samples(photos, digests, splits, mask_threshold=threshold)
-        return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, frozenset(labels.doubtful)))
+        return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, doubtful | labels.doubtful))
 
     def _label(
         self, folder: PhotoFolder, *, masks: Mapping[Path, MaskFile], labels: Mapping[Path, list[Label]], category: str

@@ -6,7 +6,8 @@
     <root>/SegmentationClass/b.png                   the same, beside VOC's `JPEGImages`
     <root>/images/.../b_mask.png beside b.png        the same
 
-Of the last four kinds a mask that marks nothing belongs to a normal photo.
+Of the last four kinds a mask that marks nothing belongs to a normal photo. In `masks` a folder named like a photo, such
+as `masks/<defect>/b/`, holds masks that are one together.
 """
 
 from collections import Counter
@@ -29,7 +30,7 @@ from anogen_core.data.labels.numbered import (
     read_label_map,
 )
 from anogen_core.data.mask_values import MaskValues
-from anogen_core.data.pairing import MaskFileSettings, pair_masks
+from anogen_core.data.pairing import MaskFileSettings, named_like, pair_masks
 from anogen_core.data.problems import Problem, UnusableFileError, error, warning
 from anogen_core.records import GOOD
 
@@ -93,7 +94,7 @@ def find_masks(
     """Return the mask of every photo that has one, and what is wrong with how masks lie."""
     problems: list[Problem] = []
     found: dict[Path, MaskFile] = {}
-    for masks, photos, defect in _groups(folders, problems, root=root):
+    for masks, photos, defect in _groups(folders, problems, suffixes=settings.mask_suffixes, root=root):
         pairs, faults = pair_masks(photos, masks, suffixes=settings.mask_suffixes)
         problems += faults + _shared(pairs)
         for photo, mask in pairs.items():
@@ -187,7 +188,9 @@ def _find_table(directory: Path, root: Path, problems: list[Problem]) -> MaskCla
     return None
 
 
-def _groups(folders: Sequence[PhotoFolder], problems: list[Problem], *, root: Path) -> Iterator[_Group]:
+def _groups(
+    folders: Sequence[PhotoFolder], problems: list[Problem], *, suffixes: Sequence[str], root: Path
+) -> Iterator[_Group]:
     for folder in folders:
         yield _Group(folder.masks, folder.photos, None)
     splits = {above for folder in folders if (above := folder.path.parent) != root and is_split(above)}
@@ -195,15 +198,19 @@ def _groups(folders: Sequence[PhotoFolder], problems: list[Problem], *, root: Pa
         near = [f for f in folders if directory.parent in (root, f.path.parent)]
         listing = list_directory(directory, root=root)
         problems += listing.problems
-        yield _Group(listing.images, _without_namesakes(near), None)
-        for inner in listing.directories:
+        photos = _without_namesakes(near)
+        defects = [d for d in listing.directories if is_split(d) or any(f.defect == class_of(d) for f in near)]
+        of_photos = [d for d in named_like(photos, listing.directories, suffixes=suffixes) if d not in defects]
+        yield _Group(listing.images + of_photos, photos, None)
+        for inner in (d for d in listing.directories if d not in of_photos):
             split = is_split(inner)
             if class_of(inner) == GOOD:
                 continue
             images = list_directory(inner, root=root)
             problems += images.problems
             photos = [p for f in near if split or f.defect in (None, inner.name) for p in f.photos]
-            yield _Group(images.images, photos, None if split else inner.name)
+            several = named_like(photos, images.directories, suffixes=suffixes)
+            yield _Group(images.images + several, photos, None if split else inner.name)
 
 
 def _without_namesakes(folders: Sequence[PhotoFolder]) -> list[Path]:

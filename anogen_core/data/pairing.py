@@ -50,6 +50,12 @@ def pair_masks(
     return pairs, problems
 
 
+def named_like(photos: Sequence[Path], masks: Sequence[Path], *, suffixes: Sequence[str]) -> list[Path]:
+    """Return the masks that are named like a photo, with a suffix or without."""
+    stems = {stem_of(photo) for photo in photos}
+    return [mask for mask in masks if _photo_stem(stem_of(mask), stems, suffixes=suffixes) is not None]
+
+
 def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Return the photos of one directory, and the masks that lie beside them: named like one, with a suffix."""
     stems = {stem_of(file) for file in files}

@@ -378,3 +378,45 @@ def test_masks_of_one_colour_each_that_differs_are_warned_about(root: Path) -> N
     (problem,) = _scan(root)[1]
 
     assert '`reader.mask_classes: {"#0000ff": NAME, "#00ff00": NAME, ...}`' in problem.fix
+
+
+@pytest.mark.parametrize(
+    ("photo", "masks", "defect"),
+    [
+        ("images/crack/{}.png", "masks/crack/{}", "crack"),
+        ("images/crack/{}.png", "masks/{}_mask", "crack"),
+        ("images/{}.png", "masks/{}", "defect"),
+        ("train/images/{}.png", "train/masks/{}", "defect"),
+    ],
+)
+def test_a_folder_named_like_a_photo_holds_masks_that_are_one(root: Path, photo: str, masks: str, defect: str) -> None:
+    """Whatever their values, as in MVTec LOCO AD; what is wrong with one of them is told with its file."""
+    for number in range(5):
+        _photo(root / photo.format(number), shade=number)
+    for number in range(4):
+        _numbers(root / masks.format(number) / "0.png", 7)
+        _numbers(root / masks.format(number) / "1.png", 0, 9)
+    cv2.imwrite(str(root / masks.format(3) / "1.png"), np.ones((8, 8), np.uint8))
+
+    samples, problems = _scan(root)
+
+    joined = samples[photo.format(2)]
+    assert joined.defect == defect
+    assert joined.mask_uri is None
+    np.testing.assert_array_equal(np.flatnonzero(load_mask(joined, _SIZE).any(axis=1)), [0, 1, 4, 5])
+    assert [(p.severity, p.file) for p in problems] == [("error", str(root / masks.format(3) / "1.png"))]
+    assert "is a mask of 8x8 for a photo of 32x48" in problems[0].what
+
+
+def test_a_folder_of_a_defect_may_be_named_like_a_photo(root: Path) -> None:
+    """Its masks are that defect's, and folders of other names in it are passed over."""
+    for shade, path in enumerate(["good/crack.png", "crack/1.png", "crack/2.png"]):
+        _photo(root / "images" / path, shade=shade)
+    _mask(root / "masks/crack/1.png")
+    _mask(root / "masks/crack/2.png")
+    _mask(root / "masks/crack/old/2.png")
+
+    samples, problems = _scan(root)
+
+    assert problems == []
+    assert {s.defect for s in samples.values() if s.mask_uri} == {"crack"}
