@@ -2,25 +2,28 @@
 
     <root>/Class1/Train/0576.PNG                photos
     <root>/Class1/Train/Label/0576_label.PNG    masks of the defective ones
+    <root>/Class1/Train/Label/Labels.txt        names the masks
     <root>/Class1/Test/...                      the same
 
 The root may also be one class itself. A photo without a mask is normal; those of a class have one kind of defect, which
 has no name. Normal photos keep their split; defective photos are test photos, also those in `Train`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, final
 
 from pydantic import Field
 
 from anogen_core.data.categories import CategorySettings, read_categories
+from anogen_core.data.files import IMAGE_SUFFIXES
 from anogen_core.data.inventory import Photo, hash_files, list_directory, make_samples
 from anogen_core.data.pairing import pair_masks
-from anogen_core.data.problems import Problem, warning
+from anogen_core.data.problems import Problem, error, unreadable, warning
 from anogen_core.data.reader import Reader, Scan
 from anogen_core.records import GOOD
 
-_TRAIN, _TEST, _MASKS = "Train", "Test", "Label"
+_TRAIN, _TEST, _MASKS, _TABLE = "Train", "Test", "Label", "Labels.txt"
 
 
 class DagmReaderSettings(CategorySettings):
@@ -65,6 +68,7 @@ class DagmReader(Reader):
             masks = list_directory(split / _MASKS, root=root)
             pairs, faults = pair_masks(listing.images, masks.images, suffixes=self._settings.mask_suffixes)
             problems += listing.problems + masks.problems + faults
+            problems += _missing(split / _MASKS / _TABLE, masks.images, suffixes=self._settings.mask_suffixes)
             for nested in listing.directories:
                 if nested.name != _MASKS:
                     what = "is not read: photos are expected one level higher."
@@ -81,3 +85,19 @@ class DagmReader(Reader):
 def is_dagm(directory: Path) -> bool:
     """Return whether a directory is a class of DAGM 2007."""
     return any((directory / split / _MASKS).is_dir() for split in (_TRAIN, _TEST))
+
+
+def _missing(table: Path, masks: list[Path], *, suffixes: Sequence[str]) -> list[Problem]:
+    """Return an error for each mask that a table names and that is not there: its photo would be taken for normal."""
+    try:
+        words = table.read_text(encoding="utf-8", errors="replace").split() if table.is_file() else []
+    except OSError as failure:
+        return [unreadable(table, failure)]
+    there = {mask.name.casefold() for mask in masks}
+    named = [Path(word) for word in words if Path(word).suffix.lower() in IMAGE_SUFFIXES]
+    fix = f"Copy it there again, or remove its photo, which would be taken for normal, and its line of {table.name}."
+    return [
+        error(table.with_name(file.name), f"is not there, and {table.name} names it.", fix=fix)
+        for file in named
+        if file.stem.casefold().endswith(tuple(suffixes)) and file.name.casefold() not in there
+    ]

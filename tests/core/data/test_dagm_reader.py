@@ -105,3 +105,27 @@ def test_a_split_without_masks_is_warned_about(dagm_root: Path) -> None:
 
     assert [(p.severity, p.file) for p in problems] == [("warning", str(dagm_root / "Class1/Test"))]
     assert "taken for normal" in problems[0].what
+
+
+def test_a_mask_that_the_table_names_and_that_is_missing_is_an_error(dagm_root: Path) -> None:
+    """Its photo would be taken for normal; the case of names does not matter, nor lines of normal photos."""
+    labels = dagm_root / "Class1/Train/Label"
+    lines = ["1", *(f"{n - 575}\t0\t0{n}.PNG\t0\t0" for n in (576, 577, 578))]
+    lines += [f"{n - 575}\t1\t0{n}.PNG\t0\t0{n}_label.png" for n in (579, 580)]
+    (labels / "Labels.txt").write_text("\r\n".join(lines) + "\r\n")
+    assert audited(DagmReaderSettings(root=str(dagm_root))) == []
+    (labels / "0580_label.PNG").unlink()
+
+    (problem,) = audited(DagmReaderSettings(root=str(dagm_root)))
+
+    assert (problem.severity, problem.file) == ("error", str(labels / "0580_label.png"))
+    assert problem.what == "is not there, and Labels.txt names it."
+    assert "would be taken for normal" in problem.fix
+
+
+@pytest.mark.parametrize("broken", [bytes(range(256)), b""])
+def test_a_table_that_is_no_text_says_nothing(dagm_root: Path, broken: bytes) -> None:
+    """It only names what is in the folder."""
+    (dagm_root / "Class1/Train/Label/Labels.txt").write_bytes(broken)
+
+    assert audited(DagmReaderSettings(root=str(dagm_root))) == []
