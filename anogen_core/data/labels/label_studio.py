@@ -5,9 +5,9 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -19,6 +19,8 @@ from anogen_core.data.labels.entries import Entries, Entry, remark_on_classes, r
 
 _DRAWN = frozenset({"rectangle", "polygon", "ellipse", "brush", "keypoint", "vector", "bitmask"})
 """Types of results that are regions, with or without the ending `labels`; others are classes and texts."""
+_PLACE: Final = ("x", "y", "width", "height", "rotation", "radiusX", "radiusY", "points", "rle")
+"""Where a region is."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")
 """What an upload puts before the name of a file."""
 
@@ -81,27 +83,48 @@ def _annotations(task: Mapping[str, Any]) -> list[_Annotation]:
     """Return what people drew on the photo of a task, or of a record of JSON-MIN; what was skipped is left out."""
     if "annotation_id" in task:
         values = [value for own in task.values() if isinstance(own, list) for value in own]
-        found = ({"value": value, **(value if isinstance(value, Mapping) else {})} for value in values)
-        return [_Annotation([r for count, result in enumerate(found, 1) if (r := _region(result, count)).labels])]
+        return [_Annotation(_regions([{"value": value, **value} for value in values if isinstance(value, Mapping)]))]
     annotations = []
     for annotation in task.get("annotations") or ():
         if isinstance(annotation, Mapping) and not annotation.get("was_cancelled"):
             results = annotation.get("result")
             results = [r for r in results if isinstance(r, Mapping)] if isinstance(results, list) else []
-            regions = [_region(result, count) for count, result in enumerate(results, 1)]
-            labelled = {region.identity for region in regions if region.labels}
-            drawn = [
-                region
-                for region, result in zip(regions, results, strict=True)
-                if region.labels or (_is_drawn(result) and region.identity not in labelled)
-            ]
-            classes = [name for r in regions for name in r.value.get("choices") or () if isinstance(name, str)]
-            annotations.append(_Annotation(drawn, tuple(classes), annotation.get("ground_truth") is True))
+            classes = tuple(name for result in results for name in _choices(result))
+            annotations.append(_Annotation(_regions(results), classes, annotation.get("ground_truth") is True))
     return annotations
 
 
-def _is_drawn(result: Mapping[str, Any]) -> bool:
-    return str(result.get("type")).removesuffix("labels") in _DRAWN
+def _regions(results: Sequence[Mapping[str, Any]]) -> list[_Region]:
+    """Return what is drawn, with labels: those of a region itself or of another result of it, or else its choices."""
+    every = [(_key(result), _region(result, count)) for count, result in enumerate(results, 1)]
+    labelled = {key for key, region in every if region.labels}
+    choices = {key: names for result, (key, _) in zip(results, every, strict=True) if (names := _choices(result))}
+    bare: dict[str, _Region] = {}
+    for key, region in every:
+        if key not in labelled and _is_drawn(region):
+            bare.setdefault(key, replace(region, labels=choices.get(key, ())))
+    return [region for _, region in every if region.labels] + list(bare.values())
+
+
+def _key(result: Mapping[str, Any]) -> str:
+    """Return what results of one region have in common: its id, in JSON-MIN its place."""
+    value = result.get("value")
+    place = {name: value[name] for name in _PLACE if name in value} if isinstance(value, Mapping) else {}
+    return str(result.get("id", place))
+
+
+def _is_drawn(region: _Region) -> bool:
+    if "type" in region.of:
+        return str(region.of["type"]).removesuffix("labels") in _DRAWN
+    return (
+        "original_width" in region.of and "choices" not in region.value and not _SHAPES.keys().isdisjoint(region.value)
+    )
+
+
+def _choices(result: Mapping[str, Any]) -> tuple[str, ...]:
+    value = result.get("value")
+    names = value.get("choices") if isinstance(value, Mapping) else None
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def _region(result: Mapping[str, Any], count: int) -> _Region:
@@ -164,7 +187,8 @@ def _draw_region(region: _Region, drawing: Drawing) -> None:
         kind = region.of.get("type", "unknown")
         raise ShapeError(f"has the type {kind!r}; rectangles, polygons, ellipses and brushes are read.")
     if not region.labels:
-        raise ShapeError("has no label.")
+        minimal = "; JSON-MIN does not tell whose the choices are: export as JSON" * ("type" not in region.of)
+        raise ShapeError(f"has no label{minimal}.")
     for label in region.labels:
         drawing.name(label)
         draw(region.value, drawing)

@@ -185,6 +185,48 @@ def test_results_that_are_no_regions(root: Path) -> None:
     assert samples_of(root)["d0.png"].boxes == (Box(x=1, y=1, width=9, height=9),)
 
 
+@pytest.mark.parametrize("names", [["pore"], ["pore", "crack"]])
+def test_choices_of_a_region_name_it_where_no_label_does(root: Path, names: list[str]) -> None:
+    """As of a control that draws without labels; a text of the region changes nothing."""
+    flatten(root)
+    drawn = {**_box(1, 1, 9, 9, label=None), "type": "rectangle"}
+    choice = {**drawn, "type": "choices", "value": {**drawn["value"], "choices": names}}
+    text = {**drawn, "type": "textarea", "value": {**drawn["value"], "text": ["deep"]}}
+    _export(root, _task("d0.png", text, drawn, choice))
+
+    found = samples_of(root)["d0.png"]
+
+    assert found.defects == tuple(sorted(names))
+    assert set(found.boxes) == {Box(x=1, y=1, width=9, height=9)}
+
+
+def test_a_region_without_a_label_is_an_error_in_json_min_too(root: Path) -> None:
+    """It does not say whose a choice is; several choices have the place of their region, as labels of it have."""
+    flatten(root)
+    bare = _box(1, 1, 9, 9, label=None)
+    labels = _changed(bare, labels=["dent"])
+    choices = _changed(bare, choices=["dent", "deep"])
+    columns = {"sizes": [{"height": 3}], "note": "deep"}
+    _export(root, {**_minimal("d0.png", bare, labels), **columns}, _minimal("d1.png", bare, choices))
+    found = samples_of(root)
+    _export(root, {**_minimal("d0.png", bare), "kind": "deep"})
+
+    (problem,) = scan_folder(root).problems
+
+    assert found["d0.png"].defects == ("dent",)
+    assert found["d1.png"].defects == ("deep", "dent")
+    assert problem.severity == "error"
+    assert "region 1 of d0.png has no label; JSON-MIN does not tell whose the choices are" in problem.what
+
+
+@pytest.mark.parametrize("result", [{}, {"value": 3}, {"value": {"choices": "dent"}}, {"id": [1], "value": {"x": 2}}])
+def test_results_of_another_form_are_passed_over(root: Path, result: dict[str, Any]) -> None:
+    """Whatever wrote them."""
+    _export(root, _task("d0.png", result, _box(1, 1, 9, 9)), _minimal("d1.png", {"value": {}}))
+
+    assert samples_of(root)["d0.png"].boxes == (Box(x=1, y=1, width=9, height=9),)
+
+
 def test_of_several_annotations_the_ground_truth_counts(root: Path) -> None:
     """Skipped ones do not; without a ground truth several are an error, also in JSON-MIN."""
     task = _task("d0.png", _box(1, 1, 9, 9), ground_truth=True)
