@@ -40,6 +40,8 @@ _INSTANCES = "segmentationobject"
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test", "default"})
 """The last is CVAT's, for photos of no other one."""
 
+_NAME_THEM = "Correct it, or set `reader.mask_classes`, {1: NAME} or {'#ff0000': NAME}, which is read instead."
+
 
 @dataclass(frozen=True)
 class PhotoFolder:
@@ -183,7 +185,7 @@ def _find_table(directory: Path, root: Path, problems: list[Problem]) -> MaskCla
             try:
                 return read(place / name)
             except (ShapeError, OSError) as failure:
-                problems.append(error(place / name, str(failure), fix="Correct or remove it."))
+                problems.append(error(place / name, str(failure), fix=_NAME_THEM))
                 return None
     return None
 

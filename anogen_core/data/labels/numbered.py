@@ -57,7 +57,7 @@ def read_class_table(file: Path) -> MaskClasses:
     """Return the name of each number but 0.
 
     Raises:
-        ShapeError: a row is not a number and a name.
+        ShapeError: a row is not a number and a name, or there is none.
         OSError: the file cannot be read.
     """
     try:
@@ -70,14 +70,14 @@ def read_class_table(file: Path) -> MaskClasses:
         if len(row) != 2 or not _is_number(number, largest=99999):
             raise ShapeError(f"has the row {','.join(row)!r}; a pixel value and a class are expected.")
         names[int(number)] = row[1].strip()
-    return MaskClasses({number: name for number, name in names.items() if number})
+    return _named(MaskClasses({number: name for number, name in names.items() if number}))
 
 
 def read_label_map(file: Path) -> MaskClasses:
     """Return the name of each colour; that of `background`, or black, is the surface.
 
     Raises:
-        ShapeError: a line is not a name and a colour, or two names have one colour.
+        ShapeError: a line is not a name and a colour, two names have one colour, or there is none but the surface.
         OSError: the file cannot be read.
     """
     names: dict[int, str] = {}
@@ -93,7 +93,14 @@ def read_label_map(file: Path) -> MaskClasses:
             raise ShapeError(f"gives {names[code]!r} and {name.strip()!r} one colour, {colour}.")
         names[code] = name.strip()
     surface = next((code for code, name in names.items() if name.lower() == _SURFACE), 0)
-    return MaskClasses({c: name for c, name in names.items() if c != surface}, are_colours=True, surface=surface)
+    named = {code: name for code, name in names.items() if code != surface}
+    return _named(MaskClasses(named, are_colours=True, surface=surface))
+
+
+def _named(classes: MaskClasses) -> MaskClasses:
+    if not classes.names:
+        raise ShapeError("names no defect.")
+    return classes
 
 
 def draw_numbered(photo: Path, mask: Path, classes: MaskClasses) -> Label | None:

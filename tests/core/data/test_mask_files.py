@@ -287,6 +287,8 @@ def test_values_and_colours_are_not_mixed() -> None:
         ),
         (_LABEL_MAP.replace("250,50,83", "250,50"), "labelmap.txt", "has line 3, 'crack:250,50::'; `label:red,green"),
         (_LABEL_MAP.replace("250,50,83", "256,50,83"), "labelmap.txt", "has line 3, 'crack:256,50,83::'"),
+        (_LABEL_MAP.replace("250,50,83", ""), "labelmap.txt", "has line 3, 'crack:::'; `label:red,green"),
+        ("background:0,0,0::\n", "labelmap.txt", "names no defect"),
         (_LABEL_MAP.replace("250,50,83", "0,0,255"), "labelmap.txt", "gives 'crack' and 'pore' one colour, 0,0,255"),
     ],
 )
@@ -300,6 +302,8 @@ def test_colours_without_a_name_are_an_error_of_their_file(root: Path, table: st
 
     assert (problem.severity, Path(problem.file).name) == ("error", file)
     assert said in problem.what
+    assert "`reader.mask_classes`" in str(problem)
+    assert _scan(root, mask_classes={"#fa3253": "crack"})[1] == []
 
 
 def test_masks_of_16_bits_hold_no_colours(root: Path) -> None:
