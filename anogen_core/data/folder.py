@@ -20,6 +20,7 @@ hashes, is a test photo; identical photos and photos of one leakage group stay t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, final
 
@@ -109,7 +110,7 @@ class FolderReader(Reader):
         """
         root = existing_root(self._settings.root)
         folders, problems = _list_photos(root, self._settings.mask_suffixes)
-        problems += _same_names(folders)
+        problems += _same_names(folders) + _pairs(folders)
         masks, faults = find_masks(folders, self._settings, root=root)
         paired = set(masks)
         problems += faults
@@ -181,14 +182,11 @@ def split_images(root: Path) -> list[Path]:
     return found
 
 
-def _part_folders(root: Path, suffixes: Sequence[str]) -> list[PhotoFolder]:
+def _part_folders(root: Path, suffixes: Sequence[str]) -> list[Path]:
     """Return the folders of photos of one part each; none unless masks lie beside the photos of all of them."""
-    folders = []
-    for directory in list_directory(root, root=root).directories:
-        photos, masks = set_masks_aside(list_directory(directory, root=root).images, suffixes)
-        folders.append(PhotoFolder(directory, photos, masks, None, part=directory.name))
-    folders = [folder for folder in folders if folder.photos]
-    return folders if all(folder.masks for folder in folders) else []
+    listings = {d: list_directory(d, root=root) for d in list_directory(root, root=root).directories}
+    found = {d: set_masks_aside(listing.images, suffixes) for d, listing in listings.items() if listing.images}
+    return list(found) if all(masks for _, masks in found.values()) else []
 
 
 def _named_parts(root: Path, photos: Sequence[Photo]) -> list[Problem]:
@@ -222,14 +220,14 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
     own = [directory for directory in listing.directories if images != root or not holds_labels(directory)]
     splits = split_images(root) if images != root else []
     parts = _part_folders(root, suffixes) if images != root and not images.is_dir() and not splits else []
-    folders += parts
-    for directory in (*own, *splits):
+    for directory in (*own, *splits, *parts):
         inner = list_directory(directory, root=root)
         if images == root and not inner.images:
             continue  # anything may lie in a root, such as what a run wrote
-        split = is_split(directory) or directory in splits
+        unnamed = is_split(directory) or directory in (*splits, *parts)
         photos, masks = set_masks_aside(inner.images, suffixes)
-        folders.append(PhotoFolder(directory, photos, masks, None if split else class_of(directory)))
+        part = directory.name if directory in parts else None
+        folders.append(PhotoFolder(directory, photos, masks, None if unnamed else class_of(directory), part=part))
         problems += inner.problems
         for nested in inner.directories:
             what = "is not read: photos are expected one level higher."
@@ -253,6 +251,20 @@ def _same_names(folders: list[PhotoFolder]) -> list[Problem]:
         other = first.setdefault(stem_of(photo), photo)
         if other.parent != photo.parent:
             problems.append(error(photo, f"is called like {other}.", fix="Rename one, and its label file."))
+    return problems
+
+
+def _pairs(folders: Sequence[PhotoFolder]) -> list[Problem]:
+    """Return a warning for each folder with photos that differ in the ending of their names alone: masks, may be."""
+    problems = []
+    for folder in folders:
+        names = sorted(folder.photos, key=lambda photo: (stem_of(photo), photo.suffix))
+        alike = [(one, other) for one, other in pairwise(names) if stem_of(one) == stem_of(other)]
+        if alike:
+            shown = " and ".join(photo.name for photo in alike[0])
+            what = f"holds {len(alike)} pairs of photos with one name, such as {shown}."
+            fix = "If one of each is the mask of the other, move it to `masks`, or end its name with _mask."
+            problems.append(warning(folder.path, what, fix=fix))
     return problems
 
 

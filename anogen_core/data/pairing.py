@@ -57,13 +57,20 @@ def named_like(photos: Sequence[Path], masks: Sequence[Path], *, suffixes: Seque
 
 
 def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """Return the photos of one directory, and the masks that lie beside them: named like one, with a suffix."""
+    """Return the photos of one directory, and the masks that lie beside them: named like one, with a suffix.
+
+    Where there are such masks, files with a suffix of theirs are masks, too, whose photo is missing.
+    """
     stems = {stem_of(file) for file in files}
+    shown = {stem_of(file): _without_suffix(stem_of(file), stems, suffixes=suffixes) for file in files}
+    with_mask = {stem for stem in shown.values() if stem is not None}
+    used = {mask[len(stem) :].casefold() for mask, stem in shown.items() if stem is not None}
     photos: list[Path] = []
     masks: list[Path] = []
     for file in files:
-        beside = _without_suffix(stem_of(file), stems, suffixes=suffixes) is not None
-        (masks if beside else photos).append(file)
+        stem = stem_of(file)
+        stray = stem not in with_mask and stem.casefold().endswith(tuple(used))
+        (masks if stray or shown[stem] is not None else photos).append(file)
     return photos, masks
 
 

@@ -17,6 +17,7 @@ from anogen_core.data.inventory import Photo
 from anogen_core.errors import InputError
 from anogen_core.records import Box
 from anogen_core.run_file import write_run_file
+from tests.core.data.reading import scan_folder
 
 _HEADING = "image,defect,x,y,width,height\n"
 
@@ -300,3 +301,16 @@ def test_labelme_files_may_lie_beside_photos_in_the_root(folder_root: Path) -> N
     assert scan.problems == []
     assert Counter(s.defect for s in scan.samples) == {"good": 10, "dent": 4}
     assert all(s.boxes == (Box(x=10, y=8, width=10, height=8),) for s in scan.samples if s.defect == "dent")
+
+
+def test_photos_that_differ_in_their_ending_alone_may_be_masks(folder_root: Path) -> None:
+    """As some datasets have them; one warning for a folder."""
+    for number in range(3):
+        mask = folder_root / f"masks/dent/d{number}.png"
+        mask.rename(folder_root / f"images/dent/d{number}.bmp")
+
+    (problem,) = scan_folder(folder_root).problems
+
+    assert (problem.severity, problem.file) == ("warning", str(folder_root / "images/dent"))
+    assert problem.what == "holds 3 pairs of photos with one name, such as d0.bmp and d0.png."
+    assert "end its name with _mask" in problem.fix

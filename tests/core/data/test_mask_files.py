@@ -424,3 +424,19 @@ def test_a_folder_of_a_defect_may_be_named_like_a_photo(root: Path) -> None:
 
     assert problems == []
     assert {s.defect for s in samples.values() if s.mask_uri} == {"crack"}
+
+
+def test_a_mask_beside_photos_whose_photo_is_missing_is_no_photo(root: Path) -> None:
+    """It is an error; photos that end like a mask and have one themselves, or where no mask lies beside, are photos."""
+    for shade, name in enumerate(["a", "b_mask", "good/c_mask"]):
+        _photo(root / f"images/{name}.png", shade=shade)
+    _mask(root / "images/a_mask.png")
+    _mask(root / "images/b_mask_mask.png")
+    _mask(root / "images/lost_mask.png")
+
+    samples, problems = _scan(root)
+
+    assert set(samples) == {"images/a.png", "images/b_mask.png", "images/good/c_mask.png"}
+    assert [(p.severity, Path(p.file).name, p.what) for p in problems] == [
+        ("error", "lost_mask.png", "is a mask without a photo.")
+    ]

@@ -86,6 +86,15 @@ def _remove(mask: Path) -> None:
     mask.unlink()
 
 
+def _remove_photo(mask: Path) -> None:
+    mask.with_name("Part0.JPG").unlink()
+
+
+def _link(mask: Path) -> None:
+    mask.unlink()
+    mask.symlink_to("/etc/hostname")
+
+
 def _shrink(mask: Path) -> None:
     _write(mask, 255 * np.eye(9, dtype=np.uint8))
 
@@ -99,6 +108,7 @@ def _cut(mask: Path) -> None:
     [
         (_remove, 2, "Part2.JPG", "warning", "is taken for a normal photo, since it has no mask. Add its mask"),
         (_shrink, 0, "Part0_label.bmp", "error", "is a mask of 9x9 for a photo of 32x48"),
+        (_remove_photo, 0, "Part0_label.bmp", "error", "is a mask without a photo"),
         (_cut, 0, "Part0_label.bmp", "error", "is truncated or damaged"),
     ],
 )
@@ -112,6 +122,18 @@ def test_what_is_wrong_with_a_mask_is_told_once(
 
     assert [(p.severity, p.file) for p in told] == [(severity, str(root / "köş04" / named))]
     assert said in str(told[0])
+
+
+def test_links_that_leave_the_root_are_told(root: Path) -> None:
+    """And folders in a folder of a part."""
+    _link(root / "kos01/Part0_label.bmp")
+    (root / "kos02/more").mkdir()
+
+    told = {(p.severity, Path(p.file).name): p.what for p in scan_folder(root).problems}
+
+    assert "leaves the root" in told["error", "Part0_label.bmp"]
+    assert "one level higher" in told["warning", "more"]
+    assert "has no mask" in told["warning", "Part0.JPG"]
 
 
 def test_photos_without_a_mask_are_normal_where_no_mask_is_empty(root: Path) -> None:
