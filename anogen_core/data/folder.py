@@ -52,10 +52,10 @@ from anogen_core.data.mask_files import (
 from anogen_core.data.pairing import MaskFileSettings, set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
+from anogen_core.data.splitting import split_photos
 from anogen_core.errors import InputError
 from anogen_core.records import COMBINED, GOOD
 
-_EVERY = 5
 _LACKS = f"no usable mask, no box in boxes.csv and no label of {TOOLS}"
 _ADD = (
     "Add a mask or label file with the same name (masks may have a suffix like _mask) or a row to boxes.csv, or "
@@ -266,23 +266,3 @@ def _pairs(folders: Sequence[PhotoFolder]) -> list[Problem]:
             fix = "If one of each is the mask of the other, move it to `masks`, or end its name with _mask."
             problems.append(warning(folder.path, what, fix=fix))
     return problems
-
-
-def split_photos(photos: Sequence[Photo], digests: dict[Path, str]) -> dict[Path, Literal["train", "test"]]:
-    """Return the split of each photo: every fifth normal one and every defective one is a test photo.
-
-    Normal photos are counted in the order of their content hashes; identical ones and those of one group count once.
-    """
-    first: dict[str, str] = {}
-    for photo in (p for p in photos if p.defect == GOOD):
-        digest = digests.get(photo.path, "")
-        unit = photo.group or digest
-        first[unit] = min(digest, first.get(unit, digest))
-    ordered = sorted(first, key=lambda unit: first[unit])
-    test = set(ordered[_EVERY - 1 :: _EVERY])
-    return {
-        photo.path: "train"
-        if photo.defect == GOOD and (photo.group or digests.get(photo.path, "")) not in test
-        else "test"
-        for photo in photos
-    }

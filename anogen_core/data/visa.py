@@ -18,12 +18,12 @@ from typing import Annotated, Literal, final
 from pydantic import Field
 
 from anogen_core.data.categories import CategorySettings, read_categories
-from anogen_core.data.folder import split_photos
 from anogen_core.data.inventory import Photo, hash_files, list_directory, make_samples
 from anogen_core.data.labels.label import is_plain_name
 from anogen_core.data.pairing import pair_masks
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan
+from anogen_core.data.splitting import split_photos
 from anogen_core.data.tables import read_table
 from anogen_core.records import COMBINED, GOOD
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from anogen_core.data import FolderReaderSettings
-from anogen_core.data.folder import split_photos
 from anogen_core.data.frame import load_mask
 from anogen_core.data.inventory import Photo
+from anogen_core.data.splitting import split_photos
 from anogen_core.errors import InputError
 from anogen_core.records import Box
 from anogen_core.run_file import write_run_file
@@ -314,3 +314,18 @@ def test_photos_that_differ_in_their_ending_alone_may_be_masks(folder_root: Path
     assert (problem.severity, problem.file) == ("warning", str(folder_root / "images/dent"))
     assert problem.what == "holds 3 pairs of photos with one name, such as d0.bmp and d0.png."
     assert "end its name with _mask" in problem.fix
+
+
+def test_groups_that_share_a_photo_stay_in_one_split() -> None:
+    """As where a part was photographed twice, or its photos were copied: KolektorSDD has such."""
+    photos = [Photo(Path(f"{i}.png"), category="c", defect="good", group=f"g{i // 2}") for i in range(40)]
+    digests = {p.path: f"{i * 7919 % 101:03d}" for i, p in enumerate(photos)}
+    for chain in ((1, 6), (7, 20), (21, 38)):
+        digests[photos[chain[1]].path] = digests[photos[chain[0]].path]
+
+    splits = split_photos(photos, digests)
+
+    joined = [splits[photos[i].path] for i in (0, 1, 6, 7, 20, 21, 38, 39)]
+    assert len(set(joined)) == 1
+    units = 20 - 3
+    assert sum(split == "test" for split in splits.values()) in (2 * (units // 5), 2 * (units // 5) + 6)
