@@ -87,6 +87,8 @@ def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
     try:
         return reader, reader.build().read()
     except InputError as failure:
+        if (inside := unwrapped(root.resolve())) != root.resolve():
+            return _find_reader(inside)
         deeper = [d for d in list_directory(root.resolve(), root=root.resolve()).directories if _known_layout(d)]
         if not deeper:
             raise

@@ -8,7 +8,7 @@
 
 A photo whose label names several defects is `combined`, as MVTec AD has it.
 `good` may be called `ok`, `normal`, `no_defect` or `defect_free`, in any case.
-`images` may be called `JPEGImages`, as Pascal VOC has it, `img` or `train_images`, or left out: then
+`images` may be called `JPEGImages`, as Pascal VOC has it, `image`, `img` or `train_images`, or left out: then
 `good` and the others lie in the root. Photos may also lie in it itself: then a mask or another
 label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
@@ -58,8 +58,8 @@ from anogen_core.records import COMBINED, GOOD
 
 _LACKS = f"no usable mask, no box in boxes.csv and no label of {TOOLS}"
 _ADD = (
-    "Add a mask or label file with the same name (masks may have a suffix like _mask) or a row to boxes.csv, or "
-    "remove the photo."
+    "Add a mask with the same name to masks/<defect> (a suffix like _mask is allowed), a label file, or a row to "
+    "boxes.csv, or remove the photo."
 )
 
 

@@ -34,7 +34,7 @@ from anogen_core.data.pairing import MaskFileSettings, named_like, pair_masks
 from anogen_core.data.problems import Problem, UnusableFileError, error, warning
 from anogen_core.records import GOOD
 
-_NAMES = ("masks", "mask", "ground_truth", "gt", "segmentationclass", "labels", "annotations")
+_NAMES = ("masks", "mask", "ground_truth", "gt", "segmentationclass", "labels", "label", "annotations")
 _INSTANCES = "segmentationobject"
 """What VOC calls the folder of masks that number the objects of a photo."""
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test", "default"})

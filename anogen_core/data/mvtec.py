@@ -10,7 +10,8 @@
     <root>/<category>/ground_truth/<defect>/000/000.png     masks that are one together, of any value (MVTec LOCO AD)
 
 The root may also be one category itself; its name is then the directory's name. `good` may be called `ok`, `normal`,
-`no_defect` or `defect_free`, in any case. MVTec AD 2 shows each part in several lights, which the names of its files
+`no_defect` or `defect_free`, in any case, and `ground_truth` `gt` or `masks`. The case of all of these does not matter,
+but of `test_public`. MVTec AD 2 shows each part in several lights, which the names of its files
 tell: photos of one part are a leakage group.
 """
 
@@ -30,6 +31,7 @@ from anogen_core.data.inventory import (
     list_directory,
     make_samples,
     stem_of,
+    subdirectory,
 )
 from anogen_core.data.joining import join_masks
 from anogen_core.data.pairing import pair_masks
@@ -44,8 +46,12 @@ _SPLITS: Final[Mapping[str, Literal["train", "test"]]] = {
     "test_public": "test",
 }
 """Directories of a category that hold a folder for each class, and the split of their photos."""
-_MASKS: Final = {"test": "ground_truth", "test_public": "test_public/ground_truth"}
-"""Where the masks of the photos in such a directory are."""
+_MASKS: Final = {"test": "", "test_public": "test_public"}
+"""The directory that holds the one with the masks of the photos in such a directory."""
+_NAMES_OF_MASKS: Final = ("ground_truth", "groundtruth", "gt", "masks", "mask")
+_ADD: Final = (
+    "Add a mask with the same name to ground_truth/<defect> (a suffix like _mask is allowed), or remove the photo."
+)
 _PRIVATE: Final = frozenset({"test_private", "test_private_mixed"})
 """Photos of MVTec AD 2 whose labels are not published."""
 _LIGHTING: Final = re.compile(r"_(regular|overexposed|underexposed|shift_\d+)$")
@@ -85,9 +91,9 @@ class MvtecReader(Reader):
         photos, faults, doubtful = join_masks(photos, root=root)
         problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
-        splits = {photo.path: _SPLITS[photo.path.parent.parent.name] for photo in photos}
+        splits = {photo.path: _SPLITS[photo.path.parent.parent.name.lower()] for photo in photos}
         samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
-        return Scan(samples, problems + faults, Unlabelled(doubtful=doubtful))
+        return Scan(samples, problems + faults, Unlabelled(fix=_ADD, doubtful=doubtful))
 
     def _read_category(self, directory: Path, root: Path) -> tuple[list[Photo], list[Problem]]:
         problems = _unpublished(directory, list_directory(directory, root=root).directories)
@@ -99,10 +105,10 @@ class MvtecReader(Reader):
         return photos, problems
 
     def _read_split(self, category: Path, name: str, *, root: Path) -> tuple[list[Photo], list[Problem]]:
-        own = list_directory(category / name, root=root)
+        own = list_directory(subdirectory(category, name), root=root)
         if own.outside:
             return [], own.problems
-        truth = category / _MASKS[name] if name in _MASKS else None
+        truth = subdirectory(category / _MASKS[name], *_NAMES_OF_MASKS) if name in _MASKS else None
         masks = list_directory(truth, root=root) if truth else Listing()
         folders = [folder for folder in own.directories if folder != truth]
         truth = None if masks.outside else truth
@@ -150,7 +156,7 @@ class MvtecReader(Reader):
 
 def is_category(directory: Path) -> bool:
     """Return whether a directory is a category in this layout."""
-    return any((directory / name).is_dir() for name in _SPLITS)
+    return any(subdirectory(directory, name).is_dir() for name in _SPLITS)
 
 
 def _part_of(photo: Path) -> str | None:

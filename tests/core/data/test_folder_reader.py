@@ -329,3 +329,18 @@ def test_groups_that_share_a_photo_stay_in_one_split() -> None:
     assert len(set(joined)) == 1
     units = 20 - 3
     assert sum(split == "test" for split in splits.values()) in (2 * (units // 5), 2 * (units // 5) + 6)
+
+
+@pytest.mark.parametrize("images", ["", "images"])
+def test_init_finds_a_folder_inside_one_of_its_name(folder_root: Path, tmp_path: Path, images: str) -> None:
+    """As unpacking leaves it."""
+    for folder in (folder_root / "images").iterdir():
+        (folder_root / "caps" / images).mkdir(parents=True, exist_ok=True)
+        folder.rename(folder_root / "caps" / images / folder.name)
+    (folder_root / "images").rmdir()
+    (folder_root / "masks").rename(folder_root / "caps/masks")
+
+    notes = write_run_file(tmp_path / "run.yaml", folder_root)
+
+    assert notes[0] == "caps: 10 normal photos; dent 4"
+    assert f"root: {folder_root / 'caps'}\n" in (tmp_path / "run.yaml").read_text()

@@ -47,6 +47,7 @@ def _scan(root: Path, **settings: object) -> tuple[dict[str, Sample], list[Probl
     ("photos", "masks"),
     [
         ("images/{}.png", "masks/{}.png"),
+        ("image/{}.png", "label/{}.png"),
         ("images/{}.png", "GT/{}_GT.png"),
         ("images/{}.png", "images/{}_label.bmp"),
         ("images/train/{}.png", "masks/train/{}.png"),

@@ -89,6 +89,36 @@ def test_init_points_to_a_layout_that_is_one_folder_deeper(ad2_root: Path, tmp_p
         write_run_file(tmp_path / "run.yaml", ad2_root.parent)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"ground_truth": "GroundTruth"},
+        {"ground_truth": "masks"},
+        {"train/good": "train/Good", "train": "Train", "test/good": "test/OK", "test": "TEST", "ground_truth": "GT"},
+    ],
+)
+def test_folders_may_be_called_otherwise(mvtec_root: Path, tmp_path: Path, names: dict[str, str]) -> None:
+    """In another case, and those of masks by other usual names."""
+    for old, new in names.items():
+        (mvtec_root / "bottle" / old).rename(mvtec_root / "bottle" / new)
+
+    notes = write_run_file(tmp_path / "run.yaml", mvtec_root)
+
+    assert notes[0] == "bottle: 5 normal photos; crack 4"
+    assert audited(MvtecReaderSettings(root=str(mvtec_root))) == []
+    assert sorted(s.split for s in _scan(mvtec_root).samples) == 6 * ["test"] + 3 * ["train"]
+
+
+def test_a_photo_without_a_mask_is_told_where_that_belongs(mvtec_root: Path) -> None:
+    """A folder of masks that is called otherwise is not guessed."""
+    (mvtec_root / "bottle/ground_truth").rename(mvtec_root / "bottle/outlines")
+
+    told = {p.fix for p in audited(MvtecReaderSettings(root=str(mvtec_root))) if p.severity == "warning"}
+
+    assert len(told) == 1
+    assert "with the same name to ground_truth/<defect>" in told.pop()
+
+
 @pytest.mark.parametrize("inside", ["", "can"])
 def test_a_category_in_a_folder_of_its_own_name_is_found(ad2_root: Path, tmp_path: Path, inside: str) -> None:
     """As `can/can`, which archives unpacked into folders of their own leave; beside others none is passed over."""
