@@ -61,6 +61,10 @@ _ADD = (
     "Add a mask with the same name to masks/<defect> (a suffix like _mask is allowed), a label file, or a row to "
     "boxes.csv, or remove the photo."
 )
+_KEEP_ONE = (
+    "Keep one, or put labels of several defects into one file, of which one is called like the folder. A photo in "
+    "`images` itself has no folder that says a defect."
+)
 
 
 class FolderReaderSettings(MaskFileSettings):
@@ -147,9 +151,7 @@ class FolderReader(Reader):
             if len(said) > 1:
                 files = ", ".join(label.file.name for label in own) or "mask"
                 what = f"is labelled {' and '.join(sorted(said))} by its folder and labels ({files})."
-                problems.append(
-                    error(path, what, fix="Keep one, or put labels of several defects into one label file.")
-                )
+                problems.append(error(path, what, fix=_KEEP_ONE))
             elif len(own) > 1 and mask is None:
                 what = f"has labels in {' and '.join(label.file.name for label in own)}."
                 problems.append(error(path, what, fix="Keep them in one file."))
