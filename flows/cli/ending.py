@@ -19,6 +19,8 @@ def main() -> None:
     # Read when PyTorch is imported. Threads that spin keep the cores from other processes, which spin in turn.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
+    # Read when OpenCV is imported, which would print of each damaged file what one message says.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     code = _run()
     # What Python does at its end, except that libraries are not taken apart: threads of Arrow that are still starting
     # then abort the process after its work is done, now and then, on a busy machine.

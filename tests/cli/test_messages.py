@@ -160,6 +160,18 @@ def test_broken_photos_stop_check_and_run_with_two(
     assert not (tmp_path / "out" / "datasets").exists()
 
 
+def test_a_damaged_file_is_told_by_its_message_alone(anogen: Anogen, photos: Path, tmp_path: Path) -> None:
+    """OpenCV would print what it thinks of it while `init` looks at masks."""
+    root = shutil.copytree(photos, tmp_path / "photos")
+    mask = root / "bolt/ground_truth/spot/001_mask.png"
+    mask.write_bytes(mask.read_bytes()[:100])
+
+    said = anogen("init", tmp_path / "run.yaml", "--data", root)
+
+    assert said.returncode == 0
+    assert said.stderr == ""
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_many_errors_are_counted_by_reason_after_they_are_listed(
     anogen: Anogen, photos: Path, tmp_path: Path, command: str
