@@ -1,6 +1,6 @@
 """Which mask belongs to which photo: by stem, with a known suffix or none."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -30,9 +30,9 @@ def pair_masks(
 ) -> tuple[dict[Path, Path], list[Problem]]:
     """Return the mask of each photo that has one, and an error for each mask without a photo or too many.
 
-    A mask whose stem is exactly a photo's comes before one with a suffix.
+    A mask whose stem is exactly a photo's comes before one with a suffix. Other case is understood where one fits.
     """
-    stems = {stem_of(photo) for photo in photos}
+    stems = _Stems(photos)
     candidates: dict[str, list[Path]] = defaultdict(list)
     problems = []
     for mask in sorted(masks, key=lambda mask: (len(mask.stem), mask.name)):
@@ -52,7 +52,7 @@ def pair_masks(
 
 def named_like(photos: Sequence[Path], masks: Sequence[Path], *, suffixes: Sequence[str]) -> list[Path]:
     """Return the masks that are named like a photo, with a suffix or without."""
-    stems = {stem_of(photo) for photo in photos}
+    stems = _Stems(photos)
     return [mask for mask in masks if _photo_stem(stem_of(mask), stems, suffixes=suffixes) is not None]
 
 
@@ -61,10 +61,11 @@ def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[lis
 
     Where there are such masks, files with a suffix of theirs are masks, too, whose photo is missing.
     """
-    stems = {stem_of(file) for file in files}
+    stems = _Stems(files)
     shown = {stem_of(file): _without_suffix(stem_of(file), stems, suffixes=suffixes) for file in files}
     with_mask = {stem for stem in shown.values() if stem is not None}
-    used = {mask[len(stem) :].casefold() for mask, stem in shown.items() if stem is not None}
+    names = [name.casefold() for name, stem in shown.items() if stem is not None]
+    used = {suffix.casefold() for suffix in suffixes if suffix and any(n.endswith(suffix.casefold()) for n in names)}
     photos: list[Path] = []
     masks: list[Path] = []
     for file in files:
@@ -74,13 +75,27 @@ def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[lis
     return photos, masks
 
 
-def _photo_stem(mask_stem: str, stems: set[str], *, suffixes: Sequence[str]) -> str | None:
-    return mask_stem if mask_stem in stems else _without_suffix(mask_stem, stems, suffixes=suffixes)
+class _Stems:
+    """The stems of files; one is found as it is written, and in other case where no other differs by that alone."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._exact = {stem_of(file) for file in files}
+        alike = Counter(map(str.casefold, self._exact))
+        self._folded = {stem.casefold(): stem for stem in self._exact if alike[stem.casefold()] == 1}
+
+    def find(self, stem: str) -> str | None:
+        return stem if stem in self._exact else self._folded.get(stem.casefold())
 
 
-def _without_suffix(mask_stem: str, stems: set[str], *, suffixes: Sequence[str]) -> str | None:
+def _photo_stem(mask_stem: str, stems: _Stems, *, suffixes: Sequence[str]) -> str | None:
+    whole = stems.find(mask_stem)
+    return whole if whole is not None else _without_suffix(mask_stem, stems, suffixes=suffixes)
+
+
+def _without_suffix(mask_stem: str, stems: _Stems, *, suffixes: Sequence[str]) -> str | None:
     for suffix in suffixes:
-        stem = mask_stem[: len(mask_stem) - len(suffix)]
-        if suffix and mask_stem.casefold().endswith(suffix.casefold()) and stem in stems:
-            return stem
+        if suffix and mask_stem.casefold().endswith(suffix.casefold()):
+            found = stems.find(mask_stem[: len(mask_stem) - len(suffix)])
+            if found is not None:
+                return found
     return None

@@ -441,3 +441,22 @@ def test_a_mask_beside_photos_whose_photo_is_missing_is_no_photo(root: Path) -> 
     assert [(p.severity, Path(p.file).name, p.what) for p in problems] == [
         ("error", "lost_mask.png", "is a mask without a photo.")
     ]
+
+
+@pytest.mark.parametrize("mask", ["masks/IMG_{}.PNG", "images/IMG_{}_MASK.png", "masks/Img_{}_gt.png"])
+def test_the_case_of_a_mask_does_not_matter_where_one_photo_fits(root: Path, mask: str) -> None:
+    """Where several do, the one that is written alike."""
+    for shade, name in enumerate(["img_0", "img_1", "img_2", "IMG_2"]):
+        _photo(root / f"images/{name}.png", shade=shade)
+    for number in range(3):
+        _mask(root / mask.format(number))
+
+    samples, problems = _scan(root)
+
+    shown = {path for path, sample in samples.items() if sample.mask_uri}
+    if "Img" in mask:
+        assert shown == {"images/img_0.png", "images/img_1.png"}
+        assert [p.what for p in problems] == ["is a mask without a photo."]
+    else:
+        assert problems == []
+        assert shown == {"images/img_0.png", "images/img_1.png", "images/IMG_2.png"}
