@@ -236,13 +236,22 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
             problems.append(warning(nested, what, fix=f"Move its photos to {directory}."))
     told = any(problem.severity == "error" for problem in problems)
     if not told and not any(folder.photos for folder in folders):
-        inside = ", ".join(d.name for d in list_directory(root, root=root).directories[:12]) or "no directory"
-        raise InputError(
-            f"reader.root: no photo in {images}. Expected images/{GOOD} and images/<defect>, {GOOD} and <defect>, or "
-            f"images/train, train/images or train with labels; {root} holds {inside}. Put photos there or name another "
-            "directory."
-        )
+        raise _no_photo(images, root=root)
     return folders, problems
+
+
+def _no_photo(images: Path, *, root: Path) -> InputError:
+    """Return the error that no photo is where photos are expected, with the first folder that has some."""
+    inside = list_directory(root, root=root).directories
+    deeper = [inner for directory in inside for inner in list_directory(directory, root=root).directories]
+    found = next((d for d in (*inside, *deeper) if list_directory(d, root=root).images), None)
+    held = ", ".join(directory.name for directory in inside[:12]) or "no directory"
+    held += f", and {found} photos" if found else ""
+    return InputError(
+        f"reader.root: no photo in {images}. Expected images/{GOOD} and images/<defect>, {GOOD} and <defect>, or "
+        f"images/train, train/images or train with labels; {root} holds {held}. Put photos there or name another "
+        "directory."
+    )
 
 
 def _same_names(folders: list[PhotoFolder]) -> list[Problem]:

@@ -344,3 +344,13 @@ def test_init_finds_a_folder_inside_one_of_its_name(folder_root: Path, tmp_path:
 
     assert notes[0] == "caps: 10 normal photos; dent 4"
     assert f"root: {folder_root / 'caps'}\n" in (tmp_path / "run.yaml").read_text()
+
+
+@pytest.mark.parametrize("deeper", ["crack", "MT_Crack/Imgs"])
+def test_where_photos_lie_that_are_not_found_is_told(folder_root: Path, tmp_path: Path, deeper: str) -> None:
+    """The first folder that has some, down to two levels."""
+    (tmp_path / "other" / deeper).mkdir(parents=True)
+    (folder_root / "images/dent/d0.png").rename(tmp_path / "other" / deeper / "d0.png")
+
+    with pytest.raises(InputError, match=rf"holds \w+, and {tmp_path}/other/{deeper} photos\."):
+        scan_folder(tmp_path / "other")
