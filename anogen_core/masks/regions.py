@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from anogen_core.arrays import Image, Mask
-from anogen_core.data.frame import read_mask, read_photo, resize_mask, to_frame
+from anogen_core.data.frame import read_photo, resize_mask, to_frame
+from anogen_core.data.mask_values import MaskValues
 from anogen_core.errors import InputError
 from anogen_core.masks.foreground import ForegroundSettings, find_foreground
 from anogen_core.masks.product import Product
@@ -141,7 +142,13 @@ def _read_template(path: Path, digest: str, frame: tuple[int, int]) -> Image | M
 @functools.lru_cache(maxsize=64)
 def _read(name: str, path: Path, digest: str, frame: tuple[int, int]) -> Mask:
     del digest  # a file that was drawn anew is read anew
-    mask = resize_mask(read_mask(path), frame)
+    values = MaskValues.read(path)
+    if not values.is_binary:
+        raise InputError(
+            f"foreground.{name}: {path} holds {len(values.marked)} {values.kind} besides {values.surface}. "
+            f"Paint 255 where the region is and 0 elsewhere, and save it as a PNG (JPEG blurs edges)."
+        )
+    mask = resize_mask(np.asarray(values.shades > 0), frame)
     if name == "legal" and not mask.any():
         raise InputError(f"foreground.legal: {path} is empty. Paint 255 where defects may lie.")
     return np.asarray(mask, bool)

@@ -68,7 +68,7 @@ def test_a_bad_region_is_one_message_with_its_file(tmp_path: Path, fault: str) -
     with pytest.raises(InputError, match=f"{fault}.png") as error:
         find_region(PHOTO, Product(settings=ForegroundSettings(method="full", legal=str(path))), "tile", "crack")
 
-    assert {"missing": "cannot be read", "empty": "is empty", "grey": "not binary"}[fault] in str(error.value)
+    assert {"missing": "cannot be read", "empty": "is empty", "grey": "Paint 255 where"}[fault] in str(error.value)
 
 
 def _scene(seed: int, *, part: bool = True) -> tuple[np.ndarray, np.ndarray]:
