@@ -90,7 +90,8 @@ def _find_reader(root: Path) -> tuple[ReaderSettings, list[Sample]]:
         if (inside := unwrapped(root.resolve())) != root.resolve():
             return _find_reader(inside)
         deeper = [d for d in list_directory(root.resolve(), root=root.resolve()).directories if _known_layout(d)]
-        if not deeper:
+        of_one_kind = [d for d in deeper if list_directory(photo_directory(d), root=d).images]
+        if not deeper or (deeper[1:] and of_one_kind == deeper):
             raise
         others = f" {len(deeper) - 1} more do: move what they hold into one directory." if deeper[1:] else ""
         raise InputError(f"{failure} {deeper[0]} holds a known layout: name that one.{others}") from failure

@@ -223,21 +223,29 @@ def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder]
     splits = split_images(root) if images != root else []
     parts = _part_folders(root, suffixes) if images != root and not images.is_dir() and not splits else []
     for directory in (*own, *splits, *parts):
-        inner = list_directory(directory, root=root)
+        place = directory if directory in splits or is_split(directory) else _photos_of(directory, root=root)
+        inner = list_directory(place, root=root)
         if images == root and not inner.images:
             continue  # anything may lie in a root, such as what a run wrote
         unnamed = is_split(directory) or directory in (*splits, *parts)
         photos, masks = set_masks_aside(inner.images, suffixes)
         part = directory.name if directory in parts else None
-        folders.append(PhotoFolder(directory, photos, masks, None if unnamed else class_of(directory), part=part))
+        folders.append(PhotoFolder(place, photos, masks, None if unnamed else class_of(directory), part=part))
         problems += inner.problems
-        for nested in inner.directories:
-            what = "is not read: photos are expected one level higher."
-            problems.append(warning(nested, what, fix=f"Move its photos to {directory}."))
+        beside = [] if place == directory else list_directory(directory, root=root).directories
+        for nested in (*inner.directories, *(d for d in beside if d != place and not holds_labels(d))):
+            what = f"is not read: photos are expected in {place}."
+            problems.append(warning(nested, what, fix=f"Move its photos to {place}."))
     told = any(problem.severity == "error" for problem in problems)
     if not told and not any(folder.photos for folder in folders):
         raise _no_photo(images, root=root)
     return folders, problems
+
+
+def _photos_of(directory: Path, *, root: Path) -> Path:
+    """Return where the photos of a defect are: in its directory, or in `images` there if none lies in it itself."""
+    inside = photo_directory(directory)
+    return inside if inside.is_dir() and not list_directory(directory, root=root).images else directory
 
 
 def _no_photo(images: Path, *, root: Path) -> InputError:
@@ -250,7 +258,7 @@ def _no_photo(images: Path, *, root: Path) -> InputError:
     return InputError(
         f"reader.root: no photo in {images}. Expected images/{GOOD} and images/<defect>, {GOOD} and <defect>, or "
         f"images/train, train/images or train with labels; {root} holds {held}. Put photos there or name another "
-        "directory."
+        f"directory. If they are kinds of defects, call that of the normal photos {GOOD}."
     )
 
 

@@ -91,7 +91,7 @@ def class_of(directory: Path) -> str:
 
 def photo_directory(root: Path) -> Path:
     """Return `images`, or what Pascal VOC, Supervisely and Severstal call it; `images` where none is there."""
-    return subdirectory(root, "images", "image", "jpegimages", "img", "train_images")
+    return subdirectory(root, "images", "image", "jpegimages", "img", "imgs", "train_images")
 
 
 def photo_root(root: Path) -> Path:

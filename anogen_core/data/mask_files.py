@@ -4,7 +4,9 @@
     <root>/masks/b.png, <root>/masks/train/b.png,    what the folder or another label of its photo says, else
     <root>/train/masks/b.png                         `reader.defect`
     <root>/SegmentationClass/b.png                   the same, beside VOC's `JPEGImages`
-    <root>/images/.../b_mask.png beside b.png        the same
+    <root>/images/.../b_mask.png beside b.png,       the same
+    or b.png beside b.jpg, or
+    <root>/<defect>/masks/b.png
 
 Of the last four kinds a mask that marks nothing belongs to a normal photo. In `masks` a folder named like a photo, such
 as `masks/<defect>/b/`, holds masks that are one together.
@@ -18,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from anogen_core.data.inventory import class_of, list_directory, stem_of, subdirectory
+from anogen_core.data.inventory import class_of, list_directory, photo_directory, stem_of, subdirectory
 from anogen_core.data.labels.drawing import ShapeError
 from anogen_core.data.labels.label import Label, Labels
 from anogen_core.data.labels.numbered import (
@@ -195,8 +197,8 @@ def _groups(
 ) -> Iterator[_Group]:
     for folder in folders:
         yield _Group(folder.masks, folder.photos, None)
-    splits = {above for folder in folders if (above := folder.path.parent) != root and is_split(above)}
-    for directory in (subdirectory(above, *_NAMES) for above in (root, *sorted(splits))):
+    above_photos = {folder.path.parent for folder in folders if _has_own_masks(folder.path)} - {root}
+    for directory in (subdirectory(above, *_NAMES) for above in (root, *sorted(above_photos))):
         near = [f for f in folders if directory.parent in (root, f.path.parent)]
         listing = list_directory(directory, root=root)
         problems += listing.problems
@@ -213,6 +215,11 @@ def _groups(
             photos = [p for f in near if split or f.defect in (None, inner.name) for p in f.photos]
             several = named_like(photos, images.directories, suffixes=suffixes)
             yield _Group(images.images + several, photos, None if split else inner.name)
+
+
+def _has_own_masks(photos: Path) -> bool:
+    """Return whether masks may lie beside a directory of photos: that of a split, or `images` of a defect."""
+    return is_split(photos.parent) or photo_directory(photos.parent) == photos
 
 
 def _without_namesakes(folders: Sequence[PhotoFolder]) -> list[Path]:

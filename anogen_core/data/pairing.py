@@ -14,6 +14,9 @@ from anogen_core.settings import Settings
 MASK_SUFFIXES = ("_mask", "-mask", "_gt", "-gt", "_label", "_seg", "_annotation", "_groundtruth", "_ground_truth")
 """What may follow a photo's stem in the name of its mask; upper and lower case are the same."""
 
+_JPEG = frozenset({".jpg", ".jpeg"})
+_LOSSLESS = frozenset({".png", ".bmp"})
+
 
 class MaskFileSettings(Settings):
     """How mask images are named and what their values mean."""
@@ -59,20 +62,30 @@ def named_like(photos: Sequence[Path], masks: Sequence[Path], *, suffixes: Seque
 def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Return the photos of one directory, and the masks that lie beside them: named like one, with a suffix.
 
-    Where there are such masks, files with a suffix of theirs are masks, too, whose photo is missing.
+    Where there are such masks, files with a suffix of theirs are masks, too, whose photo is missing. Where each PNG or
+    BMP has the name of a JPEG, it is the mask of that.
     """
+    twins = _lossless_twins(files)
+    files = [file for file in files if file not in twins]
     stems = _Stems(files)
     shown = {stem_of(file): _without_suffix(stem_of(file), stems, suffixes=suffixes) for file in files}
     with_mask = {stem for stem in shown.values() if stem is not None}
     names = [name.casefold() for name, stem in shown.items() if stem is not None]
     used = {suffix.casefold() for suffix in suffixes if suffix and any(n.endswith(suffix.casefold()) for n in names)}
     photos: list[Path] = []
-    masks: list[Path] = []
+    masks = twins
     for file in files:
         stem = stem_of(file)
         stray = stem not in with_mask and stem.casefold().endswith(tuple(used))
         (masks if stray or shown[stem] is not None else photos).append(file)
     return photos, masks
+
+
+def _lossless_twins(files: Sequence[Path]) -> list[Path]:
+    """Return the files without loss of information, if a JPEG has the name of each."""
+    jpegs = {stem_of(file) for file in files if file.suffix.lower() in _JPEG}
+    lossless = [file for file in files if file.suffix.lower() in _LOSSLESS]
+    return lossless if all(stem_of(file) in jpegs for file in lossless) else []
 
 
 class _Stems:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from anogen_core.data import FolderReaderSettings
 from anogen_core.data.frame import load_mask
 from anogen_core.data.problems import Problem
+from anogen_core.errors import InputError
 from anogen_core.records import Sample
 from anogen_core.run_file import write_run_file
 
@@ -460,3 +461,54 @@ def test_the_case_of_a_mask_does_not_matter_where_one_photo_fits(root: Path, mas
     else:
         assert problems == []
         assert shown == {"images/img_0.png", "images/img_1.png", "images/IMG_2.png"}
+
+
+@pytest.mark.parametrize(
+    ("photos", "masks"), [("Imgs", "Imgs"), ("images", "masks"), ("Images", "ground_truth"), ("", "")]
+)
+def test_a_defect_has_folders_of_its_own(root: Path, tmp_path: Path, photos: str, masks: str) -> None:
+    """Or a mask as PNG beside its JPEG, as magnetic tiles are downloaded; empty ones are of normal photos."""
+    for number in range(10):
+        _photo(root / "good" / photos / f"{number}.jpg", shade=10 + number)
+        _mask(root / "good" / masks / f"{number}.png", marks=False)
+    for number in range(3):
+        _photo(root / "crack" / photos / f"{number}.jpg", shade=50 + number)
+        _mask(root / "crack" / masks / f"{number}.png")
+
+    notes = write_run_file(tmp_path / "run.yaml", root)
+    scan = FolderReaderSettings(root=str(root)).build().scan()
+
+    assert notes[0] == "welds: 10 normal photos; crack 3"
+    assert scan.problems == []
+    masked = {sample.sample_id: sample.mask_uri for sample in scan.samples if sample.mask_uri is not None}
+    assert masked == {f"welds/test/crack/{n}": str(root / "crack" / masks / f"{n}.png") for n in range(3)}
+
+
+def test_a_png_without_a_jpeg_of_its_name_is_a_photo(root: Path) -> None:
+    """So are then all of that folder: it holds photos of both kinds."""
+    for name in ("0.jpg", "1.jpg", "1.png", "2.png"):
+        _photo(root / "good" / name, shade=10 + 3 * int(name[0]) + name.endswith("png"))
+
+    scan = FolderReaderSettings(root=str(root)).build().scan()
+
+    assert len(scan.samples) == 4
+    assert ["holds 1 pairs of photos with one name" in problem.what for problem in scan.problems] == [True]
+
+
+def test_what_lies_beside_the_photos_of_a_defect_is_told(root: Path) -> None:
+    """A second folder of photos, for one."""
+    for name in ("good/images", "crack/images", "crack/more"):
+        _photo(root / name / "0.png", shade=10 + len(name))
+
+    problems = FolderReaderSettings(root=str(root)).build().scan().problems
+
+    assert {Path(p.file) for p in problems if "photos are expected in" in p.what} == {root / "crack/more"}
+
+
+def test_init_of_kinds_of_defects_without_good_asks_for_it(root: Path, tmp_path: Path) -> None:
+    """Rather than for the name of one of them, as of a dataset."""
+    for name in ("MT_Free", "MT_Crack"):
+        _photo(root / name / "Imgs/0.jpg", shade=10)
+
+    with pytest.raises(InputError, match=r"call that of the normal photos good\.$"):
+        write_run_file(tmp_path / "run.yaml", root)

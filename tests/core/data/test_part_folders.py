@@ -132,7 +132,7 @@ def test_links_that_leave_the_root_are_told(root: Path) -> None:
     told = {(p.severity, Path(p.file).name): p.what for p in scan_folder(root).problems}
 
     assert "leaves the root" in told["error", "Part0_label.bmp"]
-    assert "one level higher" in told["warning", "more"]
+    assert "photos are expected in" in told["warning", "more"]
     assert "has no mask" in told["warning", "Part0.JPG"]
 
 
