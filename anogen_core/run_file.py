@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import yaml
@@ -46,8 +46,19 @@ _WHITES: Final = tuple(2**bits - 1 for bits in (8, 10, 12, 14))
 
 _MEASURED = 9
 """Photos of each defect whose labels are measured, about."""
+_LOOKED_AT = 200
+"""Masks of each defect whose values are looked at, at least where there are so many."""
 _IN_BOX = 0.45
 """Share of a box that the defect in it covers, usually (`benchmarks/box_outlines.py`)."""
+
+
+class _Several(NamedTuple):
+    """What is to be known of a mask that holds several values besides 0."""
+
+    held: int
+    told: str
+    number_something: bool
+    have_soft_edges: bool
 
 
 def write_run_file(path: Path, root: Path) -> list[str]:
@@ -118,13 +129,13 @@ def _choose_threshold(reader: ReaderSettings, samples: list[Sample]) -> tuple[Re
     for sample in samples:
         if sample.mask_uri is not None:
             of_defects.setdefault((sample.category, sample.defect), []).append(Path(sample.mask_uri))
-    masks = [path for own in of_defects.values() for path in own[:: max(1, len(own) // _MEASURED)]]
-    several = [values for path in masks if (values := _values(path)) is not None and not values.is_binary]
+    masks = [path for own in of_defects.values() for path in own[:: max(1, len(own) // _LOOKED_AT)]]
+    with ThreadPoolExecutor() as pool:
+        several = [values for values in pool.map(_several_values, masks) if values is not None]
     if several and all(values.number_something for values in several):
-        threshold, most = 1, max(several, key=lambda values: len(values.marked))
-        why = f"all but {most.surface} is defect, since masks hold several {most.kind}, such as {most.shown()}"
+        threshold, why = 1, max(several).told
         why += "; `reader.mask_classes` tells kinds apart" * isinstance(reader, FolderReaderSettings)
-    elif several and all(values.has_soft_edges for values in several):
+    elif several and all(values.have_soft_edges for values in several):
         threshold, why = SOFT_EDGES, "masks have soft edges"
     else:
         return reader, []
@@ -132,12 +143,16 @@ def _choose_threshold(reader: ReaderSettings, samples: list[Sample]) -> tuple[Re
     return reader.model_copy(update={"mask_threshold": threshold}), [note]
 
 
-def _values(mask: Path) -> MaskValues | None:
-    """Return the values of a mask; None where it cannot be read (`check` says why)."""
+def _several_values(mask: Path) -> _Several | None:
+    """Return what the values of a mask say; None where there is one, or it cannot be read (`check` says why)."""
     try:
-        return MaskValues.read(mask)
+        values = MaskValues.read(mask)
     except UnusableFileError:
         return None
+    if values.is_binary:
+        return None
+    told = f"all but {values.surface} is defect, since masks hold several {values.kind}, such as {values.shown()}"
+    return _Several(len(values.marked), told, values.number_something, values.has_soft_edges)
 
 
 def _choose_frame(samples: list[Sample]) -> tuple[FrameSettings, str]:

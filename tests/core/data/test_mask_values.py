@@ -113,6 +113,18 @@ def test_init_chooses_the_threshold_where_it_is_clear(
         assert audited(reader) == []
 
 
+def test_init_sees_the_one_mask_that_differs(mvtec_root: Path, tmp_path: Path) -> None:
+    """As one of the 52 of KolektorSDD does, which has soft edges."""
+    photos, masks = (mvtec_root / "bottle" / name / "crack" for name in ("test", "ground_truth"))
+    for number in range(30):
+        cv2.imwrite(str(photos / f"more{number:02}.png"), np.full((*SIZE, 3), number, np.uint8))
+        cv2.imwrite(str(masks / f"more{number:02}_mask.png"), _mask(255, 255) if number != 18 else _soft())
+
+    write_run_file(tmp_path / "run.yaml", mvtec_root)
+
+    assert load_config(tmp_path / "run.yaml", []).reader.mask_threshold == 128
+
+
 def test_init_counts_what_the_threshold_leaves(folder_root: Path, tmp_path: Path) -> None:
     """A mask of faint traces marks nothing: its photo is normal."""
     for path in sorted((folder_root / "masks/dent").iterdir()):
