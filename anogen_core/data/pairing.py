@@ -66,7 +66,8 @@ def set_masks_aside(files: Sequence[Path], suffixes: Sequence[str]) -> tuple[lis
     BMP has the name of a JPEG, it is the mask of that.
     """
     twins = _lossless_twins(files)
-    files = [file for file in files if file not in twins]
+    aside = set(twins)
+    files = [file for file in files if file not in aside]
     stems = _Stems(files)
     shown = {stem_of(file): _without_suffix(stem_of(file), stems, suffixes=suffixes) for file in files}
     with_mask = {stem for stem in shown.values() if stem is not None}
