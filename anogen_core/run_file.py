@@ -48,6 +48,8 @@ _MEASURED = 9
 """Photos of each defect whose labels are measured, about."""
 _LOOKED_AT = 200
 """Masks of each defect whose values are looked at, at least where there are so many."""
+_MOST = 0.9
+"""Share of the masks of several values from which soft edges are meant: some hold hardly more than traces."""
 _IN_BOX = 0.45
 """Share of a box that the defect in it covers, usually (`benchmarks/box_outlines.py`)."""
 
@@ -135,7 +137,7 @@ def _choose_threshold(reader: ReaderSettings, samples: list[Sample]) -> tuple[Re
     if several and all(values.number_something for values in several):
         threshold, why = 1, max(several).told
         why += "; `reader.mask_classes` tells kinds apart" * isinstance(reader, FolderReaderSettings)
-    elif several and all(values.have_soft_edges for values in several):
+    elif several and sum(values.have_soft_edges for values in several) >= _MOST * len(several):
         threshold, why = SOFT_EDGES, "masks have soft edges"
     else:
         return reader, []

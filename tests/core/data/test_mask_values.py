@@ -125,6 +125,19 @@ def test_init_sees_the_one_mask_that_differs(mvtec_root: Path, tmp_path: Path) -
     assert load_config(tmp_path / "run.yaml", []).reader.mask_threshold == 128
 
 
+@pytest.mark.parametrize(("odd", "threshold"), [(2, 128), (6, None)])
+def test_a_few_traces_hinder_no_choice(mvtec_root: Path, tmp_path: Path, odd: int, threshold: int | None) -> None:
+    """As in 2 of the 388 masks of magnetic tiles as they are downloaded; of many nobody knows what they mean."""
+    photos, masks = (mvtec_root / "bottle" / name / "crack" for name in ("test", "ground_truth"))
+    for number in range(30):
+        cv2.imwrite(str(photos / f"more{number:02}.png"), np.full((*SIZE, 3), number, np.uint8))
+        cv2.imwrite(str(masks / f"more{number:02}_mask.png"), _mask(3, 176) if number < odd else _soft())
+
+    write_run_file(tmp_path / "run.yaml", mvtec_root)
+
+    assert load_config(tmp_path / "run.yaml", []).reader.mask_threshold == threshold
+
+
 def test_init_counts_what_the_threshold_leaves(folder_root: Path, tmp_path: Path) -> None:
     """A mask of faint traces marks nothing: its photo is normal."""
     for path in sorted((folder_root / "masks/dent").iterdir()):
