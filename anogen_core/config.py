@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, ValidationError, model_validator
 
-from anogen_core.arm import Arm
 from anogen_core.data import ReaderSettings
 from anogen_core.data.frame import FrameSettings
 from anogen_core.data.support import SupportSettings
@@ -18,12 +17,14 @@ from anogen_core.detectors.fpn import FpnSettings
 from anogen_core.diffusion import BaseModelSettings, BundledModelSettings
 from anogen_core.diffusion.inversion import InversionSettings
 from anogen_core.errors import InputError
+from anogen_core.evaluation import EvaluationSettings
 from anogen_core.generation import GenerationSettings
 from anogen_core.masks import MaskSamplerSettings, TransplantSamplerSettings
 from anogen_core.masks.foreground import ForegroundSettings
 from anogen_core.planning import PlanSettings
 from anogen_core.quality.gates import QualitySettings
 from anogen_core.runner import RunnerSettings, ThreadRunnerSettings
+from anogen_core.seeding import derive_seed
 from anogen_core.settings import Settings, apply_override, read_yaml
 from anogen_core.storage.uri import is_address, well_named
 
@@ -45,24 +46,6 @@ class PhotoSettings(Settings):
     """Licence of the photos, in your words, e.g. CC BY-NC-SA 4.0; a non-commercial one is said loudly."""
     source: str | None = None
     """Where the photos come from: a name, a citation or an address."""
-
-
-class EvaluationSettings(Settings):
-    """Whether and how detectors are trained and compared."""
-
-    enabled: bool = True
-    """Train and evaluate detectors after generation."""
-    needed_only: bool = False
-    """Learn and generate only where an arm learns from generated images; `anogen evaluate` sets it."""
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("perlin", "generated")
-    """Trained with the same budget and seeds, evaluated on the same held-out photos: perlin, support_only, cutpaste,
-    generated, generated_box, generated_mask; `generated:50` for 50 images of it, `cutpaste+generated` for a mixture."""
-    seeds: PositiveInt = 1
-    """Detectors for each arm: the run's seed and the next ones. The dataset and the support photos stay the same."""
-    replicates: Annotated[int, Field(ge=100)] = 1000
-    """Draws of the bootstrap that 95 % intervals come from."""
-    examples: NonNegativeInt = 6
-    """Example predictions for each category in the report."""
 
 
 class RunConfig(Settings):
@@ -143,6 +126,20 @@ class RunConfig(Settings):
         if settings.start == "auto":
             return "support" if self.base_model.kind == "bundled" else "noise"
         return settings.start
+
+    @property
+    def draw_seed(self) -> int:
+        """Return the seed of places, outlines and noise; the run's own for the first draw."""
+        draw = self.generation.draw
+        return derive_seed(self.seed, "draw", draw) if draw else self.seed
+
+    @property
+    def draws(self) -> "list[RunConfig]":
+        """Return the settings of every dataset that detectors learn from, the run's own first."""
+        number = self.evaluation.seeds if self.evaluation.enabled and self.evaluation.redraw else 1
+        first = self.generation
+        drawn = [first.model_copy(update={"draw": first.draw + further}) for further in range(number)]
+        return [self.model_copy(update={"generation": one}) for one in drawn]
 
     @property
     def plan(self) -> PlanSettings:

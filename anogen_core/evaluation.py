@@ -1,11 +1,13 @@
 """The values of an evaluation: what was trained, how it scored, and how arms compare."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from anogen_core.arm import Arm
 from anogen_core.records import Record
+from anogen_core.settings import Settings
 
 
 class Trial(Record):
@@ -64,6 +66,27 @@ class Evaluation(Record):
     """Key of the artefact that holds what the detector said about every photo."""
 
 
+class EvaluationSettings(Settings):
+    """Whether and how detectors are trained and compared."""
+
+    enabled: bool = True
+    """Train and evaluate detectors after generation."""
+    needed_only: bool = False
+    """Learn and generate only where an arm learns from generated images; `anogen evaluate` sets it."""
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("perlin", "generated")
+    """Trained with the same budget and seeds, evaluated on the same held-out photos: perlin, support_only, cutpaste,
+    generated, generated_box, generated_mask; `generated:50` for 50 images of it, `cutpaste+generated` for a mixture."""
+    seeds: PositiveInt = 1
+    """Detectors for each arm: the run's seed and the next ones. The support photos stay the same."""
+    redraw: bool = False
+    """Make a dataset for each further seed, from the same support photos: other places, outlines and noise. Without it
+    all seeds share one dataset, and intervals do not hold the luck of its draw."""
+    replicates: Annotated[int, Field(ge=100)] = 1000
+    """Draws of the bootstrap that 95 % intervals come from."""
+    examples: NonNegativeInt = 6
+    """Example predictions for each category in the report."""
+
+
 class Estimate(Record):
     """A mean over seeds with its 95 % interval."""
 
@@ -99,6 +122,8 @@ class Comparison(Record):
     """The group that holds more of the defective pixels than any other."""
     largest_share: float = 0.0
     """Its share of all defective pixels: as much of the pixel AP is about this one part."""
+    redrawn: bool = False
+    """Whether each seed had a dataset of its own; else intervals are about other seeds on the same dataset."""
     arms: tuple[ArmEstimates, ...]
     differences: tuple[ArmEstimates, ...]
     """Every later arm minus every earlier one."""

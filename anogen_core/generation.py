@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from anogen_core import bands
 from anogen_core.arrays import Conditioning, Image, ImageBatch, LatentMask, Latents, Mask
@@ -39,6 +39,8 @@ class GenerationSettings(Settings):
 
     images_per_defect: Annotated[PositiveInt, Field(le=1_000_000)] = 100
     """Planned requests for each (category, defect)."""
+    draw: NonNegativeInt = 0
+    """Another draw of places, outlines and noise: other images of the same defects, learned from the same photos."""
     instances: tuple[PositiveInt, PositiveInt] = (1, 1)
     """Fewest and most defects of its kind that one image shows. Each is generated in a square of its own."""
     batch_size: PositiveInt = 8

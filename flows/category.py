@@ -30,6 +30,7 @@ from tasks.generation import (
     carry_verdicts,
     find_dataset,
     generate_shard,
+    generating,
     measure_dataset,
     plan_dataset,
     seal_dataset,
@@ -57,20 +58,22 @@ def make_category(category: str, config: RunConfig) -> dict[str, Any]:
 
 def _category(category: str, config: RunConfig) -> dict[str, Any]:
     clock = _Clock()
-    embeddings, dataset, is_new = _make(category, config, clock) if needs_dataset(config) else _find(category, config)
+    embeddings, datasets, num_new = _make(category, config, clock) if needs_dataset(config) else _find(category, config)
+    dataset = datasets[0]
     with tags("stage:measure"):
         held = dataset if config.evaluation.enabled and dataset is not None and dataset.num_images else None
         measured = [] if held is None else measure_dataset(held, config)
     clock.lap("measure")
     with tags("stage:train"):
-        compared, trained = _compare(category, dataset, config) if config.evaluation.enabled else ({}, 0)
+        compared, trained = _compare(category, datasets, config) if config.evaluation.enabled else ({}, 0)
     clock.lap("train and evaluate")
     result = CategoryResult(
         category=category,
         dataset=dataset,
+        redrawn=tuple(one for one in datasets[1:] if one is not None),
         embeddings=tuple(embeddings),
         seconds=clock.laps,
-        made={"datasets": int(is_new), "detectors": trained},
+        made={"datasets": num_new, "detectors": trained},
         likeness=tuple(SetLikeness.model_validate(m) for m in measured),
         **compared,
     )
@@ -79,26 +82,30 @@ def _category(category: str, config: RunConfig) -> dict[str, Any]:
     return result.model_dump(mode="json")
 
 
-def _make(category: str, config: RunConfig, clock: "_Clock") -> tuple[list[ConceptEmbedding], DatasetRef | None, bool]:
-    """Return embeddings and dataset of a category, and whether the dataset was not complete before."""
+def _make(
+    category: str, config: RunConfig, clock: "_Clock"
+) -> tuple[list[ConceptEmbedding], Sequence[DatasetRef | None], int]:
+    """Return embeddings and the dataset of each draw of a category, and how many of these were not complete before."""
     with tags("stage:learn"):
         embeddings = _learn(category, config)
     clock.lap("learn defects")
     with tags("stage:generate"):
-        dataset, is_new = _generate(category, embeddings, config)
+        made = [_generate(category, embeddings, drawn) for drawn in config.draws]
+        dataset, is_new = made[0]
         _carry_verdicts(dataset, is_new=is_new)
     clock.lap("generate")
-    return embeddings, dataset, is_new
+    return embeddings, [dataset for dataset, _ in made], sum(is_new for _, is_new in made)
 
 
-def _find(category: str, config: RunConfig) -> tuple[list[ConceptEmbedding], DatasetRef | None, bool]:
+def _find(category: str, config: RunConfig) -> tuple[list[ConceptEmbedding], Sequence[DatasetRef | None], int]:
     """Return what `_make` does, as far as an earlier run has made it."""
-    found = find_dataset(category, config)
-    if found is None:
+    found = [find_dataset(category, drawn) for drawn in config.draws]
+    embeddings, dataset = found[0] or ([], None)
+    if dataset is None:
         get_run_logger().info("No arm learns from generated images: nothing is made of %s.", category)
-        return [], None, False
-    _carry_verdicts(found[1], is_new=False)
-    return *found, False
+    else:
+        _carry_verdicts(dataset, is_new=False)
+    return embeddings, [one and one[1] for one in found], 0
 
 
 def _learn(category: str, config: RunConfig) -> list[ConceptEmbedding]:
@@ -125,7 +132,7 @@ def _generate(category: str, embeddings: list[ConceptEmbedding], config: RunConf
     sealed = generation.find_sealed(planned)
     if sealed is not None:
         say("The dataset of %s is complete already: %d images in %s", category, sealed.num_images, sealed.uri)
-        Bar(f"{category}: generate").move(100)
+        Bar(generating(category, config)).move(100)
         return sealed, False
     say("Generating %d images of %s in %d shards: %s", planned.spec.num_requests, category, len(shards), planned.uri)
     kept = [found for shard in shards for found in shard.kept if found.image is not None]
@@ -154,7 +161,7 @@ def _make_shards(
         backup = BackupTasks(config.runner.patience, again)
     else:  # progress of Dask workers is not heard here
         for shard in shards:
-            progress.update(f"{category}: generate", str(shard.index), len(shard.kept), len(shard.requests))
+            progress.update(generating(category, config), str(shard.index), len(shard.kept), len(shard.requests))
     with on_device(config.runner):
         futures = make.map(
             shards, dataset=unmapped(planned), config=unmapped(config), code=unmapped(versions_at_work())
@@ -179,22 +186,23 @@ def _carry_verdicts(dataset: DatasetRef, *, is_new: bool) -> None:
             progress.note(line)
 
 
-def _compare(category: str, dataset: DatasetRef | None, config: RunConfig) -> tuple[dict[str, Any], int]:
+def _compare(category: str, datasets: Sequence[DatasetRef | None], config: RunConfig) -> tuple[dict[str, Any], int]:
     """Train every arm with every seed; return the fields of the result that this fills, and how many were trained."""
-    trials = detection.trials(config, category, dataset)
-    if not trials:
+    jobs = detection.jobs(config, category, datasets)
+    if not jobs:
         return {}, 0
+    trials = [job.trial for job in jobs]
     say = get_run_logger().info
     arms = ", ".join(dict.fromkeys(t.arm for t in trials))
     say("Training %d detectors (%s) for %d steps each.", len(trials), arms, config.detector.steps)
-    missing = sum(not detection.is_trained(config, category, t, dataset) for t in trials)
+    missing = sum(not detection.is_trained(job, category) for job in jobs)
     train = fresh(train_detector, known=not missing)
     with on_device(config.runner):
         futures = train.map(
             trials,
             category=unmapped(category),
-            dataset=unmapped(dataset),
-            config=unmapped(config),
+            dataset=[job.dataset for job in jobs],
+            config=[job.config for job in jobs],
             code=unmapped(versions_at_work()),
         )
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")

@@ -20,6 +20,12 @@ def _shard_key(shard: Shard, dataset: PlannedDataset, config: RunConfig) -> str:
     return f"shard-{fingerprint([dataset.uri, dataset.spec.config_fingerprint, shard.index])}"
 
 
+def generating(category: str, config: RunConfig) -> str:
+    """Return what the progress of a dataset is shown as."""
+    draw = config.generation.draw
+    return f"{category}: generate draw {draw}" if draw else f"{category}: generate"
+
+
 @task(name="find dataset", task_run_name="find dataset of {category}", **policy.LIGHT_WORK)
 def find_dataset(category: str, config: RunConfig) -> tuple[list[ConceptEmbedding], DatasetRef] | None:
     """Look whether the dataset of a category is made already, for a run that makes none."""
@@ -44,7 +50,7 @@ def generate_shard(shard: Shard, dataset: PlannedDataset, config: RunConfig, cod
     """Make and store one shard; returns at once when its receipt exists (a ShardReceipt as plain JSON)."""
     page.say_where(config)
     require_versions(code)
-    stage, unit, total = f"{dataset.spec.category}: generate", str(shard.index), len(shard.requests)
+    stage, unit, total = generating(dataset.spec.category, config), str(shard.index), len(shard.requests)
     tick = progress.counter(stage, unit, total, done=len(shard.kept))
     receipt = generation.make_shard(shard, dataset, config, on_image=tick)
     progress.update(stage, unit, total, total)  # blocked requests, and a shard that was found, take no steps

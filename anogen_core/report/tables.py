@@ -147,7 +147,7 @@ def comparison_table(comparison: Comparison) -> ComparisonTable:
     shown = main_arms(a.arm for a in comparison.arms)
     columns = [a for a in comparison.arms if a.arm in shown]
     pairs = [d for d in comparison.differences if d.arm == shown[-1] and d.against in shown]
-    seeds = ", ".join(map(str, comparison.seeds))
+    seeds = ", ".join(map(str, comparison.seeds)) + (", each on a dataset of its own" if comparison.redrawn else "")
     return ComparisonTable(
         caption=(
             f"{comparison.category}: {comparison.detector}, {comparison.num_images} held-out photos in "

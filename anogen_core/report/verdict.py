@@ -74,7 +74,7 @@ def judge(evaluations: Sequence[Evaluation], comparison: Comparison | None = Non
     tone = tone_of(gains[metric])
     sentence = _sentence(tone, metric, mean_of(arms[BASELINE_ARM], metric), mean_of(arms[GENERATED_ARM], metric))
     caveats = (
-        *_interval(gains[metric], num_seeds=len({e.seed for e in arms[GENERATED_ARM]})),
+        *_interval(gains[metric], arms[GENERATED_ARM], redrawn=comparison is not None and comparison.redrawn),
         *_against_pasted(comparison, metric),
         *_contradiction(arms, {m: gain for m, gain in gains.items() if m != metric}, tone),
         *_dominance(comparison, metric),
@@ -157,8 +157,10 @@ def _inside(metric: str) -> str:
     return ALL_METRICS[metric][0].lower() + ALL_METRICS[metric][1:]
 
 
-def _interval(gain: Estimate | None, *, num_seeds: int) -> tuple[str, ...]:
+def _interval(gain: Estimate | None, generated: Sequence[Evaluation], *, redrawn: bool) -> tuple[str, ...]:
+    num_seeds = len({e.seed for e in generated})
     seeds = "one seed" if num_seeds == 1 else f"{num_seeds} seeds"
+    seeds += ", each on a dataset of its own" if redrawn else ""
     interval = () if gain is None else (f"Difference {estimate_text(gain, '+.3f')}, 95 % interval, {seeds}.",)
     return (*interval, *(("One seed tells little: another may say otherwise.",) if num_seeds == 1 else ()))
 

@@ -134,7 +134,7 @@ def _part_identity(config: RunConfig, category: Category, part: Part, dataset: D
         return [support, labels]
     if part.source == "cutpaste":
         places = plan_digest(config, category) if dataset is None else dataset.digest
-        return [CUT_PASTE_VERSION, places, support, config.seed]
+        return [CUT_PASTE_VERSION, places, support, config.draw_seed]
     required = _require(dataset, part)
     review = review_fingerprint(Dataset(required.uri).verdicts())
     return [required.digest, review] if review else required.digest

@@ -54,8 +54,7 @@ def list_datasets(output: str) -> list[StoredDataset]:
         CorruptDatasetError: the result of the last run was changed or is too new.
     """
     last = find_result(output)
-    results = [*last.categories, *(one.made for one in last.earlier)] if last else []
-    used = {name_of(result.dataset.uri) for result in results if result.dataset is not None}
+    used = {name_of(dataset.uri) for result in (last.all_made if last else ()) for dataset in result.datasets}
     stored: dict[str, list[Entry]] = defaultdict(list)
     reviews: dict[str, list[Entry]] = defaultdict(list)
     for entry in open_store(f"{output}/datasets").entries():

@@ -1,8 +1,9 @@
 """Stage 3: train detectors for each arm, evaluate them on held-out real photos and compare the arms."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,14 +40,35 @@ _PREDICTIONS = "predictions.npz"
 _BATCH = 16
 
 
-def trials(config: RunConfig, name: str, dataset: DatasetRef | None) -> list[Trial]:
+class Job(NamedTuple):
+    """A detector to train, and what it is trained with."""
+
+    trial: Trial
+    config: RunConfig
+    dataset: DatasetRef | None
+
+
+def jobs(config: RunConfig, name: str, datasets: Sequence[DatasetRef | None]) -> list[Job]:
     """Return every detector of a category to train: all arms with the same seeds, the run's own first.
 
-    Arms that need more generated images, or their places, than there are are left out.
+    Arms that need more generated images, or their places, than there are in some dataset are left out.
+
+    Args:
+        config: The run.
+        name: The category.
+        datasets: One for each of `config.draws`; None where there is none.
     """
-    possible = arms.possible_arms(config, read_category(config, name), dataset)
+    category = read_category(config, name)
+    drawn = list(zip(config.draws, datasets, strict=True))
+    possible = [arms.possible_arms(settings, category, dataset) for settings, dataset in drawn]
     seeds = range(config.seed, config.seed + config.evaluation.seeds)
-    return [Trial(arm=arm, seed=seed) for arm in possible for seed in seeds]
+    own = list(zip(seeds, itertools.cycle(drawn), strict=False))
+    return [
+        Job(Trial(arm=arm, seed=seed), settings, dataset)
+        for arm in possible[0]
+        if all(arm in others for others in possible)
+        for seed, (settings, dataset) in own
+    ]
 
 
 def checkpoint_key(config: RunConfig, category: Category, trial: Trial, dataset: DatasetRef | None) -> str:
@@ -80,10 +102,10 @@ def _by_content(settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def is_trained(config: RunConfig, name: str, trial: Trial, dataset: DatasetRef | None) -> bool:
-    """Return whether the store holds the detector of one trial."""
-    key = checkpoint_key(config, read_category(config, name), trial, dataset)
-    return ArtifactStore.of_run(config.output).get(key) is not None
+def is_trained(job: Job, name: str) -> bool:
+    """Return whether the store holds a detector."""
+    key = checkpoint_key(job.config, read_category(job.config, name), job.trial, job.dataset)
+    return ArtifactStore.of_run(job.config.output).get(key) is not None
 
 
 def train(
@@ -174,7 +196,9 @@ def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:
     artifacts = ArtifactStore.of_run(config.output)
     by_trial = {Trial.model_validate({"arm": e.arm, "seed": e.seed}): str(e.predictions) for e in evaluations}
     of_trials = [[t.arm, t.seed, key] for t, key in by_trial.items()]
-    key = artifact_key("comparison", COMPARISON_VERSION, of_trials, config.evaluation.replicates, config.seed)
+    redrawn = len(config.draws) > 1
+    decides = [of_trials, config.evaluation.replicates, config.seed, *(["redrawn"] if redrawn else [])]
+    key = artifact_key("comparison", COMPARISON_VERSION, *decides)
     artifact = artifacts.get(key)
     if artifact is not None:
         return Comparison.model_validate(artifact.metadata["comparison"])
@@ -184,7 +208,7 @@ def compare(evaluations: Sequence[Evaluation], config: RunConfig) -> Comparison:
         seed=derive_seed(config.seed, "bootstrap", evaluations[0].category),
         category=evaluations[0].category,
         detector=evaluations[0].detector,
-    )
+    ).model_copy(update={"redrawn": redrawn})
     artifacts.put(key, {}, {"kind": "comparison", "comparison": comparison.model_dump(mode="json")})
     return comparison
 

@@ -120,6 +120,13 @@ class CategoryForecast(Record):
     kept_instances: int
     """Defects on those."""
     defects: list[DefectForecast]
+    redrawn: int = 0
+    """Datasets of further seeds (`evaluation.redraw`) that are to be made."""
+
+    @property
+    def missing(self) -> int:
+        """Return how many datasets are to be made."""
+        return self.redrawn + (self.complete is None)
 
 
 class Forecast(Record):
@@ -149,11 +156,13 @@ class Forecast(Record):
                 + (f"dataset {category.complete} is complete" if category.complete else "its dataset is to be made")
                 + (f", {category.kept} of its images are there already" if category.kept else "")
             )
+            if category.redrawn:
+                lines.append(f"  {category.redrawn} more dataset(s) are to be made for further seeds")
             if category.foreground is not None:
                 lines.append(f"  foreground: {category.foreground}")
             for defect in category.defects:
                 lines += defect.describe()
-        if all(category.complete for category in self.categories):
+        if not any(category.missing for category in self.categories):
             return "\n".join([*lines, "nothing to learn or to generate (detectors not included)"]) + "\n"
         lines.append(
             f"about {_duration(self.generation_seconds)} to generate, "
@@ -178,11 +187,13 @@ def forecast(config: RunConfig, *, on_planned: Callable[[int, int], None] | None
     tick = None if on_planned is None else lambda: on_planned(next(drawn), total)
     planned = [(category, _category(config, category, tick)) for category in catalogue]
     categories = [plan for _, plan in planned]
-    missing = [(category, plan) for category, plan in planned if plan.complete is None]
+    missing = [(category, plan) for category, plan in planned if plan.missing]
     if not missing:
         return Forecast(categories=categories, inversion_seconds=0, generation_seconds=0, storage_mb=0)
-    defects_made = sum(sum(d.instances for d in plan.defects) - plan.kept_instances for _, plan in missing)
-    images = [sum(d.planned - d.blocked for d in plan.defects) for _, plan in missing]
+    defects_made = sum(
+        plan.missing * sum(d.instances for d in plan.defects) - plan.kept_instances for _, plan in missing
+    )
+    images = [plan.missing * sum(d.planned - d.blocked for d in plan.defects) for _, plan in missing]
     handled = [measure_photo(category) for category, _ in missing]
     forward = seconds_per_forward(config)
     steps, share = config.generation.sampler.schedule(from_photo=_starts_from_photos(config))
@@ -235,6 +246,7 @@ def _category(config: RunConfig, category: Category, on_request: Callable[[], No
         complete=None if found is None else Dataset(found[1].uri).spec.name,
         kept=len(reused),
         kept_instances=sum(len(row.instances or ()) for row in reused),
+        redrawn=sum(find_made(drawn, category, product) is None for drawn in config.draws[1:]),
         defects=[
             _defect(
                 config,

@@ -80,7 +80,7 @@ def plan_category(
         config.plan,
         product=product,
         load=category.load,
-        seed=config.seed,
+        seed=config.draw_seed,
         on_request=on_request,
         on_planner=on_planner,
     )

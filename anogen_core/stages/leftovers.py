@@ -100,7 +100,7 @@ class Leftovers:
 
     def artifacts(self, kind: Literal["detector", "evaluation"]) -> Iterator[Removable]:
         """Yield the detectors or the evaluations that no result refers to."""
-        results = [*self.last.categories, *(one.made for one in (*self.last.earlier, *self.last.compared))]
+        results = self.last.all_made
         used = {name_of(c.uri) for r in results for c in r.checkpoints}
         used |= {e.predictions for r in results for e in r.evaluations if e.predictions is not None}
         store = ArtifactStore.of_run(self.output)

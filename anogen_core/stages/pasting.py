@@ -28,7 +28,7 @@ def paste_supports(
     supports = {s.defect: _Support.load(s, config) for s in category.supports}
     normals = {sample.sample_id: sample for sample in category.normals}
     for place in places:
-        rng = numpy_generator(derive_seed(config.seed, "cutpaste", category.name, place.request_id))
+        rng = numpy_generator(derive_seed(config.draw_seed, "cutpaste", category.name, place.request_id))
         image = category.load(normals[place.normal_id])
         label = np.zeros(category.frame, bool)
         for spot in place.spots:

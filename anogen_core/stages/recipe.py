@@ -40,10 +40,10 @@ def recipes(
     height, width = category.frame
     common = {
         "code": code_versions(),
-        "seed": config.seed,
+        "seed": config.draw_seed,
         "category": category.name,
         "plan": config.plan.model_dump(mode="json", exclude={"images_per_defect"}),
-        "generation": config.generation.model_dump(mode="json", exclude={"batch_size", "images_per_defect"}),
+        "generation": config.generation.model_dump(mode="json", exclude={"batch_size", "draw", "images_per_defect"}),
         "quality": config.quality.model_dump(mode="json"),
         "frame": [height, width, config.frame.model_dump(mode="json")],
         **({"mixed": category.framed_mixed} if category.framed_mixed else {}),

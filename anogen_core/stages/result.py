@@ -27,6 +27,8 @@ class CategoryResult(Record):
     category: str
     dataset: DatasetRef | None
     """None where no arm of the run learns from generated images and none had been made before."""
+    redrawn: tuple[DatasetRef, ...] = ()
+    """The datasets of the further seeds, where each has its own."""
     embeddings: tuple[ConceptEmbedding, ...]
     checkpoints: tuple[CheckpointRef, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
@@ -37,6 +39,11 @@ class CategoryResult(Record):
     """Wall-clock time of each stage; near zero for work that was found finished."""
     made: dict[str, int] = Field(default_factory=dict)
     """How many datasets and detectors the run made; the others were found finished."""
+
+    @property
+    def datasets(self) -> tuple[DatasetRef, ...]:
+        """Return all datasets that it refers to, its own first."""
+        return (*(() if self.dataset is None else (self.dataset,)), *self.redrawn)
 
 
 class FailedCategory(Record):
@@ -69,6 +76,11 @@ class RunResult(Record):
     """The whole run file, as validated."""
     seconds: dict[str, float] = Field(default_factory=dict)
     """Wall-clock time of what is done for all categories together."""
+
+    @property
+    def all_made(self) -> tuple[CategoryResult, ...]:
+        """Return everything that is of use: of the last run and of earlier ones."""
+        return (*self.categories, *(one.made for one in (*self.earlier, *self.compared)))
 
 
 def write_result(
@@ -173,6 +185,7 @@ def _moved(made: CategoryResult, before: str, now: str) -> CategoryResult:
     return made.model_copy(
         update={
             "dataset": None if made.dataset is None else moved(made.dataset),
+            "redrawn": tuple(map(moved, made.redrawn)),
             "embeddings": tuple(map(moved, made.embeddings)),
             "checkpoints": tuple(map(moved, made.checkpoints)),
         }

@@ -163,7 +163,7 @@ class ShardWork:
     def _learn_planner(self, defect: str) -> DefectPlanner:
         category, grounds = self._supports[defect].category, self._grounds
         return DefectPlanner.learn(
-            category, defect, self._support(defect), self.config.plan, grounds=grounds, seed=self.config.seed
+            category, defect, self._support(defect), self.config.plan, grounds=grounds, seed=self.config.draw_seed
         )
 
     @functools.cached_property

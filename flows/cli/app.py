@@ -19,6 +19,7 @@ from flows.cli.arguments import (
     Overrides,
     Picture,
     Pool,
+    Redraw,
     RunFile,
     Version,
     Webhook,
@@ -104,6 +105,7 @@ def run(
 def evaluate(
     run_file: RunFile,
     seeds: Annotated[int, typer.Option(min=1, help="Detectors trained for each arm.")] = 3,
+    redraw: Redraw = False,  # noqa: FBT002
     amounts: Amounts = None,
     overrides: Overrides = None,
     as_json: AsJson = False,  # noqa: FBT002
@@ -111,7 +113,7 @@ def evaluate(
     """Compare all arms over several seeds, with 95 % intervals; reuses what a run has done. Run again to resume."""
     from flows.cli import evaluating  # noqa: PLC0415
 
-    evaluating.evaluate(run_file, overrides or [], seeds=seeds, amounts=amounts, as_json=as_json)
+    evaluating.evaluate(run_file, overrides or [], seeds=seeds, redraw=redraw, amounts=amounts, as_json=as_json)
 
 
 @app.command()

@@ -57,6 +57,9 @@ FalseAlarms = Annotated[
         show_default=False,
     ),
 ]
+Redraw = Annotated[
+    bool, typer.Option("--redraw", help="Make a dataset for each seed: intervals then cover the luck of its draw.")
+]
 Category = Annotated[str | None, typer.Option(help="Needed when the run has several.", show_default=False)]
 Arm = Annotated[
     str | None, typer.Option(help="What the detector learned from; default: generated.", show_default=False)

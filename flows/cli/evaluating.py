@@ -18,8 +18,12 @@ _ARMS = "perlin, support_only, cutpaste, cutpaste+generated, {other}, generated"
 `generated` with the label that the detector's `supervision` does not give it."""
 
 
-def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: str | None, as_json: bool) -> None:
+def evaluate(
+    run_file: Path, overrides: Sequence[str], *, seeds: int, redraw: bool, amounts: str | None, as_json: bool
+) -> None:
     """Do what a run has left undone with all arms and `seeds` seeds, then print the comparison of every category.
+
+    With `redraw` each seed has a dataset of its own.
 
     Nothing is learned or generated for arms that do not learn from it.
 
@@ -34,7 +38,9 @@ def evaluate(run_file: Path, overrides: Sequence[str], *, seeds: int, amounts: s
 
     by_box = load_config(run_file, overrides).detector.supervision == "box"
     arms = f"evaluation.arms=[{_ARMS.format(other='generated_mask' if by_box else 'generated_box')}]"
-    settings = ["evaluation.enabled=true", "evaluation.needed_only=true", arms, f"evaluation.seeds={seeds}", *overrides]
+    drawn = ["evaluation.redraw=true"] if redraw else []
+    enabled = ["evaluation.enabled=true", "evaluation.needed_only=true"]
+    settings = [*enabled, arms, f"evaluation.seeds={seeds}", *drawn, *overrides]
     if amounts is not None:
         asked = load_config(run_file, settings).evaluation.arms
         swept = [f"generated:{amount}" for amount in _parse_amounts(amounts)]

@@ -391,6 +391,31 @@ def test_evaluate_after_run_trains_only_what_is_missing(finished: tuple[Path, Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_evaluate_can_draw_a_dataset_for_each_seed(finished: tuple[Path, Path], anogen: Anogen, tmp_path: Path) -> None:
+    """The run's own is the first; the plan, the table and the report tell of the others; again nothing is made."""
+    run_file, output = finished[0], Path(shutil.copytree(finished[1], tmp_path / "out"))
+    here = ("--set", f"output={output}", "--set", "evaluation.replicates=100")
+    planned = anogen("check", run_file, *here, "--set", "evaluation.seeds=2", "--set", "evaluation.redraw=true")
+    before = {p.name for p in (output / "datasets").glob("*.zarr")}
+    arms = ("--set", "evaluation.arms=[perlin, generated]")
+
+    said, again = (anogen("evaluate", run_file, "--seeds", "2", "--redraw", *here, *arms) for _ in range(2))
+
+    assert "1 more dataset(s) are to be made for further seeds" in planned.stdout
+    assert said.returncode == again.returncode == 0, said.stderr + again.stderr
+    assert "seeds 0, 1, each on a dataset of its own" in said.stdout
+    assert again.stdout == said.stdout
+    (made,) = read_result(str(output)).categories
+    after = {p.name for p in (output / "datasets").glob("*.zarr")}
+    assert after - before == {Path(dataset.uri).name for dataset in made.redrawn}
+    assert len(after) == len(before) + 1
+    assert made.made == {"datasets": 0, "detectors": 0}
+    assert "drawn anew for each seed" in (output / "report.html").read_text(encoding="utf-8")
+    assert "used by the last run" in anogen("datasets", output).stdout.splitlines()[0]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_report_shows_photos_that_are_as_they_were(finished: tuple[Path, Path], photos: Path, tmp_path: Path) -> None:
     """A support photo that is gone and a normal photo that was replaced are left out; the former is told."""

@@ -69,14 +69,15 @@ def _generate(config: RunConfig) -> DatasetRef:
 def _run(config: RunConfig, *, trained: bool = True) -> CategoryResult:
     """Do what a run of one category does, in its order."""
     supports = choose_supports(config, "bolt")
-    embeddings, dataset = embedding.learn(supports, config), _generate(config)
+    embeddings, (dataset, *redrawn) = embedding.learn(supports, config), [_generate(drawn) for drawn in config.draws]
     carry_verdicts(dataset)
-    trials = detection.trials(config, "bolt", dataset) if trained else []
-    checkpoints = [detection.train(config, "bolt", trial, dataset) for trial in trials]
-    evaluations = [detection.evaluate(t, made, config) for t, made in zip(trials, checkpoints, strict=True)]
+    jobs = detection.jobs(config, "bolt", [dataset, *redrawn]) if trained else []
+    checkpoints = [detection.train(job.config, "bolt", job.trial, job.dataset) for job in jobs]
+    evaluations = [detection.evaluate(j.trial, made, config) for j, made in zip(jobs, checkpoints, strict=True)]
     made = CategoryResult(
         category="bolt",
         dataset=dataset,
+        redrawn=tuple(redrawn),
         embeddings=tuple(embeddings),
         checkpoints=tuple(checkpoints),
         evaluations=tuple(evaluations),
@@ -167,6 +168,32 @@ def test_further_seeds_of_an_evaluation_stay_with_their_dataset(configure_here: 
 
     gone = trained - {Path(c.uri).name for c in plain.checkpoints}
     assert {one.name for one in find_removable(output, now=LATER).removable if one.kind == "detector"} == gone
+
+
+def test_datasets_of_further_seeds_are_other_images_of_the_same_defects(configure_here: Configure) -> None:
+    """Each seed learns from its own; a plain run leaves them alone, and Perlin's detectors are trained once."""
+    config = configure_here(3)
+    several = config.evaluation.model_copy(update={"seeds": 2, "arms": ("perlin", "cutpaste", "generated")})
+    shared = config.model_copy(update={"evaluation": several})
+    redrawn = config.model_copy(update={"evaluation": several.model_copy(update={"redraw": True})})
+
+    one, both = _run(shared), _run(redrawn)
+
+    assert one.dataset == both.dataset
+    assert (len(one.redrawn), len(both.redrawn)) == (0, 1)
+    first, second = (Dataset(dataset.uri) for dataset in both.datasets)
+    places = [[(row.normal_id, row.boxes) for row in stored.made()] for stored in (first, second)]
+    assert places[0] != places[1]
+    assert {row.embedding_digest for row in first.made()} == {row.embedding_digest for row in second.made()}
+    uris = [[c.uri for c in made.checkpoints] for made in (one, both)]
+    same = [(c.arm, seed) for c, seed, uri in zip(both.checkpoints, [0, 1] * 3, uris[0], strict=True) if c.uri == uri]
+    assert same == [("perlin", 0), ("perlin", 1), ("cutpaste", 0), ("generated", 0)]
+    assert {c.trained_on for c in both.checkpoints} == {None, *(dataset.digest for dataset in both.datasets)}
+    told = [made.comparison.redrawn for made in (one, both) if made.comparison]
+    assert told == [False, True]
+    _run(config)
+    assert not _names(config.output) & {Path(dataset.uri).stem for dataset in both.datasets}
+    assert read_result(config.output).compared[0].made.redrawn == both.redrawn
 
 
 def test_young_named_and_foreign_things_stay(configure_here: Configure) -> None:

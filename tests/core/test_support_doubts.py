@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from anogen_core.config import EvaluationSettings, RunConfig
+from anogen_core.config import RunConfig
+from anogen_core.evaluation import EvaluationSettings
 from anogen_core.stages.support_doubts import support_doubts
 
 
