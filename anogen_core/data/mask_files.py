@@ -39,6 +39,7 @@ from anogen_core.records import GOOD
 _NAMES = ("masks", "mask", "ground_truth", "gt", "segmentationclass", "labels", "label", "annotations")
 _INSTANCES = "segmentationobject"
 """What VOC calls the folder of masks that number the objects of a photo."""
+_SUPERVISELY = "ann"
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test", "default"})
 """The last is CVAT's, for photos of no other one."""
 
@@ -89,7 +90,7 @@ def is_split(directory: Path) -> bool:
 
 def holds_labels(directory: Path) -> bool:
     """Return whether a directory has the name of one with masks or label files, not with photos."""
-    return directory.name.lower() in (*_NAMES, _INSTANCES)
+    return directory.name.lower() in (*_NAMES, _INSTANCES, _SUPERVISELY)
 
 
 def find_masks(

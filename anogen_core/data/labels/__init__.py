@@ -8,6 +8,7 @@
     <root>/annotations.xml            CVAT, or in `annotations` or any folder of photos
     <root>/annotations/b.xml          Pascal VOC, or beside its photo
     <root>/<dataset>/ann/b.jpg.json   Supervisely, beside `img`, or in the root
+    <root>/<defect>/labels/b.txt      any of them, beside `<root>/<defect>/images`
     <root>/train.csv                  ImageId,ClassId,EncodedPixels, as the Severstal steel data set has them
 
 Every photo has its labels in one of these files. A photo whose label names several defects is `combined`.

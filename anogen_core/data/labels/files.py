@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
-from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, photo_root, stem_of, subdirectory
+from anogen_core.data.inventory import (
+    LABEL_SUFFIXES,
+    list_directory,
+    photo_directory,
+    photo_root,
+    stem_of,
+    subdirectory,
+)
 from anogen_core.data.labels.coco import CocoFile, is_coco
 from anogen_core.data.labels.cvat import is_cvat, read_cvat
 from anogen_core.data.labels.drawing import Drawing, ShapeError
@@ -24,6 +31,8 @@ from anogen_core.data.problems import UnusableFileError, error, unreadable, warn
 from anogen_core.records import GOOD
 
 _JSON, _XML, _CSV = ".json", ".xml", ".csv"
+_OF_MANY = frozenset({_JSON, _XML})
+"""Endings of files that may be about many photos."""
 _CVAT = "annotations"
 """Name of the file that CVAT exports: no other one is expected to be of a tool when it is damaged."""
 _FIX = "Correct it in the tool that wrote it, or remove the file."
@@ -53,17 +62,27 @@ class LabelFiles:
         for folder in folders:
             self._read_folder(folder, folder)
             inside = folder.is_relative_to(images)
-            above, below = (self._root, folder.relative_to(images)) if inside else (folder.parent, Path())
-            self._read_folder(subdirectory(above, "labels") / below, folder)
-            self._read_folder(subdirectory(above, "ann") / below, folder, frozenset({_JSON}))
-            if folder != images:
-                self._read_folder(subdirectory(above, "annotations") / below, folder, frozenset({_XML}))
+            if inside:
+                self._read_beside(folder, self._root, folder.relative_to(images), images=images)
+            if photo_directory(folder.parent) == folder and folder.parent not in (self._root, images):
+                self._read_folder(folder.parent, folder, _OF_MANY)
+                self._read_folder(subdirectory(folder.parent, "annotations"), folder, frozenset({_JSON}))
+                self._read_beside(folder, folder.parent, Path(), images=images)
+            elif not inside:
+                self._read_beside(folder, folder.parent, Path(), images=images)
         for folder in (self._root, subdirectory(self._root, "annotations")):
             if folder not in folders:
-                self._read_folder(folder, None, frozenset({_JSON, _XML}))
+                self._read_folder(folder, None, _OF_MANY)
         for table in list_directory(self._root, root=self._root, suffixes=frozenset({_CSV})).images:
             if is_table_of_runs(table):
                 self._read_many(table, functools.partial(read_runs, table), None)
+
+    def _read_beside(self, photos: Path, above: Path, below: Path, *, images: Path) -> None:
+        """Read the folders of labels in a directory `above`, where `below` them are those of the photos."""
+        self._read_folder(subdirectory(above, "labels") / below, photos)
+        self._read_folder(subdirectory(above, "ann") / below, photos, frozenset({_JSON}))
+        if photos != images:
+            self._read_folder(subdirectory(above, "annotations") / below, photos, frozenset({_XML}))
 
     def _read_folder(self, folder: Path, beside: Path | None, suffixes: frozenset[str] = LABEL_SUFFIXES) -> None:
         """Read the label files of a folder, about the photos in a folder `beside`; about any where that is None."""
