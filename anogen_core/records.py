@@ -52,6 +52,8 @@ class Sample(Record):
     mask_uri: str | None = None
     mask_threshold: int | None = None
     """Least value in the mask image that means anomalous; None where the mask must hold two values."""
+    mask_inverted: bool = False
+    """Whether the mask image says so of what is normal."""
     boxes: tuple[Box, ...] = ()
     """Box labels in pixels of the photo as it is stored, for data without mask images."""
     outline: tuple[int, ...] | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import yaml
@@ -25,7 +25,7 @@ from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.inventory import list_directory, photo_directory
 from anogen_core.data.labels import TOOLS
-from anogen_core.data.mask_values import SOFT_EDGES, MaskValues
+from anogen_core.data.mask_choice import choose_mask_values
 from anogen_core.data.mvtec import is_category
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.visa import is_visa
@@ -46,21 +46,8 @@ _WHITES: Final = tuple(2**bits - 1 for bits in (8, 10, 12, 14))
 
 _MEASURED = 9
 """Photos of each defect whose labels are measured, about."""
-_LOOKED_AT = 200
-"""Masks of each defect whose values are looked at, at least where there are so many."""
-_MOST = 0.9
-"""Share of the masks of several values from which soft edges are meant: some hold hardly more than traces."""
 _IN_BOX = 0.45
 """Share of a box that the defect in it covers, usually (`benchmarks/box_outlines.py`)."""
-
-
-class _Several(NamedTuple):
-    """What is to be known of a mask that holds several values besides 0."""
-
-    held: int
-    told: str
-    number_something: bool
-    have_soft_edges: bool
 
 
 def write_run_file(path: Path, root: Path) -> list[str]:
@@ -70,7 +57,7 @@ def write_run_file(path: Path, root: Path) -> list[str]:
         InputError: no known layout was found under `root`.
     """
     reader, samples = _find_reader(root)
-    reader, about_masks = _choose_threshold(reader, samples)
+    reader, about_masks = choose_mask_values(reader, samples)
     samples = reader.build().read() if about_masks else samples
     frame, *notes = _choose_frame(samples)
     notes += about_masks
@@ -121,40 +108,6 @@ def _known_layout(root: Path) -> ReaderSettings | None:
     if photo_directory(root).is_dir() or split_images(root):
         return FolderReaderSettings(root=str(root))
     return MvtecReaderSettings(root=str(root)) if any(is_category(d) for d in directories) else None
-
-
-def _choose_threshold(reader: ReaderSettings, samples: list[Sample]) -> tuple[ReaderSettings, list[str]]:
-    """Return the reader with the threshold that masks of several values need, and why; as it is where none is clear."""
-    if reader.mask_threshold is not None:
-        return reader, []
-    of_defects: dict[tuple[str, str], list[Path]] = {}
-    for sample in samples:
-        if sample.mask_uri is not None:
-            of_defects.setdefault((sample.category, sample.defect), []).append(Path(sample.mask_uri))
-    masks = [path for own in of_defects.values() for path in own[:: max(1, len(own) // _LOOKED_AT)]]
-    with ThreadPoolExecutor() as pool:
-        several = [values for values in pool.map(_several_values, masks) if values is not None]
-    if several and all(values.number_something for values in several):
-        threshold, why = 1, max(several).told
-        why += "; `reader.mask_classes` tells kinds apart" * isinstance(reader, FolderReaderSettings)
-    elif several and sum(values.have_soft_edges for values in several) >= _MOST * len(several):
-        threshold, why = SOFT_EDGES, "masks have soft edges"
-    else:
-        return reader, []
-    note = f"reader.mask_threshold: {threshold} ({why})"
-    return reader.model_copy(update={"mask_threshold": threshold}), [note]
-
-
-def _several_values(mask: Path) -> _Several | None:
-    """Return what the values of a mask say; None where there is one, or it cannot be read (`check` says why)."""
-    try:
-        values = MaskValues.read(mask)
-    except UnusableFileError:
-        return None
-    if values.is_binary:
-        return None
-    told = f"all but {values.surface} is defect, since masks hold several {values.kind}, such as {values.shown()}"
-    return _Several(len(values.marked), told, values.number_something, values.has_soft_edges)
 
 
 def _choose_frame(samples: list[Sample]) -> tuple[FrameSettings, str]:

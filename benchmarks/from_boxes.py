@@ -21,7 +21,7 @@ import yaml
 from box_outlines import boxes_around
 
 from anogen_core.config import load_config
-from anogen_core.data.frame import read_mask
+from anogen_core.data.frame import read_sample_mask
 from anogen_core.records import Sample
 from anogen_core.stages.catalogue import read_catalogue
 
@@ -40,7 +40,7 @@ def main() -> None:
     _copy(given.work / "boxes" / "data", category.samples, [s for s in category.samples if s not in boxed])
     rows = []
     for i, sample in enumerate(boxed):
-        mask = read_mask(Path(str(sample.mask_uri)), threshold=sample.mask_threshold)
+        mask = read_sample_mask(sample)
         boxes = boxes_around(mask, given.slack, np.random.default_rng(i))
         rows += [(_name(sample), sample.defect, b.x, b.y, b.width, b.height) for b in boxes]
     _write(given.work / "boxes/data/boxes.csv", ["image", "defect", "x", "y", "width", "height"], rows)

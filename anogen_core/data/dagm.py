@@ -57,7 +57,8 @@ class DagmReader(Reader):
         splits: dict[Path, Literal["train", "test"]] = {
             p.path: "train" if p.defect == GOOD and p.path.parent.name == _TRAIN else "test" for p in photos
         }
-        samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
+        threshold, inverted = self._settings.mask_threshold, self._settings.mask_inverted
+        samples = make_samples(photos, digests, splits, mask_threshold=threshold, mask_inverted=inverted)
         return Scan(samples, problems + faults)
 
     def _read_class(self, directory: Path, root: Path) -> tuple[list[Photo], list[Problem]]:

@@ -120,7 +120,8 @@ class FolderReader(Reader):
         problems += faults
         labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
         problems += labels.problems + number_masks(masks, labels, self._settings.mask_classes, root=root)
-        problems += settle_masks(masks, folders, threshold=self._settings.mask_threshold)
+        threshold, inverted = self._settings.mask_threshold, self._settings.mask_inverted
+        problems += settle_masks(masks, folders, threshold=threshold, inverted=inverted)
         photos: list[Photo] = []
         category = self._settings.category or root.name
         for folder in folders:
@@ -128,13 +129,13 @@ class FolderReader(Reader):
             photos += found
             problems += faults
         problems += _named_parts(root, photos) + _without_mask(photos, folders, paired)
-        photos, faults, doubtful = join_masks(photos, root=root)
+        photos, faults, doubtful = join_masks(photos, root=root, inverted=inverted)
         problems += faults
         photos, faults = group_photos(photos, self._settings.groups, directory=root)
         problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
-        splits, threshold = split_photos(photos, digests), self._settings.mask_threshold
-        samples = make_samples(photos, digests, splits, mask_threshold=threshold)
+        splits = split_photos(photos, digests)
+        samples = make_samples(photos, digests, splits, mask_threshold=threshold, mask_inverted=inverted)
         return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, doubtful | labels.doubtful))
 
     def _label(

@@ -95,7 +95,7 @@ def load_mask(sample: Sample, frame_size: tuple[int, int]) -> Mask:
     if sample.defect == GOOD or not sample.is_labelled:
         return np.zeros(frame_size, bool)
     if sample.mask_uri is not None:
-        return resize_mask(read_mask(Path(sample.mask_uri), threshold=sample.mask_threshold), frame_size)
+        return resize_mask(read_sample_mask(sample), frame_size)
     size = read_header(Path(sample.image_uri), max_pixels=PIXEL_CEILING).size
     if sample.outline is None:
         return resize_mask(fill_boxes(sample.boxes, size), frame_size)
@@ -147,10 +147,20 @@ def repaint(pixels: np.ndarray[Any, Any], rgb: Image, *, white_level: int = FULL
     return painted
 
 
-def read_mask(path: Path, *, threshold: int | None = None) -> Mask:
+def read_sample_mask(sample: Sample) -> Mask:
+    """Return the mask image of a sample that has one, in the size as stored; see `read_mask`.
+
+    Raises:
+        UnusableFileError: the mask cannot be used.
+    """
+    return read_mask(Path(str(sample.mask_uri)), threshold=sample.mask_threshold, inverted=sample.mask_inverted)
+
+
+def read_mask(path: Path, *, threshold: int | None = None, inverted: bool = False) -> Mask:
     """Return a mask image as stored: 0 is normal, the one other value is anomalous. Polarity is never guessed.
 
-    With a threshold any values are allowed, and those from it on are anomalous. Of a colour mask the largest channel
+    With a threshold any values are allowed, and those from it on are anomalous. In an inverted mask they are normal,
+    and all others anomalous. Of a colour mask the largest channel
     counts; alpha is dropped.
 
     Raises:
@@ -159,10 +169,10 @@ def read_mask(path: Path, *, threshold: int | None = None) -> Mask:
     """
     values = MaskValues.read(path)
     if threshold is not None:
-        return np.asarray(values.shades >= threshold)
+        return np.asarray((values.shades >= threshold) != inverted)
     if not values.is_binary:
         raise UnusableFileError(values.problem(path))
-    return np.asarray(values.shades > 0)
+    return np.asarray((values.shades > 0) != inverted)
 
 
 def fill_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> Mask:

@@ -8,7 +8,7 @@ import numpy as np
 
 from anogen_core.data.copies import BURNT, burnt_share, pixel_digest
 from anogen_core.data.files import decode, shown_size, verify
-from anogen_core.data.frame import FrameSettings, read_mask
+from anogen_core.data.frame import FrameSettings, read_sample_mask
 from anogen_core.data.problems import Problem, UnusableFileError, error, warning
 from anogen_core.data.reader import Unlabelled
 from anogen_core.records import GOOD, Box, Sample
@@ -93,23 +93,28 @@ def _inspect_mask(sample: Sample, path: Path, size: tuple[int, int] | None, sett
             problems.append(_drawn_on_view(path, what))
         else:
             problems.append(error(path, f"{what}.", fix="Save the mask in the size of its photo."))
-    return problems + _inspect_coverage(path, sample.mask_threshold)
+    return problems + _inspect_coverage(path, sample)
 
 
-def _inspect_coverage(path: Path, threshold: int | None) -> list[Problem]:
-    share = float(read_mask(path, threshold=threshold).mean())
+def _inspect_coverage(path: Path, sample: Sample) -> list[Problem]:
+    share, threshold = float(read_sample_mask(sample).mean()), sample.mask_threshold
     if share == 0:
-        least = "" if threshold is None else f", none has the value {threshold} or more (`reader.mask_threshold`)"
+        side = "less" if sample.mask_inverted else "or more"
+        least = "" if threshold is None else f", none has the value {threshold} {side} (`reader.mask_threshold`)"
+        least += " (`reader.mask_inverted`)" * sample.mask_inverted
         what = f"is an empty mask: no pixel is anomalous{least}."
         return [error(path, what, fix="Draw the defect, or remove the photo.")]
-    return _covers_most(path, share)
+    if sample.mask_inverted:
+        return _covers_most(path, share, "0 is anomalous, since `reader.mask_inverted` is set")
+    fix = "0 is normal, 255 is anomalous, or set `reader.mask_inverted: true` if that holds of no mask"
+    return _covers_most(path, share, fix)
 
 
-def _covers_most(path: Path, share: float) -> list[Problem]:
+def _covers_most(path: Path, share: float, fix: str = "the defect is marked, not the rest") -> list[Problem]:
     if share <= 0.5:
         return []
     what = "marks more than half of the photo as anomalous."
-    return [warning(path, what, fix="Check that it is not inverted: 0 is normal, 255 is anomalous.")]
+    return [warning(path, what, fix=f"Check that it is not inverted: {fix}.")]
 
 
 def _inspect_boxes(sample: Sample, size: tuple[int, int]) -> list[Problem]:

@@ -179,6 +179,7 @@ def make_samples(
     splits: dict[Path, Literal["train", "test"]],
     *,
     mask_threshold: int | None,
+    mask_inverted: bool,
 ) -> list[Sample]:
     """Return the records of all photos that have a digest, sorted by id."""
     ids = _unique_ids(photos, splits)
@@ -191,6 +192,7 @@ def make_samples(
             image_uri=str(photo.path),
             mask_uri=str(photo.mask) if photo.mask else None,
             mask_threshold=mask_threshold if photo.mask else None,
+            mask_inverted=mask_inverted and photo.mask is not None,
             boxes=photo.boxes,
             outline=photo.outline,
             sha256=digests[photo.path],

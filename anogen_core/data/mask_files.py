@@ -150,7 +150,7 @@ def number_masks(
 
 
 def settle_masks(
-    masks: dict[Path, MaskFile], folders: Sequence[PhotoFolder], *, threshold: int | None
+    masks: dict[Path, MaskFile], folders: Sequence[PhotoFolder], *, threshold: int | None, inverted: bool
 ) -> list[Problem]:
     """Take out the masks that mark nothing and those of normal photos, and return what is doubtful or wrong with them.
 
@@ -159,7 +159,9 @@ def settle_masks(
     said = {photo: folder.defect for folder in folders for photo in folder.photos}
     told = [photo for photo, mask in masks.items() if mask.defect is None and said[photo] in (None, GOOD)]
     with ThreadPoolExecutor() as pool:
-        looks = list(pool.map(partial(_look, threshold=threshold), (masks[photo].path for photo in told)))
+        looks = list(
+            pool.map(partial(_look, threshold=threshold, inverted=inverted), (masks[photo].path for photo in told))
+        )
     problems, of_values = [], dict[str, Path]()
     for photo, look in zip(told, looks, strict=True):
         if look.marks and said[photo] is None:
@@ -247,14 +249,14 @@ def _second(photo: Path, first: MaskFile, second: MaskFile) -> Problem:
     return error(photo, f"has two masks, {first.path} and {second.path}.", fix="Keep one.")
 
 
-def _look(mask: Path, *, threshold: int | None) -> _Look:
+def _look(mask: Path, *, threshold: int | None, inverted: bool) -> _Look:
     """Return what a mask marks; one that cannot be read may mark anything."""
     try:
         values = MaskValues.read(mask)
     except UnusableFileError:
         return _Look()
-    marked = values.shades >= (threshold or 1)
-    return _Look(bool(marked.any()), bool(marked.all()), values.only_value())
+    marked = (values.shades >= (threshold or 1)) != inverted
+    return _Look(bool(marked.any()), bool(marked.all()), "" if inverted else values.only_value())
 
 
 def _marks_normal(mask: Path, photo: Path) -> Problem:

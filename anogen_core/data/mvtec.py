@@ -88,11 +88,12 @@ class MvtecReader(Reader):
         root, photos, problems = read_categories(
             self._settings, self._read_category, is_category=is_category, expected=expected
         )
-        photos, faults, doubtful = join_masks(photos, root=root)
+        photos, faults, doubtful = join_masks(photos, root=root, inverted=self._settings.mask_inverted)
         problems += faults
         digests, faults = hash_files(photo.path for photo in photos)
         splits = {photo.path: _SPLITS[photo.path.parent.parent.name.lower()] for photo in photos}
-        samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
+        threshold, inverted = self._settings.mask_threshold, self._settings.mask_inverted
+        samples = make_samples(photos, digests, splits, mask_threshold=threshold, mask_inverted=inverted)
         return Scan(samples, problems + faults, Unlabelled(fix=_ADD, doubtful=doubtful))
 
     def _read_category(self, directory: Path, root: Path) -> tuple[list[Photo], list[Problem]]:

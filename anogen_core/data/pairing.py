@@ -26,6 +26,9 @@ class MaskFileSettings(Settings):
     mask_threshold: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Values from this one on are anomalous in masks of more than two values: 1 where all but 0 are defects, 128
     where edges are soft. Without it such a mask is an error."""
+    mask_inverted: bool = False
+    """Masks are white where the surface is normal and black where it is defective: what is said of their values holds
+    of the normal surface. Masks whose values have names are read as these say."""
 
 
 def pair_masks(

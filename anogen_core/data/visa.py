@@ -65,7 +65,8 @@ class VisaReader(Reader):
         )
         digests, faults = hash_files(photo.path for photo in photos)
         splits, more = _splits(root, photos, digests)
-        samples = make_samples(photos, digests, splits, mask_threshold=self._settings.mask_threshold)
+        threshold, inverted = self._settings.mask_threshold, self._settings.mask_inverted
+        samples = make_samples(photos, digests, splits, mask_threshold=threshold, mask_inverted=inverted)
         return Scan(samples, problems + faults + more)
 
     def _read_category(self, directory: Path, root: Path) -> tuple[list[Photo], list[Problem]]:

@@ -186,7 +186,9 @@ def evaluate(trial: Trial, checkpoint: CheckpointRef, config: RunConfig) -> Eval
 def _labelled(sample: Sample) -> list[Any]:
     """Return plain values that change whenever a photo, or what is said of it, does."""
     boxes = [box.as_list() for box in sample.boxes]
-    mask = sample.outline if sample.mask_uri is None else [digest_file(Path(sample.mask_uri)), sample.mask_threshold]
+    mask: Any = sample.outline
+    if sample.mask_uri is not None:
+        mask = [digest_file(Path(sample.mask_uri)), sample.mask_threshold, *["inverted"] * sample.mask_inverted]
     parts = [part.model_dump(mode="json") for part in sample.parts]
     return [sample.sample_id, sample.sha256, sample.defect, sample.group, mask, boxes, *parts]
 

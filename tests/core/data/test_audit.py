@@ -287,7 +287,7 @@ def test_an_inverted_mask_is_warned_about_and_not_flipped(mvtec_root: Path) -> N
     problems = _audit(mvtec_root)
 
     assert [(p.file, p.severity) for p in problems] == [(str(mvtec_root / _MASK), "warning")]
-    assert "inverted" in problems[0].fix
+    assert "`reader.mask_inverted: true`" in problems[0].fix
 
 
 def test_a_crowd_of_like_warnings_is_told_once(mvtec_root: Path) -> None:
