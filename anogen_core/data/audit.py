@@ -43,7 +43,7 @@ def audit(
     for category, members in sorted(by_category.items()):
         problems += _inspect_classes(category, [finding.sample for finding in members])
         problems += _inspect_duplicates(members)
-        problems += _inspect_groups(category, [finding.sample for finding in members])
+        problems += _inspect_groups(category, [f.sample for f in members], chose_splits=scan.chose_splits)
         if frame_settings.size is None:
             problems += _inspect_sizes(category, members)
         else:
@@ -94,16 +94,25 @@ def _inspect_duplicates(findings: Sequence[Finding]) -> list[Problem]:
     return problems
 
 
-def _inspect_groups(category: str, samples: Sequence[Sample]) -> list[Problem]:
+def _inspect_groups(category: str, samples: Sequence[Sample], *, chose_splits: bool) -> list[Problem]:
     groups: dict[str, set[str]] = {
         split: {sample.group for sample in samples if sample.split == split and sample.group is not None}
         for split in ("train", "test")
     }
     problems = []
     both = sorted(groups["train"] & groups["test"])
-    if both:
-        what = f"has {len(both)} leakage groups with photos in train and in test: {', '.join(both[:5])}."
+    shown = f"{', '.join(both[:5])}{', ...' * (len(both) > 5)}"
+    defective = {sample.group for sample in samples if sample.defect != GOOD} - {None}
+    normal = [sample for sample in samples if sample.defect == GOOD]
+    if both and not chose_splits:
+        what = f"has {len(both)} leakage groups with photos in train and in test: {shown}."
         problems.append(warning(category, what, fix="Keep all photos of one part in one split."))
+    elif both and sum(sample.group in defective for sample in normal) < len(normal) / 2:
+        what = (
+            f"has {len(both)} leakage groups whose normal photos are learned from and defective ones tested: {shown}."
+        )
+        fix = "Leave out the normal photos of parts that have a defective one: most are of others."
+        problems.append(warning(category, what, fix=fix))
     without = sum(sample.group is None for sample in samples)
     if without and without < len(samples):
         what = f"has {without} of {len(samples)} photos without a leakage group."

@@ -136,7 +136,8 @@ class FolderReader(Reader):
         digests, faults = hash_files(photo.path for photo in photos)
         splits = split_photos(photos, digests)
         samples = make_samples(photos, digests, splits, mask_threshold=threshold, mask_inverted=inverted)
-        return Scan(samples, problems + faults, Unlabelled(_LACKS, _ADD, doubtful | labels.doubtful))
+        unlabelled = Unlabelled(_LACKS, _ADD, doubtful | labels.doubtful)
+        return Scan(samples, problems + faults, unlabelled, chose_splits=True)
 
     def _label(
         self, folder: PhotoFolder, *, masks: Mapping[Path, MaskFile], labels: Mapping[Path, list[Label]], category: str

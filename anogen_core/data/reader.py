@@ -28,6 +28,8 @@ class Scan:
     problems: list[Problem]
     """What is wrong with the directories, names, links and tables. Pixels are not looked at."""
     unlabelled: Unlabelled = field(default_factory=Unlabelled)
+    chose_splits: bool = False
+    """Whether the reader chose which photos are tested: how they lie on disk does not say it."""
 
 
 class Reader(ABC):

@@ -51,9 +51,28 @@ def test_folders_of_parts_are_leakage_groups(root: Path, tmp_path: Path) -> None
     used = {sample.group for own in support for sample in own.samples}
     assert len(used) == 3
     assert used.isdisjoint(sample.group for sample in tested)
-    told = audited(FolderReaderSettings(root=str(root)))
-    assert [p.severity for p in told] == ["warning"]
-    assert "leakage groups with photos in train and in test" in told[0].what
+    assert audited(FolderReaderSettings(root=str(root))) == []
+
+
+def test_parts_that_are_learned_from_and_tested_are_told_where_others_are_enough(root: Path) -> None:
+    """Their normal photos can be left out then; where all parts have defects, nobody can do anything."""
+    for number in range(18):
+        mask = root / f"whole{number}" / "Part0_label.bmp"
+        _write(mask, np.zeros(SIZE, np.uint8))
+        _write(mask.with_name("Part0.JPG"), np.full((*SIZE, 3), 10 + number, np.uint8))
+    reader = FolderReaderSettings(root=str(root))
+    train = {str(s.group) for s in reader.build().read() if s.split == "train"}
+    shared = train & set(_PARTS)
+
+    told = audited(reader)
+    for part in _PARTS:
+        for number in range(1, 4):
+            (root / part / f"Part{number}.JPG").unlink()
+            (root / part / f"Part{number}_label.bmp").unlink()
+
+    assert not [p for p in audited(reader) if "leakage" in p.what]
+    assert [(p.severity, p.file) for p in told] == [("warning", "KolektorSDD")]
+    assert f"{len(shared)} leakage groups whose normal photos are learned from" in told[0].what
 
 
 def test_folders_that_are_good_or_defective_may_name_defects(root: Path) -> None:
