@@ -66,10 +66,10 @@ class LabelFiles:
                 self._read_beside(folder, self._root, folder.relative_to(images), images=images)
             if photo_directory(folder.parent) == folder and folder.parent not in (self._root, images):
                 self._read_folder(folder.parent, folder, _OF_MANY)
-                self._read_folder(subdirectory(folder.parent, "annotations"), folder, frozenset({_JSON}))
                 self._read_beside(folder, folder.parent, Path(), images=images)
             elif not inside:
-                self._read_beside(folder, folder.parent, Path(), images=images)
+                self._read_folder(subdirectory(self._root, "labels"), folder)
+                self._read_beside(folder, self._root, folder.relative_to(self._root), images=images)
         for folder in (self._root, subdirectory(self._root, "annotations")):
             if folder not in folders:
                 self._read_folder(folder, None, _OF_MANY)
@@ -82,7 +82,7 @@ class LabelFiles:
         self._read_folder(subdirectory(above, "labels") / below, photos)
         self._read_folder(subdirectory(above, "ann") / below, photos, frozenset({_JSON}))
         if photos != images:
-            self._read_folder(subdirectory(above, "annotations") / below, photos, frozenset({_XML}))
+            self._read_folder(subdirectory(above, "annotations") / below, photos, _OF_MANY)
 
     def _read_folder(self, folder: Path, beside: Path | None, suffixes: frozenset[str] = LABEL_SUFFIXES) -> None:
         """Read the label files of a folder, about the photos in a folder `beside`; about any where that is None."""
@@ -116,7 +116,7 @@ class LabelFiles:
             self._draw(file, photo, functools.partial(draw_yolo, text, classes=classes, defect=defect))
 
     def _read_json(self, file: Path, beside: Path | None) -> None:
-        photos = self._beside(file, beside) if beside is not None else []
+        photos = self._beside(file, beside)
         try:
             document = json.loads(_read_text(file))
         except (OSError, ValueError, RecursionError) as failure:
@@ -131,9 +131,10 @@ class LabelFiles:
         elif is_label_studio(document):
             self._read_many(file, lambda: read_label_studio(document), beside)
         elif draw is not None and photos:
-            for photo in photos:
-                self._draw(file, photo, functools.partial(draw, document))
-        elif beside is not None:
+            if self._tells(file, photos):
+                for photo in photos:
+                    self._draw(file, photo, functools.partial(draw, document))
+        elif beside is not None or draw is not None:
             self._without_photo(file, is_label=draw is not None)
 
     def _read_xml(self, file: Path, beside: Path | None) -> None:
@@ -154,12 +155,16 @@ class LabelFiles:
 
     def _read_voc(self, file: Path, document: Element, photos: Sequence[Path]) -> None:
         named = [photo for photo in photos if photo.parent.name in voc_defects(document)] or photos
-        if len({photo.parent for photo in named}) > 1:
-            what = f"may be about {named[0]} or {named[1]}: its folder does not tell."
-            self._refuse(file, ShapeError(what), photos)
-            return
-        for photo in named:
-            self._draw(file, photo, functools.partial(draw_voc, document))
+        if self._tells(file, named):
+            for photo in named:
+                self._draw(file, photo, functools.partial(draw_voc, document))
+
+    def _tells(self, file: Path, photos: Sequence[Path]) -> bool:
+        """Return whether a file is about photos of one folder; tell where it is not."""
+        if len({photo.parent for photo in photos}) <= 1:
+            return True
+        self._refuse(file, ShapeError(f"may be about {photos[0]} or {photos[1]}: its folder does not tell."), photos)
+        return False
 
     def _read_many(self, file: Path, read: Callable[[], Entries], beside: Path | None) -> None:
         """Draw what a file says of many photos."""
@@ -181,8 +186,11 @@ class LabelFiles:
         fix = "Draw their defects, or move such photos into a folder of their defect or of good ones."
         self._labels.problems.extend(warning(file, remark, fix=fix) for remark in found.remarks)
 
-    def _beside(self, file: Path, folder: Path) -> list[Path]:
-        """Return the photos of a folder that a file is named like, with their ending or without."""
+    def _beside(self, file: Path, folder: Path | None) -> list[Path]:
+        """Return the photos of a folder, or of any, that a file is named like, with their ending or without."""
+        if folder is None:
+            with_ending = self._anywhere.get(stem_of(Path(file.stem)), [])
+            return self._anywhere.get(stem_of(file)) or [photo for photo in with_ending if photo.name == file.stem]
         named = folder / file.stem
         return [named] if named in self._photos else self._by_stem.get((folder, stem_of(file)), [])
 

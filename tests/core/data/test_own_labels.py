@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from anogen_core.records import Box
-from tests.core.data.reading import scan_folder
+from tests.core.data.reading import flatten, scan_folder
 
 _VOC = "<annotation><object><name>dent</name><bndbox>{}</bndbox></object></annotation>".format(
     "<xmin>7</xmin><ymin>13</ymin><xmax>18</xmax><ymax>20</ymax>"
@@ -79,6 +79,54 @@ def test_a_file_of_many_photos_beside_those_of_a_split_is_read(root: Path) -> No
     for folder in (*root.glob("images/*"), root / "images"):
         folder.rmdir()
     (root / "train/_annotations.coco.json").write_text(_COCO)
+
+    scan = scan_folder(root)
+
+    assert scan.problems == []
+    assert [Path(s.image_uri).name for s in scan.samples if s.defect == "dent"] == ["d0.png"]
+
+
+@pytest.mark.parametrize("place", ["annotations/d0.json", "annotations/dent/d0.json", "annotations/d0.png.json"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_labelme_files_may_lie_in_annotations(root: Path, place: str, *, flat: bool) -> None:
+    """As those of VOC may, flat or in folders like those of the photos."""
+    if flat:
+        flatten(root)
+        place = place.replace("/dent", "")
+    (root / place).parent.mkdir(parents=True)
+    (root / place).write_text(_LABELME)
+
+    scan = scan_folder(root)
+
+    assert scan.problems == []
+    assert [Path(s.image_uri).name for s in scan.samples if s.is_labelled] == ["d0.png"]
+
+
+def test_a_labelme_file_in_annotations_without_one_photo_is_an_error(root: Path) -> None:
+    """Named like none, or like those of two folders."""
+    (root / "annotations").mkdir()
+    (root / "images/good/g0.png").rename(root / "images/good/d0.png")
+    for name in ("d0", "x"):
+        (root / f"annotations/{name}.json").write_text(_LABELME)
+
+    told = {Path(p.file).name: p.what for p in scan_folder(root).problems if p.severity == "error"}
+
+    assert set(told) == {"d0.json", "x.json"}
+    assert "its folder does not tell" in told["d0.json"]
+
+
+@pytest.mark.parametrize("place", ["labels/train/d0.txt", "annotations/train/d0.xml", "annotations/d0.xml"])
+def test_labels_of_a_split_whose_photos_lie_in_it_itself(root: Path, place: str) -> None:
+    """In folders like those of the splits, or flat."""
+    for photo in sorted(root.glob("images/*/*.png")):
+        split = root / ("valid" if photo.stem in ("d1", "g1") else "train")
+        split.mkdir(exist_ok=True)
+        photo.rename(split / photo.name)
+    for folder in (*root.glob("images/*"), root / "images"):
+        folder.rmdir()
+    (root / "classes.txt").write_text("dent\n")
+    (root / place).parent.mkdir(parents=True)
+    (root / place).write_text(_LABELS["labels/d0.txt"] if place.endswith("txt") else _VOC)
 
     scan = scan_folder(root)
 
