@@ -34,7 +34,7 @@ from anogen_core.data.inventory import (
     subdirectory,
 )
 from anogen_core.data.joining import join_masks
-from anogen_core.data.pairing import pair_masks
+from anogen_core.data.pairing import pair_masks, set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
 from anogen_core.records import GOOD
@@ -130,7 +130,7 @@ class MvtecReader(Reader):
     def _read_folder(
         self, folder: Path, *, category: str, truth: Path | None, root: Path
     ) -> tuple[list[Photo], list[Problem]]:
-        """Return the photos of one class, with their masks from its folder in `truth`."""
+        """Return the photos of one class, with their masks from its folder in `truth` or beside them."""
         listing = list_directory(folder, root=root)
         problems = listing.problems + [
             warning(nested, "is not read: photos are expected one level higher.", fix=f"Move its photos to {folder}.")
@@ -142,15 +142,18 @@ class MvtecReader(Reader):
             fix = "Add masks, or lay the photos out as a plain folder (images/good, images/<defect>), where they are."
             problems.append(warning(folder, what, fix=fix))
         pairs: dict[Path, Path] = {}
-        defect = class_of(folder)
-        if defect != GOOD and truth is not None:
-            masks = list_directory(truth / folder.name, root=root)
-            found = masks.images + masks.directories
-            pairs, faults = pair_masks(listing.images, found, suffixes=self._settings.mask_suffixes)
+        defect, suffixes = class_of(folder), self._settings.mask_suffixes
+        images, beside = set_masks_aside(listing.images, suffixes)
+        if defect != GOOD:
+            masks = list_directory(truth / folder.name, root=root) if truth is not None else Listing()
+            found = masks.images + masks.directories + beside
+            pairs, faults = pair_masks(images, found, suffixes=suffixes)
             problems += masks.problems + faults
+        elif beside:
+            what = f"holds {len(beside)} images that are named like masks of its photos ({beside[0].name}): not read."
+            problems.append(warning(folder, what, fix="Remove them: photos of good parts have no defect."))
         photos = [
-            Photo(path, category=category, defect=defect, mask=pairs.get(path), group=_part_of(path))
-            for path in listing.images
+            Photo(path, category=category, defect=defect, mask=pairs.get(path), group=_part_of(path)) for path in images
         ]
         return photos, problems
 

@@ -238,3 +238,21 @@ def test_each_fault_of_loco_is_told_once(loco_root: Path, fault: str) -> None:
     assert [(p.severity, p.file) for p in problems] == [(severity, str(loco_root / "bag" / named.format(kind)))]
     assert what in problems[0].what
     assert problems[0].fix
+
+
+def test_masks_beside_photos_are_no_photos(mvtec_root: Path) -> None:
+    """Those of a defect are read as masks, those of normal photos are told."""
+    for mask in sorted(mvtec_root.glob("bottle/ground_truth/crack/*")):
+        (mvtec_root / "bottle/test/good" / mask.name).write_bytes(mask.read_bytes())
+        mask.rename(mvtec_root / "bottle/test/crack" / mask.name)
+    for number in (2, 3):
+        (mvtec_root / f"bottle/test/good/00{number}_mask.png").unlink()
+    (mvtec_root / "bottle/ground_truth/crack").rmdir()
+    (mvtec_root / "bottle/ground_truth").rmdir()
+
+    scan = MvtecReaderSettings(root=str(mvtec_root)).build().scan()
+
+    assert sorted((s.split, s.defect, s.is_labelled) for s in scan.samples) == sorted(
+        [("train", "good", False)] * 3 + [("test", "good", False)] * 2 + [("test", "crack", True)] * 4
+    )
+    assert [(p.severity, Path(p.file).parts[-2:]) for p in scan.problems] == [("warning", ("test", "good"))]
