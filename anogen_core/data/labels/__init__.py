@@ -20,7 +20,7 @@ from pathlib import Path
 from anogen_core.data.inventory import photo_root
 from anogen_core.data.labels.files import LabelFiles
 from anogen_core.data.labels.label import TOOLS, Label, Labels, PhotoNames
-from anogen_core.data.labels.table import read_boxes
+from anogen_core.data.labels.table import BOXES, read_boxes
 
 __all__ = ["TOOLS", "Label", "Labels", "read_labels"]
 
@@ -35,6 +35,6 @@ def read_labels(root: Path, photos: Mapping[Path, str | None]) -> Labels:
     labels = Labels()
     images = photo_root(root)
     names = PhotoNames(photos, directory=images if all(p.is_relative_to(images) for p in photos) else root)
-    read_boxes(root / "boxes.csv", names, labels)
+    read_boxes(root / BOXES, names, labels)
     LabelFiles(root, photos, names, labels).read()
     return labels

@@ -25,6 +25,7 @@ from anogen_core.data.labels.labelme import draw_labelme, is_labelme
 from anogen_core.data.labels.numbered import LABEL_MAP
 from anogen_core.data.labels.runs import is_table_of_runs, read_runs
 from anogen_core.data.labels.supervisely import draw_supervisely, is_supervisely
+from anogen_core.data.labels.table import BOXES, label_columns
 from anogen_core.data.labels.voc import draw_voc, is_voc, parse_xml, voc_defects
 from anogen_core.data.labels.yolo import CLASS_FILES, Classes, draw_yolo, read_classes
 from anogen_core.data.problems import UnusableFileError, error, unreadable, warning
@@ -73,9 +74,18 @@ class LabelFiles:
         for folder in (self._root, subdirectory(self._root, "annotations")):
             if folder not in folders:
                 self._read_folder(folder, None, _OF_MANY)
-        for table in list_directory(self._root, root=self._root, suffixes=frozenset({_CSV})).images:
-            if is_table_of_runs(table):
-                self._read_many(table, functools.partial(read_runs, table), None)
+        for folder in sorted({self._root, *folders, *(folder.parent for folder in folders if folder != self._root)}):
+            for table in list_directory(folder, root=self._root, suffixes=frozenset({_CSV})).images:
+                self._read_table(table)
+
+    def _read_table(self, table: Path) -> None:
+        is_read = table.parent == self._root
+        if is_read and is_table_of_runs(table):
+            self._read_many(table, functools.partial(read_runs, table), None)
+        elif (columns := label_columns(table)) and not (is_read and table.name == BOXES):
+            what = f"is not read: it has the columns of another kind of labels ({', '.join(columns)})."
+            fix = f"Write its boxes to {self._root / BOXES} (image,defect,x,y,width,height), or move it elsewhere."
+            self._labels.problems.append(warning(table, what, fix=fix))
 
     def _read_beside(self, photos: Path, above: Path, below: Path, *, images: Path) -> None:
         """Read the folders of labels in a directory `above`, where `below` them are those of the photos."""

@@ -5,10 +5,18 @@ from pathlib import Path
 
 from anogen_core.data.labels.label import Label, Labels, PhotoNames, is_plain_name
 from anogen_core.data.problems import Problem, error
-from anogen_core.data.tables import Row, read_table
+from anogen_core.data.tables import Row, read_heading, read_table
 from anogen_core.records import Box, Part
 
+BOXES = "boxes.csv"
 BOX_COLUMNS = ("image", "defect", "x", "y", "width", "height")
+_OF_LABELS = frozenset({"xmin", "x_min", "ymin", "y_min", "x1", "y1", "bbox", "encodedpixels"})
+"""Columns, in lower case, that tables of labels have and no others."""
+
+
+def label_columns(table: Path) -> list[str]:
+    """Return the columns of a CSV file that only tables of labels have."""
+    return [name for name in read_heading(table) if name.lower() in _OF_LABELS]
 
 
 def read_boxes(table: Path, names: PhotoNames, labels: Labels) -> None:

@@ -132,3 +132,18 @@ def test_labels_of_a_split_whose_photos_lie_in_it_itself(root: Path, place: str)
 
     assert scan.problems == []
     assert [Path(s.image_uri).name for s in scan.samples if s.defect == "dent"] == ["d0.png"]
+
+
+@pytest.mark.parametrize("place", ["annotations.csv", "images/_annotations.csv"])
+@pytest.mark.parametrize("columns", ["filename,class,xmin,ymin,xmax,ymax", "ImageId_ClassId,EncodedPixels"])
+def test_a_table_of_other_columns_is_told(root: Path, place: str, columns: str) -> None:
+    """Where nothing else labels the photos, all would be taken for normal; tables of other things are not told."""
+    flatten(root)
+    (root / place).write_text(f"{columns}\n")
+    (root / "metadata.csv").write_text("image,camera,label\n")
+    (root / "boxes.csv").write_text("image,defect,x,y,width,height\n")
+
+    (problem,) = scan_folder(root).problems
+
+    assert (problem.severity, problem.file) == ("warning", str(root / place))
+    assert "columns of another kind of labels" in problem.what
