@@ -107,11 +107,16 @@ def _inspect_groups(category: str, samples: Sequence[Sample], *, chose_splits: b
     if both and not chose_splits:
         what = f"has {len(both)} leakage groups with photos in train and in test: {shown}."
         problems.append(warning(category, what, fix="Keep all photos of one part in one split."))
-    elif both and sum(sample.group in defective for sample in normal) < len(normal) / 2:
+    elif both:
         what = (
             f"has {len(both)} leakage groups whose normal photos are learned from and defective ones tested: {shown}."
         )
-        fix = "Leave out the normal photos of parts that have a defective one: most are of others."
+        most_are_of_others = sum(sample.group in defective for sample in normal) < len(normal) / 2
+        fix = (
+            "Leave out the normal photos of parts that have a defective one: most are of others."
+            if most_are_of_others
+            else "Nearly all parts have a defect, so they stay: scores may be better than on parts that nothing knows."
+        )
         problems.append(warning(category, what, fix=fix))
     without = sum(sample.group is None for sample in samples)
     if without and without < len(samples):

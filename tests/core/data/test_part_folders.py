@@ -51,11 +51,13 @@ def test_folders_of_parts_are_leakage_groups(root: Path, tmp_path: Path) -> None
     used = {sample.group for own in support for sample in own.samples}
     assert len(used) == 3
     assert used.isdisjoint(sample.group for sample in tested)
-    assert audited(FolderReaderSettings(root=str(root))) == []
+    (told,) = audited(FolderReaderSettings(root=str(root)))
+    assert "leakage groups whose normal photos are learned from" in told.what
+    assert "Nearly all parts have a defect" in told.fix
 
 
-def test_parts_that_are_learned_from_and_tested_are_told_where_others_are_enough(root: Path) -> None:
-    """Their normal photos can be left out then; where all parts have defects, nobody can do anything."""
+def test_parts_that_are_learned_from_and_tested_can_be_left_out_where_others_are_enough(root: Path) -> None:
+    """Their normal photos, which the warning says."""
     for number in range(18):
         mask = root / f"whole{number}" / "Part0_label.bmp"
         _write(mask, np.zeros(SIZE, np.uint8))
@@ -73,6 +75,7 @@ def test_parts_that_are_learned_from_and_tested_are_told_where_others_are_enough
     assert not [p for p in audited(reader) if "leakage" in p.what]
     assert [(p.severity, p.file) for p in told] == [("warning", "KolektorSDD")]
     assert f"{len(shared)} leakage groups whose normal photos are learned from" in told[0].what
+    assert "Leave out the normal photos" in told[0].fix
 
 
 def test_folders_that_are_good_or_defective_may_name_defects(root: Path) -> None:
