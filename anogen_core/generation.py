@@ -23,7 +23,7 @@ from anogen_core.seeding import torch_generator
 from anogen_core.settings import Settings
 from anogen_core.transplant import Transplant, fade
 
-GENERATION_VERSION = 19
+GENERATION_VERSION = 20
 """Raised by hand when a change here changes the pixels or the mask of a request."""
 _SETTLED: Final = 0.25
 """Share of `variation` for a defect that takes the place of what is there, or lies where its pattern goes on: a place

@@ -14,33 +14,17 @@ from jaxtyping import Float32
 
 from anogen_core import bands
 from anogen_core.arrays import Image, Mask
+from anogen_core.brightness import AROUND, RING, burnt, gain_around, highlight, usual_light
 from anogen_core.diffusion.crop import thickness, window_around
 from anogen_core.matting import decisive_window, find_matte, shows_through
 from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import contrast
+from anogen_core.relighting import is_band, uneven_light
 from anogen_core.silhouette import Sides, are_alike, background_share, fill_background, find_sides, reaching
-from anogen_core.surface import continues, goes_on, relative_detail, sides_of
+from anogen_core.surface import continues, goes_on, relative_detail
 
-_WHITE, _HIGHLIGHTS = 255, 0.98
-"""The brightest value of a photo; the quantile of a defect's values that are its highlights."""
-_RING = 4
-"""Pixels on each side of a mask that tell how bright the surface is..."""
-_AROUND = 10
-"""... and, too, whether it is the same surface, and that count where it crosses the edge of the part: enough of either
-side, even where a thin crack ends."""
 _SOFT = 2.0
 """Pixels over which the border fades in: an outline is wider by one than its defect, which has a rim of its own."""
-_CAST = 0.14
-"""Logarithm of the factor by which colour channels are brightened unlike each other at most."""
-_UNLIKE = 0.25
-"""Deviation of brightness ratios (logarithms) around a mask that tells as much of unlike surfaces as of light: the
-usual surface has 0.1, pins have 0.5."""
-_LEAST = 8
-"""Pixels whose brightness counts."""
-_LEVELS = np.linspace(0.05, 0.95, 19)
-"""Quantiles of two photos that are compared."""
-_ENOUGH = 2**16
-"""Pixels that decide how bright a photo is."""
 _CALM, _ROUGH = 1.0, 1.2
 """A band no stronger inside a defect than beside it is the surface's; so much stronger, it is the defect's."""
 
@@ -89,33 +73,36 @@ def transplant(
         fits: Whether what surrounds it is there, too, as the plan found; otherwise it is looked for here.
     """
     shown = normal.copy()
-    wide = max(_RING if edge is None else _AROUND, round(thickness(mask[window_around(mask, 0)])) // 2)
-    window = window_around(mask, 2 * max(wide, _AROUND) + 1)
+    wide = max(RING if edge is None else AROUND, round(thickness(mask[window_around(mask, 0)])) // 2)
+    window = window_around(mask, 2 * max(wide, AROUND) + 1)
     part, inside = shown[window], mask[window]
     matrix = _matrix(warp, window)
     size = inside.shape[1], inside.shape[0]
     moved = cv2.warpAffine(photo, matrix, size, borderMode=cv2.BORDER_REFLECT_101).astype(np.float32)
+    alone = edge is None and not replaces and not fits and is_band(defect)
+    uneven = uneven_light(normal, mask, photo, defect, warp)[window] if alone else np.zeros((1, 1, 1), np.float32)
+    moved = moved * np.exp(uneven)
     bad = _move(defect, matrix, size) > 0
     sides = None if edge is None else find_sides(edge, matrix, inside.shape)
     counts = True if sides is None else sides.part
-    usual = _light(normal, photo)
-    light, unlike = _gain(part, moved, inside, ~bad & counts, light=usual)
+    usual = usual_light(normal, photo)
+    light, unlike = gain_around(part, moved, inside, ~bad & counts, light=usual)
     if fits:
-        light, unlike = np.full(3, _highlight(normal) - _highlight(photo)), False
+        light, unlike = np.full(3, highlight(normal) - highlight(photo)), False
     if (inside & bad).any():
-        light = light - _burnt(light, moved[inside & bad], usual)
+        light = light - burnt(light, moved[inside & bad], usual)
     own = moved * np.exp(light)
     known = ~inside & ~dilate(bad, 2)
     beside = dilate(inside, wide) & known
     # Detail of the photo's own surface would show its whole edge through a bite, and a part where it is missing.
-    fits = fits or (sides is None and not replaces and continues(part, moved, known, dilate(inside, _AROUND) & known))
+    fits = fits or (sides is None and not replaces and continues(part, moved, known, dilate(inside, AROUND) & known))
     hides = sides is not None or replaces or fits
     detail = [] if hides else relative_detail(own, inside & bad, beside)
     surface = tuple(float(np.clip((_ROUGH - band.all) / (_ROUGH - _CALM), 0, 1)) for band in detail)
     if any(surface) and not goes_on(photo, _shown_part(defect, mask, warp), len(surface)):
         surface = tuple(0.0 for _ in surface)
     if not hides:
-        own = own + _through(part, photo, defect, matrix, light, beside)
+        own = own + _through(part, photo, defect, matrix, light + uneven, beside)
     flattened = bands.scale(part.astype(np.float32), [min(band.core, 1.0) for band in detail])
     content = bands.keep(own, flattened, surface)
     background = None if sides is None else np.zeros(mask.shape, np.float32)
@@ -151,7 +138,7 @@ def _through(
         photo: (H, W, 3) the support photo.
         defect: (H, W), True where it is defective.
         matrix: (2, 3) map between the two.
-        light: (3,) logarithms of the factors that make the one as bright as the other.
+        light: (3,) or (h, w, 3) logarithms of the factors that make the one as bright as the other.
         beside: (h, w), True where neither shows the defect.
     """
     if not defect.any():
@@ -190,83 +177,6 @@ def _on_background(
     same = support if are_alike(part, support, off_part) else None
     behind = fill_background(part, (here > 0.5) & ~sides.part, same, shown=then > 0.5)
     return then, content + then[..., None] * (behind - content)
-
-
-def _gain(part: Image, moved: np.ndarray, inside: Mask, counts: Mask, *, light: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return the logarithms (3,) of the factors that make a moved photo as bright as the surface around a mask.
-
-    Beside them, whether the moved photo shows things around the mask that the other one does not. Where all that
-    surrounds it is brighter or darker alike, or ever more so towards one side, that is light. Where it differs by
-    distance or colour, unlike things lie there (print, pins, what is behind the part), and only the light of the
-    photos counts.
-
-    Args:
-        part: (h, w, 3) photo around the mask.
-        moved: (h, w, 3) photo that is moved there.
-        inside: (h, w), True at the mask.
-        counts: (h, w), True where both show what surrounds it.
-        light: (3,) of the photos (see `_light`).
-    """
-    near, around = (dilate(inside, size) for size in (_RING, _AROUND))
-    ring = near & ~inside & counts
-    if not ring.any():
-        return np.zeros(3), False
-    rings = (ring, around & ~near & counts)
-    pieces = [piece for of in rings for side in sides_of(inside) if (piece := of & side).sum() >= _LEAST] or [ring]
-    found = np.array([_ratio(part, moved, piece) for piece in pieces]) - light
-    places = np.array([[1.0, *np.mean(np.nonzero(piece), axis=1)] for piece in pieces])
-    trust = 1 / (1 + (_unevenness(found, places) / _UNLIKE) ** 4)
-    colours = np.array([np.log(moved[piece].mean(axis=0) + 1) for piece in pieces])
-    among_things = trust < 0.5 and _unevenness(colours - colours.mean(axis=0), places) > _UNLIKE
-    gain = light + trust * (_ratio(part, moved, ring) - light)
-    # A photo that is mostly background, and another one of the part alone, compare colours of unlike things.
-    return np.clip(gain, gain.mean() - _CAST, gain.mean() + _CAST), among_things
-
-
-def _burnt(gain: np.ndarray, colours: np.ndarray, light: np.ndarray) -> float:
-    """Return by how much a gain exceeds what leaves the highlights of a defect below white.
-
-    The surface around a dent of a shiny part is shaded otherwise at every place. As bright as the light of the photos
-    makes it a defect may always be.
-
-    Args:
-        gain: (3,) logarithms of the factors.
-        colours: (n, 3) pixels of the defect.
-        light: (3,) of the photos (see `_light`).
-    """
-    room = np.log(_WHITE / max(float(np.quantile(colours, _HIGHLIGHTS)), 1.0))
-    return max(0.0, float(gain.mean()) - max(float(room), float(light.mean())))
-
-
-def _unevenness(values: np.ndarray, places: np.ndarray) -> float:
-    """Return how far values (n, 3) at places (n, 3), rows of 1, y and x, deviate from a plane of all colours."""
-    plane = places @ np.linalg.lstsq(places, values.mean(axis=1), rcond=None)[0]
-    return float(np.sqrt(np.square(values - plane[:, None]).mean()))
-
-
-def _ratio(part: Image, moved: np.ndarray, place: Mask) -> np.ndarray:
-    """Return the logarithms (3,) of how many times as bright a photo is as another one at a place."""
-    return np.asarray(np.log(part[place].mean(axis=0) + 1) - np.log(moved[place].mean(axis=0) + 1))
-
-
-def _light(photo: Image, other: Image) -> np.ndarray:
-    """Return the logarithms (3,) of how many times as bright a photo is as another one, as most of their pixels say.
-
-    Parts that differ in size shift some quantiles, those between part and background; the median over all is of others.
-    """
-    levels = [np.log(np.quantile(_sample(of), _LEVELS, axis=0) + 1) for of in (photo, other)]
-    return np.asarray(np.median(levels[0] - levels[1], axis=0))
-
-
-def _highlight(photo: Image) -> float:
-    """Return the logarithm of how bright the lighter of two tones is."""
-    return float(np.log(np.quantile(_sample(photo).mean(axis=1), _HIGHLIGHTS) + 1))
-
-
-def _sample(photo: Image) -> np.ndarray:
-    """Return the colours (n, 3) of evenly spread pixels."""
-    step = max(1, int((photo.size / 3 / _ENOUGH) ** 0.5))
-    return photo[::step, ::step].reshape(-1, 3)
 
 
 def transplant_label(mask: Mask, defect: Mask, warp: Sequence[float]) -> Mask:
