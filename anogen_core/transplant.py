@@ -16,6 +16,7 @@ from anogen_core import bands
 from anogen_core.arrays import Image, Mask
 from anogen_core.brightness import AROUND, RING, burnt, gain_around, highlight, usual_light
 from anogen_core.diffusion.crop import thickness, window_around
+from anogen_core.faint import changed, faint_change
 from anogen_core.matting import decisive_window, find_matte, shows_through
 from anogen_core.morphology import dilate
 from anogen_core.quality.contrast import contrast
@@ -72,6 +73,9 @@ def transplant(
         replaces: Whether the defect takes the place of what is there, which shows through it nowhere.
         fits: Whether what surrounds it is there, too, as the plan found; otherwise it is looked for here.
     """
+    change = None if replaces or fits else faint_change(photo, defect, _shown_part(defect, mask, warp))
+    if change is not None:
+        return _as_change(normal, mask, change, warp)
     shown = normal.copy()
     wide = max(RING if edge is None else AROUND, round(thickness(mask[window_around(mask, 0)])) // 2)
     window = window_around(mask, 2 * max(wide, AROUND) + 1)
@@ -108,11 +112,29 @@ def transplant(
     background = None if sides is None else np.zeros(mask.shape, np.float32)
     if sides is not None and background is not None:
         background[window], content = _on_background(content, part, moved, beside, sides)
+    strength = _paint(part, inside, content)
+    return Transplant(shown, surface, strength, unlike, background, replaces, fits)
+
+
+def _as_change(normal: Image, mask: Mask, change: np.ndarray, warp: Sequence[float]) -> Transplant:
+    """Return a photo that a faint defect makes brighter or darker, whatever lies there."""
+    shown, window = normal.copy(), window_around(mask, AROUND)
+    part, inside = shown[window], mask[window]
+    matrix, size = _matrix(warp, window), inside.shape[::-1]
+    moved = cv2.warpAffine(change, matrix, size)
+    moved = moved / np.maximum(_move((change != 0).any(axis=2), matrix, size), 0.5)[..., None]
+    content = changed(part, moved)
+    strength = _paint(part, inside, content)
+    return Transplant(shown, (), strength)
+
+
+def _paint(part: Image, inside: Mask, content: np.ndarray) -> float:
+    """Fade content (h, w, 3) in inside a mask of a part of a photo; return how strongly it stands out before that."""
     sharp = np.where(inside[..., None], np.clip(np.rint(content), 0, 255), part).astype(np.uint8)
     strength = contrast(part, sharp, inside)
     blended = part + fade(inside)[..., None] * (content - part)
     part[inside] = np.clip(np.rint(blended), 0, 255).astype(np.uint8)[inside]
-    return Transplant(shown, surface, strength, unlike, background, replaces, fits)
+    return strength
 
 
 def fade(mask: Mask) -> Float32[np.ndarray, "H W"]:
