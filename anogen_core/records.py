@@ -51,9 +51,8 @@ class Sample(Record):
     """Where the photo is (an absolute local path)."""
     mask_uri: str | None = None
     mask_threshold: int | None = None
-    """Least value in the mask image that means anomalous; None where the mask must hold two values."""
+    """Least value in the mask image that means anomalous, or normal if inverted; None: it must hold two values."""
     mask_inverted: bool = False
-    """Whether the mask image says so of what is normal."""
     boxes: tuple[Box, ...] = ()
     """Box labels in pixels of the photo as it is stored, for data without mask images."""
     outline: tuple[int, ...] | None = None
@@ -160,8 +159,7 @@ class Placement(Record):
     alike: bool = False
     """Whether the place was looked for by what is around or under the support defect, which the defect keeps to."""
     layout: Literal["at", "off"] | None = None
-    """For a defect that belongs to places of a product that lies alike on all photos: whether it is at one of them,
-    where it takes the place of what is there, or not; None for others."""
+    """Of a defect that belongs to places of an aligned product: whether it takes the place of what is there, or not."""
     fits: bool = False
     """Whether, on a product of two tones, their border runs there as around the support defect, which hides all."""
     lit: bool = False

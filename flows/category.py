@@ -195,15 +195,11 @@ def _compare(category: str, datasets: Sequence[DatasetRef | None], config: RunCo
     say = get_run_logger().info
     arms = ", ".join(dict.fromkeys(t.arm for t in trials))
     say("Training %d detectors (%s) for %d steps each.", len(trials), arms, config.detector.steps)
-    missing = sum(not detection.is_trained(job, category) for job in jobs)
+    missing = sum(not detection.is_trained(config, category, job) for job in jobs)
     train = fresh(train_detector, known=not missing)
     with on_device(config.runner):
         futures = train.map(
-            trials,
-            category=unmapped(category),
-            dataset=[job.dataset for job in jobs],
-            config=[job.config for job in jobs],
-            code=unmapped(versions_at_work()),
+            jobs, category=unmapped(category), config=unmapped(config), code=unmapped(versions_at_work())
         )
     checkpoints = collect(futures, CheckpointRef, stage=f"{category}: train detectors")
     say("Trained %d detectors. Evaluating them on photos that nothing was learned from.", len(checkpoints))

@@ -6,33 +6,30 @@ from prefect import task
 
 from anogen_core.config import RunConfig
 from anogen_core.evaluation import CheckpointRef, Comparison, Evaluation, Trial
-from anogen_core.records import DatasetRef
 from anogen_core.stages import detection
-from anogen_core.stages.catalogue import read_category
 from anogen_core.stages.code import require_versions
+from anogen_core.stages.detection import Job
 from tasks import page, policy
 from tasks.wanted import cancelled_if_unwanted
 
 
-def _key(trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig) -> str:
-    return detection.checkpoint_key(config, read_category(config, category), trial, dataset)
+def _key(job: Job, category: str, config: RunConfig) -> str:
+    return detection.job_key(config, category, job)
 
 
 @task(
     name="train detector",
-    task_run_name="train {category} {trial.arm} seed {trial.seed}",
+    task_run_name="train {category} {job.trial.arm} seed {job.trial.seed}",
     cache_key_fn=policy.by_content(_key),
     **policy.DEVICE_WORK,
 )
 @cancelled_if_unwanted
-def train_detector(
-    trial: Trial, category: str, dataset: DatasetRef | None, config: RunConfig, code: dict[str, int]
-) -> dict[str, Any]:
+def train_detector(job: Job, category: str, config: RunConfig, code: dict[str, int]) -> dict[str, Any]:
     """Train one detector; returns at once when the store holds it (a CheckpointRef as plain JSON)."""
     page.say_where(config)
     require_versions(code)
-    bar = page.Steps(f"{category}: train {trial.arm} seed {trial.seed}")
-    trained = detection.train(config, category, trial, dataset, on_step=bar)
+    bar = page.Steps(f"{category}: train {job.trial.arm} seed {job.trial.seed}")
+    trained = detection.train(config.draws[job.draw], category, job.trial, job.dataset, on_step=bar)
     bar.end()
     return trained.model_dump(mode="json")
 

@@ -1,9 +1,8 @@
 """Stage 3: train detectors for each arm, evaluate them on held-out real photos and compare the arms."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from anogen_core.evaluation import CheckpointRef, Comparison, Evaluation, Trial
 from anogen_core.metrics.comparison import compare_arms
 from anogen_core.metrics.histograms import to_levels
 from anogen_core.metrics.predictions import Predictions, macro_ap, pack_masks
-from anogen_core.records import GOOD, DatasetRef, Sample
+from anogen_core.records import GOOD, DatasetRef, Record, Sample
 from anogen_core.resizing import mixed_mark
 from anogen_core.seeding import derive_seed
 from anogen_core.stages import arms
@@ -40,11 +39,12 @@ _PREDICTIONS = "predictions.npz"
 _BATCH = 16
 
 
-class Job(NamedTuple):
+class Job(Record):
     """A detector to train, and what it is trained with."""
 
     trial: Trial
-    config: RunConfig
+    draw: int = 0
+    """Which of `RunConfig.draws` it learns from."""
     dataset: DatasetRef | None
 
 
@@ -59,15 +59,14 @@ def jobs(config: RunConfig, name: str, datasets: Sequence[DatasetRef | None]) ->
         datasets: One for each of `config.draws`; None where there is none.
     """
     category = read_category(config, name)
-    drawn = list(zip(config.draws, datasets, strict=True))
+    drawn = zip(config.draws, datasets, strict=True)
     possible = [arms.possible_arms(settings, category, dataset) for settings, dataset in drawn]
-    seeds = range(config.seed, config.seed + config.evaluation.seeds)
-    own = list(zip(seeds, itertools.cycle(drawn), strict=False))
     return [
-        Job(Trial(arm=arm, seed=seed), settings, dataset)
+        Job(trial=Trial(arm=arm, seed=config.seed + further), draw=draw, dataset=datasets[draw])
         for arm in possible[0]
         if all(arm in others for others in possible)
-        for seed, (settings, dataset) in own
+        for further in range(config.evaluation.seeds)
+        for draw in [further % len(datasets)]
     ]
 
 
@@ -102,10 +101,15 @@ def _by_content(settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def is_trained(job: Job, name: str) -> bool:
-    """Return whether the store holds a detector."""
-    key = checkpoint_key(job.config, read_category(job.config, name), job.trial, job.dataset)
-    return ArtifactStore.of_run(job.config.output).get(key) is not None
+def job_key(config: RunConfig, name: str, job: Job) -> str:
+    """Return the content key of the detector of a job."""
+    settings = config.draws[job.draw]
+    return checkpoint_key(settings, read_category(settings, name), job.trial, job.dataset)
+
+
+def is_trained(config: RunConfig, name: str, job: Job) -> bool:
+    """Return whether the store holds the detector of a job."""
+    return ArtifactStore.of_run(config.output).get(job_key(config, name, job)) is not None
 
 
 def train(

@@ -72,7 +72,7 @@ def _run(config: RunConfig, *, trained: bool = True) -> CategoryResult:
     embeddings, (dataset, *redrawn) = embedding.learn(supports, config), [_generate(drawn) for drawn in config.draws]
     carry_verdicts(dataset)
     jobs = detection.jobs(config, "bolt", [dataset, *redrawn]) if trained else []
-    checkpoints = [detection.train(job.config, "bolt", job.trial, job.dataset) for job in jobs]
+    checkpoints = [detection.train(config.draws[job.draw], "bolt", job.trial, job.dataset) for job in jobs]
     evaluations = [detection.evaluate(j.trial, made, config) for j, made in zip(jobs, checkpoints, strict=True)]
     made = CategoryResult(
         category="bolt",
