@@ -64,9 +64,23 @@ def window_around(mask: Mask, margin: int) -> tuple[slice, slice]:
     )
 
 
-def middle_of(box: Box, frame: tuple[int, int]) -> Box:
-    """Return the middle part of a box that some square of the frame can hold; most boxes are that part."""
-    limit = min(frame)
+def middle_of(mask: Mask) -> Box:
+    """Return the middle part of a mask's bounding box that some square of the frame can hold: mostly all of it.
+
+    Where the mask has no pixel there, as that of two defects at the ends of a long frame, it is that of the largest
+    region.
+
+    Raises:
+        MaskPlacementError: the mask is empty.
+    """
+    middle = _middle(bounding_box(mask), min(mask.shape))
+    if cut(mask, middle).any():
+        return middle
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    return _middle(bounding_box(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()), min(mask.shape))
+
+
+def _middle(box: Box, limit: int) -> Box:
     width, height = min(box.width, limit), min(box.height, limit)
     return Box(x=box.x + (box.width - width) // 2, y=box.y + (box.height - height) // 2, width=width, height=height)
 

@@ -8,7 +8,6 @@ import torch
 from anogen_core.arrays import Image, LatentMask, Latents, Mask, Surroundings
 from anogen_core.diffusion.crop import (
     CropSettings,
-    bounding_box,
     choose_crop,
     fill_canvas,
     middle_of,
@@ -53,7 +52,7 @@ def encode_views(
             scaled = crop.model_copy(
                 update={"context": crop.context * factor, "min_cells": max(1, round(crop.min_cells / factor))}
             )
-            square = choose_crop(middle_of(bounding_box(mask), mask.shape), mask.shape, cells, side, scaled)
+            square = choose_crop(middle_of(mask), mask.shape, cells, side, scaled)
             canvas, grid = _with_flip(to_canvas(image, square, side)), _with_flip(to_latent_mask(mask, square, cells))
             place = _with_flip(to_latent_mask(_widened(mask), square, cells))
             damaged = to_latent_mask(mask, square, side)[0, 0].numpy() > 0

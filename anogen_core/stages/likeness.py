@@ -131,7 +131,7 @@ def _features(pairs: Iterable[tuple[Image, Mask]], config: RunConfig, side: int)
 
 
 def _square(photo: Image, mask: Mask, side: int) -> Image:
-    box = middle_of(bounding_box(mask), mask.shape)
+    box = middle_of(mask)
     top = int(np.clip(box.y + box.height / 2 - side / 2, 0, mask.shape[0] - side))
     left = int(np.clip(box.x + box.width / 2 - side / 2, 0, mask.shape[1] - side))
     return photo[top : top + side, left : left + side]

@@ -163,6 +163,19 @@ def test_a_defect_longer_than_any_square_is_learned_from_its_middle(tiny_model: 
     assert found.masks.sum(dim=(1, 2, 3)).min() > 0
 
 
+def test_defects_at_the_ends_of_a_long_photo_are_learned_from_the_larger(tiny_model: DiffusionModel) -> None:
+    """No square holds both, and between them is nothing to learn from: a loss over no cell is no number."""
+    photo = np.random.default_rng(0).integers(0, 255, (96, 48, 3), dtype=np.uint8)
+    mask = np.zeros((96, 48), bool)
+    mask[2:8, 10:20], mask[86:94, 20:40] = True, True
+
+    views = encode_views([(photo, mask)], tiny_model, zooms=(1.0, 1.35), crop=CropSettings())
+
+    assert views.masks.flatten(1).any(dim=1).all()
+    ((_, learned),) = learn_embeddings([Concept("crack", views, seed=0)], tiny_model, GROUPED)
+    assert isinstance(learned, LearnedEmbedding)
+
+
 def test_learning_lowers_the_validation_loss_and_moves_only_the_embedding(
     tiny_model: DiffusionModel, views: Views
 ) -> None:
