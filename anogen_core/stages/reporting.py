@@ -68,7 +68,7 @@ def left_out_arms(config: RunConfig, result: RunResult) -> list[str]:
         trained = {e.arm for e in made.evaluations}
         missing = [arm for arm in config.evaluation.arms if arm not in trained]
         if trained and missing:
-            count = 0 if made.dataset is None else made.dataset.num_images
+            count = min((dataset.num_images for dataset in made.datasets), default=0)
             lines.append(f"{made.category}: {count} images are too few for these arms, left out: {', '.join(missing)}.")
     return lines
 

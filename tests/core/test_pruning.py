@@ -20,8 +20,8 @@ from anogen_core.stages.catalogue import choose_supports, read_category
 from anogen_core.stages.prediction import load_inspector
 from anogen_core.stages.pruning import find_removable, prune
 from anogen_core.stages.regeneration import regenerate
-from anogen_core.stages.reporting import write_report
-from anogen_core.stages.result import CategoryResult, FailedCategory, read_result, write_result
+from anogen_core.stages.reporting import left_out_arms, write_report
+from anogen_core.stages.result import CategoryResult, FailedCategory, RunResult, read_result, write_result
 from anogen_core.stages.running import MARKS, announced
 from anogen_core.stages.verdicts import carry_verdicts
 from anogen_core.storage import Dataset, open_store, verify
@@ -191,6 +191,13 @@ def test_datasets_of_further_seeds_are_other_images_of_the_same_defects(configur
     assert {c.trained_on for c in both.checkpoints} == {None, *(dataset.digest for dataset in both.datasets)}
     told = [made.comparison.redrawn for made in (one, both) if made.comparison]
     assert told == [False, True]
+    fewer = both.redrawn[0].model_copy(update={"num_images": 1})
+    asked = several.model_copy(update={"arms": (*several.arms, "generated:2")})
+    lines = left_out_arms(
+        redrawn.model_copy(update={"evaluation": asked}),
+        RunResult(categories=(both.model_copy(update={"redrawn": (fewer,)}),), settings={}),
+    )
+    assert lines == ["bolt: 1 images are too few for these arms, left out: generated:2."]
     _run(config)
     assert not _names(config.output) & {Path(dataset.uri).stem for dataset in both.datasets}
     assert read_result(config.output).compared[0].made.redrawn == both.redrawn
