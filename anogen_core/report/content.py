@@ -88,6 +88,8 @@ class CategoryReport:
     """What reviewers said last of each image that they judged, by row."""
     likeness: Sequence[SetLikeness] = ()
     """How alike generated and held-out real defects are."""
+    redrawn: Sequence[tuple[str, int]] = ()
+    """(URI, images) of the datasets that detectors of further seeds learned from; nothing else here is about these."""
 
 
 @dataclass(frozen=True)

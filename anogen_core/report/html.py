@@ -138,7 +138,7 @@ def _render(content: ReportContent, painter: _Painter) -> str:
     num_defects = sum(len(c.defects) for c in content.categories)
     num_rows = max(_MIN_ROWS, min(_MAX_ROWS, _ROWS_PER_REPORT // max(1, num_defects)))
     categories = [_category(c, i, num_rows, painter) for i, c in enumerate(content.categories, start=1)]
-    made = sum(c.report.dataset_summary.get("made", 0) for c in categories)
+    made = sum(c.report.dataset_summary.get("made", 0) + sum(n for _, n in c.report.redrawn) for c in categories)
     template = _templates().get_template("report.html.j2")
     return template.render(run=content, categories=categories, images_made=made, metric_names=METRICS)
 

@@ -141,6 +141,7 @@ def _category_report(config: RunConfig, result: CategoryResult) -> CategoryRepor
         defects=[_defect_report(config, category, result, defect) for defect in stored.spec.defects]
         if stored is not None
         else [],
+        redrawn=[(one.uri, one.num_images) for one in result.redrawn],
         evaluations=list(result.evaluations),
         comparison=result.comparison,
         source_amounts=source_amounts(config, category, result.dataset),

@@ -45,8 +45,10 @@ def evaluate(
         asked = load_config(run_file, settings).evaluation.arms
         swept = [f"generated:{amount}" for amount in _parse_amounts(amounts)]
         settings.append(f"evaluation.arms=[{', '.join(dict.fromkeys([*swept, *asked]))}]")
-    made, failure = running.execute(run_file, settings, compares=True)
     config = load_config(run_file, settings)
+    if config.evaluation.redraw and len(config.draws) == 1:
+        sys.stderr.write("warning: evaluation.redraw changes nothing with one seed: it makes a dataset for each.\n")
+    made, failure = running.execute(run_file, settings, compares=True)
     result = read_result(config.output)
     for line in left_out_arms(config, result):
         sys.stderr.write(f"warning: {line}\n")

@@ -411,8 +411,12 @@ def test_evaluate_can_draw_a_dataset_for_each_seed(finished: tuple[Path, Path], 
     assert after - before == {Path(dataset.uri).name for dataset in made.redrawn}
     assert len(after) == len(before) + 1
     assert made.made == {"datasets": 0, "detectors": 0}
-    assert "drawn anew for each seed" in (output / "report.html").read_text(encoding="utf-8")
+    report = (output / "report.html").read_text(encoding="utf-8")
+    assert "drawn anew for each seed" in report
+    assert all(dataset.uri in report for dataset in made.redrawn)
     assert "used by the last run" in anogen("datasets", output).stdout.splitlines()[0]
+    lonely = anogen("evaluate", run_file, "--seeds", "1", "--redraw", *here, "--set", "evaluation.arms=[perlin]")
+    assert "warning: evaluation.redraw changes nothing with one seed" in lonely.stderr
 
 
 @pytest.mark.slow
