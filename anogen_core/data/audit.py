@@ -62,7 +62,7 @@ def _inspect_classes(category: str, samples: Sequence[Sample]) -> list[Problem]:
     counts = Counter((sample.split, sample.defect == GOOD) for sample in samples)
     problems = []
     if not counts["train", True]:
-        fix = "Add normal photos: the defects are put onto them."
+        fix = "Add normal photos, or pieces of defective ones that show no defect: the defects are put onto them."
         problems.append(error(category, "has no normal photos to learn from.", fix=fix))
     if not counts["test", True]:
         fix = "Add some if detectors are to be measured."
