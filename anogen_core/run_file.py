@@ -21,12 +21,12 @@ from anogen_core.data import (
 from anogen_core.data.categories import unwrapped
 from anogen_core.data.dagm import is_dagm
 from anogen_core.data.files import decode
-from anogen_core.data.folder import split_images
 from anogen_core.data.frame import FrameSettings, load_mask
 from anogen_core.data.inventory import list_directory, photo_directory
 from anogen_core.data.labels import TOOLS
 from anogen_core.data.mask_choice import choose_mask_values
 from anogen_core.data.mvtec import is_category
+from anogen_core.data.photo_folders import split_images
 from anogen_core.data.problems import UnusableFileError
 from anogen_core.data.visa import is_visa
 from anogen_core.detectors.sharpness import CLEAR, clear_size, shown_side

@@ -20,40 +20,21 @@ hashes, is a test photo; identical photos and photos of one leakage group stay t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, final
 
 from pydantic import Field, field_validator
 
 from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import (
-    Photo,
-    class_of,
-    existing_root,
-    hash_files,
-    list_directory,
-    make_samples,
-    photo_directory,
-    photo_root,
-    stem_of,
-)
+from anogen_core.data.inventory import Photo, existing_root, hash_files, make_samples
 from anogen_core.data.joining import join_masks
 from anogen_core.data.labels import TOOLS, Label, read_labels
-from anogen_core.data.mask_files import (
-    MaskFile,
-    PhotoFolder,
-    find_masks,
-    holds_labels,
-    is_split,
-    number_masks,
-    settle_masks,
-)
-from anogen_core.data.pairing import MaskFileSettings, set_masks_aside
+from anogen_core.data.mask_files import MaskFile, find_masks, number_masks, settle_masks
+from anogen_core.data.pairing import MaskFileSettings
+from anogen_core.data.photo_folders import PhotoFolder, list_photos
 from anogen_core.data.problems import Problem, error, warning
 from anogen_core.data.reader import Reader, Scan, Unlabelled
 from anogen_core.data.splitting import split_photos
-from anogen_core.errors import InputError
 from anogen_core.records import COMBINED, GOOD
 
 _LACKS = f"no usable mask, no box in boxes.csv and no label of {TOOLS}"
@@ -113,8 +94,7 @@ class FolderReader(Reader):
             InputError: the root is missing or holds no photo in `images`.
         """
         root = existing_root(self._settings.root)
-        folders, problems = _list_photos(root, self._settings.mask_suffixes)
-        problems += _same_names(folders) + _pairs(folders)
+        folders, problems = list_photos(root, self._settings.mask_suffixes)
         masks, faults = find_masks(folders, self._settings, root=root)
         paired = set(masks)
         problems += faults
@@ -166,33 +146,6 @@ class FolderReader(Reader):
         return photos, problems
 
 
-def split_images(root: Path) -> list[Path]:
-    """Return where the photos of splits are, as Roboflow and Supervisely export them; nowhere beside `images`.
-
-    That is `train/images` (YOLO), or `train` itself where photos and no folders lie in it (COCO); `<any>/img` beside
-    `<any>/ann` (Supervisely).
-    """
-    if photo_directory(root).is_dir():
-        return []
-    found = []
-    for split in list_directory(root, root=root).directories:
-        if not is_split(split) and not ((split / "img").is_dir() and (split / "ann").is_dir()):
-            continue
-        inside = list_directory(split, root=root)
-        if photo_directory(split).is_dir():
-            found.append(photo_directory(split))
-        elif inside.images and not inside.directories:
-            found.append(split)
-    return found
-
-
-def _part_folders(root: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the folders of photos of one part each; none unless masks lie beside the photos of all of them."""
-    listings = {d: list_directory(d, root=root) for d in list_directory(root, root=root).directories}
-    found = {d: set_masks_aside(listing.images, suffixes) for d, listing in listings.items() if listing.images}
-    return list(found) if all(masks for _, masks in found.values()) else []
-
-
 def _named_parts(root: Path, photos: Sequence[Photo]) -> list[Problem]:
     """Return a warning where folders that were taken for parts may be of defects: no part is good and defective."""
     kinds: dict[str, set[bool]] = {}
@@ -214,76 +167,3 @@ def _without_mask(photos: Sequence[Photo], folders: Sequence[PhotoFolder], paire
         return []
     fix = "Add its mask if it is defective; an empty one says that it is not."
     return [warning(path, "is taken for a normal photo, since it has no mask.", fix=fix) for path in without]
-
-
-def _list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder], list[Problem]]:
-    images = photo_root(root)
-    listing = list_directory(images, root=root)
-    folders = [PhotoFolder(images, *set_masks_aside(listing.images, suffixes), None)]
-    problems = listing.problems
-    own = [directory for directory in listing.directories if images != root or not holds_labels(directory)]
-    splits = split_images(root) if images != root else []
-    parts = _part_folders(root, suffixes) if images != root and not images.is_dir() and not splits else []
-    for directory in (*own, *splits, *parts):
-        place = directory if directory in splits or is_split(directory) else _photos_of(directory, root=root)
-        inner = list_directory(place, root=root)
-        if images == root and not inner.images:
-            continue  # anything may lie in a root, such as what a run wrote
-        unnamed = is_split(directory) or directory in (*splits, *parts)
-        photos, masks = set_masks_aside(inner.images, suffixes)
-        part = directory.name if directory in parts else None
-        folders.append(PhotoFolder(place, photos, masks, None if unnamed else class_of(directory), part=part))
-        problems += inner.problems
-        beside = [] if place == directory else list_directory(directory, root=root).directories
-        for nested in (*inner.directories, *(d for d in beside if d != place and not holds_labels(d))):
-            what = f"is not read: photos are expected in {place}."
-            problems.append(warning(nested, what, fix=f"Move its photos to {place}."))
-    told = any(problem.severity == "error" for problem in problems)
-    if not told and not any(folder.photos for folder in folders):
-        raise _no_photo(images, root=root)
-    return folders, problems
-
-
-def _photos_of(directory: Path, *, root: Path) -> Path:
-    """Return where the photos of a defect are: in its directory, or in `images` there if none lies in it itself."""
-    inside = photo_directory(directory)
-    return inside if inside.is_dir() and not list_directory(directory, root=root).images else directory
-
-
-def _no_photo(images: Path, *, root: Path) -> InputError:
-    """Return the error that no photo is where photos are expected, with the first folder that has some."""
-    inside = list_directory(root, root=root).directories
-    deeper = [inner for directory in inside for inner in list_directory(directory, root=root).directories]
-    found = next((d for d in (*inside, *deeper) if list_directory(d, root=root).images), None)
-    held = ", ".join(directory.name for directory in inside[:12]) or "no directory"
-    held += f", and {found} photos" if found else ""
-    return InputError(
-        f"reader.root: no photo in {images}. Expected images/{GOOD} and images/<defect>, {GOOD} and <defect>, or "
-        f"images/train, train/images or train with labels; {root} holds {held}. Put photos there or name another "
-        f"directory. If they are kinds of defects, call that of the normal photos {GOOD}."
-    )
-
-
-def _same_names(folders: list[PhotoFolder]) -> list[Problem]:
-    """Return an error for each photo of a split that is called like one of another: labels may lie elsewhere."""
-    first: dict[str, Path] = {}
-    problems = []
-    for photo in (photo for folder in folders if folder.defect is None is folder.part for photo in folder.photos):
-        other = first.setdefault(stem_of(photo), photo)
-        if other.parent != photo.parent:
-            problems.append(error(photo, f"is called like {other}.", fix="Rename one, and its label file."))
-    return problems
-
-
-def _pairs(folders: Sequence[PhotoFolder]) -> list[Problem]:
-    """Return a warning for each folder with photos that differ in the ending of their names alone: masks, may be."""
-    problems = []
-    for folder in folders:
-        names = sorted(folder.photos, key=lambda photo: (stem_of(photo), photo.suffix))
-        alike = [(one, other) for one, other in pairwise(names) if stem_of(one) == stem_of(other)]
-        if alike:
-            shown = " and ".join(photo.name for photo in alike[0])
-            what = f"holds {len(alike)} pairs of photos with one name, such as {shown}."
-            fix = "If one of each is the mask of the other, move it to `masks`, or end its name with _mask."
-            problems.append(warning(folder.path, what, fix=fix))
-    return problems

@@ -106,6 +106,11 @@ def photo_root(root: Path) -> Path:
     return root if own.images or any(class_of(directory) == GOOD for directory in own.directories) else images
 
 
+def up_to_root(directory: Path, root: Path) -> list[Path]:
+    """Return a directory and those above it up to the root, the nearest first; none outside the root."""
+    return [place for place in (directory, *directory.parents) if place.is_relative_to(root)]
+
+
 def list_directory(directory: Path, *, root: Path, suffixes: frozenset[str] = _IMAGES) -> Listing:
     """Return the files with some endings and the sub directories of a directory; one that is not there is empty."""
     listing = Listing()

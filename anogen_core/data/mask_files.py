@@ -15,12 +15,12 @@ as `masks/<defect>/b/`, holds masks that are one together.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from anogen_core.data.inventory import class_of, list_directory, photo_directory, stem_of, subdirectory
+from anogen_core.data.folder_names import MASK_FOLDERS, is_split, masks_of_others
+from anogen_core.data.inventory import class_of, list_directory, stem_of, subdirectory, up_to_root
 from anogen_core.data.labels.drawing import ShapeError
 from anogen_core.data.labels.label import Label, Labels
 from anogen_core.data.labels.numbered import (
@@ -33,30 +33,11 @@ from anogen_core.data.labels.numbered import (
 )
 from anogen_core.data.mask_values import MaskValues
 from anogen_core.data.pairing import MaskFileSettings, named_like, pair_masks
+from anogen_core.data.photo_folders import PhotoFolder
 from anogen_core.data.problems import Problem, UnusableFileError, error, warning
 from anogen_core.records import GOOD
 
-_NAMES = ("masks", "mask", "ground_truth", "gt", "segmentationclass", "labels", "label", "annotations")
-_INSTANCES = "segmentationobject"
-"""What VOC calls the folder of masks that number the objects of a photo."""
-_SUPERVISELY = "ann"
-_SPLITS = frozenset({"train", "val", "valid", "validation", "test", "default"})
-"""The last is CVAT's, for photos of no other one."""
-
 _NAME_THEM = "Correct it, or set `reader.mask_classes`, {1: NAME} or {'#ff0000': NAME}, which is read instead."
-
-
-@dataclass(frozen=True)
-class PhotoFolder:
-    """Photos of one directory and the defect that its name says: None in `images` itself, in a split and of a part."""
-
-    path: Path
-    photos: list[Path]
-    masks: list[Path]
-    """Masks that lie beside the photos."""
-    defect: str | None
-    part: str | None = None
-    """The part that all of the photos show, which is a leakage group."""
 
 
 class MaskFile(NamedTuple):
@@ -81,16 +62,6 @@ class _Look(NamedTuple):
     is_flat: bool = False
     value: str = ""
     """The one value besides 0, or colour as "#rrggbb"; nothing where there are several."""
-
-
-def is_split(directory: Path) -> bool:
-    """Return whether a directory has the name of a split, which is none of a defect."""
-    return directory.name.lower() in _SPLITS
-
-
-def holds_labels(directory: Path) -> bool:
-    """Return whether a directory has the name of one with masks or label files, not with photos."""
-    return directory.name.lower() in (*_NAMES, _INSTANCES, _SUPERVISELY)
 
 
 def find_masks(
@@ -182,8 +153,7 @@ def settle_masks(
 
 def _find_table(directory: Path, root: Path, problems: list[Problem]) -> MaskClasses | None:
     """Return what the table nearest to masks says, from their directory up to the root."""
-    above = (directory, *directory.parents) if directory.is_relative_to(root) else ()
-    for place in (place for place in above if place.is_relative_to(root)):
+    for place in up_to_root(directory, root):
         for name, read in ((CLASS_TABLE, read_class_table), (LABEL_MAP, read_label_map)):
             if not (place / name).is_file():
                 continue
@@ -200,9 +170,7 @@ def _groups(
 ) -> Iterator[_Group]:
     for folder in folders:
         yield _Group(folder.masks, folder.photos, None)
-    above_photos = {folder.path.parent for folder in folders if _has_own_masks(folder.path)} - {root}
-    for directory in (subdirectory(above, *_NAMES) for above in (root, *sorted(above_photos))):
-        near = [f for f in folders if directory.parent in (root, f.path.parent)]
+    for directory, near in _mask_folders(folders, root=root).items():
         listing = list_directory(directory, root=root)
         problems += listing.problems
         photos = _without_namesakes(near)
@@ -220,9 +188,20 @@ def _groups(
             yield _Group(images.images + several, photos, None if split else inner.name)
 
 
-def _has_own_masks(photos: Path) -> bool:
-    """Return whether masks may lie beside a directory of photos: that of a split, or `images` of a defect."""
-    return is_split(photos.parent) or photo_directory(photos.parent) == photos
+def _mask_folders(folders: Sequence[PhotoFolder], *, root: Path) -> dict[Path, list[PhotoFolder]]:
+    """Return the directories of masks, each with the folders of photos that they may belong to.
+
+    One lies in a directory of photos or above it, up to the root, and is about all photos there; or beside one.
+    """
+    found: dict[Path, list[PhotoFolder]] = {}
+    above = sorted({place for folder in folders for place in up_to_root(folder.path, root)})
+    read = {folder.path for folder in folders}
+    for place in above:
+        beside = masks_of_others(list_directory(place, root=root).directories, root=root)
+        for directory, other in ((subdirectory(place, *MASK_FOLDERS), None), *beside.items()):
+            if directory not in read:
+                found[directory] = [f for f in folders if f.path.is_relative_to(other or place)]
+    return found
 
 
 def _without_namesakes(folders: Sequence[PhotoFolder]) -> list[Path]:

@@ -5,6 +5,9 @@
     <root>/<category>/test/<defect>/000.png                 defective photos
     <root>/<category>/ground_truth/<defect>/000_mask.png    their masks
 
+    <root>/<category>/ground_truth/test/<defect>/...        or there
+    <root>/<category>/test/<defect>_mask/000.png            or beside the folder of the photos
+
     <root>/<category>/validation/good/000.png               normal photos to learn from, too
     <root>/<category>/test_public/...                       like test, with ground_truth inside it (MVTec AD 2)
     <root>/<category>/ground_truth/<defect>/000/000.png     masks that are one together, of any value (MVTec LOCO AD)
@@ -16,11 +19,12 @@ tell: photos of one part are a leakage group.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, final
 
 from anogen_core.data.categories import CategorySettings, read_categories
+from anogen_core.data.folder_names import masks_of_others
 from anogen_core.data.groups import GroupSettings
 from anogen_core.data.inventory import (
     LABEL_SUFFIXES,
@@ -110,27 +114,33 @@ class MvtecReader(Reader):
         if own.outside:
             return [], own.problems
         truth = subdirectory(category / _MASKS[name], *_NAMES_OF_MASKS) if name in _MASKS else None
-        masks = list_directory(truth, root=root) if truth else Listing()
         folders = [folder for folder in own.directories if folder != truth]
+        if truth is not None and (truth / name).is_dir() and name not in {folder.name for folder in folders}:
+            truth = truth / name
+        masks = list_directory(truth, root=root) if truth else Listing()
+        aside = masks_of_others(folders, root=root)
+        folders = [folder for folder in folders if folder not in aside]
         truth = None if masks.outside else truth
         problems = own.problems + masks.problems
         for loose in own.images + masks.images:
             problems.append(warning(loose, "is not read: it lies in no folder of a class.", fix="Move or remove it."))
         if _SPLITS[name] == "train":
-            problems += _strays(folders, test=category / "test")
+            problems += _strays(folders, category=category)
             folders = [folder for folder in folders if class_of(folder) == GOOD]
-        problems += _orphans(masks.directories, tested=folders)
+        problems += _orphans([*masks.directories, *(d for d, other in aside.items() if other is None)], tested=folders)
         photos: list[Photo] = []
         for folder in folders:
-            found, faults = self._read_folder(folder, category=category.name, truth=truth, root=root)
+            places = [truth / folder.name] if truth is not None else []
+            places += [place for place, other in aside.items() if other == folder]
+            found, faults = self._read_folder(folder, category=category.name, places=places, root=root)
             photos += found
             problems += faults
         return photos, problems
 
     def _read_folder(
-        self, folder: Path, *, category: str, truth: Path | None, root: Path
+        self, folder: Path, *, category: str, places: Sequence[Path], root: Path
     ) -> tuple[list[Photo], list[Problem]]:
-        """Return the photos of one class, with their masks from its folder in `truth` or beside them."""
+        """Return the photos of one class, with their masks from some places or beside them."""
         listing = list_directory(folder, root=root)
         problems = listing.problems + [
             warning(nested, "is not read: photos are expected one level higher.", fix=f"Move its photos to {folder}.")
@@ -145,10 +155,11 @@ class MvtecReader(Reader):
         defect, suffixes = class_of(folder), self._settings.mask_suffixes
         images, beside = set_masks_aside(listing.images, suffixes)
         if defect != GOOD:
-            masks = list_directory(truth / folder.name, root=root) if truth is not None else Listing()
-            found = masks.images + masks.directories + beside
-            pairs, faults = pair_masks(images, found, suffixes=suffixes)
-            problems += masks.problems + faults
+            for masks in (list_directory(place, root=root) for place in places):
+                beside += masks.images + masks.directories
+                problems += masks.problems
+            pairs, faults = pair_masks(images, beside, suffixes=suffixes)
+            problems += faults
         elif beside:
             what = f"holds {len(beside)} images that are named like masks of its photos ({beside[0].name}): not read."
             problems.append(warning(folder, what, fix="Remove them: photos of good parts have no defect."))
@@ -177,16 +188,19 @@ def _unpublished(category: Path, directories: list[Path]) -> list[Problem]:
     return [warning(category, what, fix="Nothing needs to be done.")]
 
 
-def _strays(folders: list[Path], *, test: Path) -> list[Problem]:
+def _strays(folders: list[Path], *, category: Path) -> list[Problem]:
     what = "is not read: only normal photos are used for training."
-    return [warning(folder, what, fix=f"Move it to {test}.") for folder in folders if class_of(folder) != GOOD]
+    fix = f"Move it to {category / 'test'}, and its masks to {category / 'ground_truth'}."
+    return [warning(folder, what, fix=fix) for folder in folders if class_of(folder) != GOOD]
 
 
 def _orphans(truth: list[Path], *, tested: list[Path]) -> list[Problem]:
     known = {class_of(folder) for folder in tested} | {GOOD}
-    fix = "Put its photos into the folder of the same name in test, or remove it."
+    fix = (
+        "Put its photos into the folder of the same name in test, call it like the folder of its photos, or remove it."
+    )
     return [
         error(folder, "holds masks of a defect that has no photos.", fix=fix)
         for folder in truth
-        if class_of(folder) not in known
+        if class_of(folder) not in known and folder.name.lower() not in _SPLITS
     ]
