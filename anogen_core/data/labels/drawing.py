@@ -41,12 +41,17 @@ class _Shapes:
 class Drawing:
     """Collects the shapes of one photo; `name` says which defect the shapes after it show.
 
+    Args:
+        photo: The photo.
+        folder_says: The defect that its folder has the name of.
+
     Raises:
         UnusableFileError: the photo's header cannot be read.
     """
 
-    def __init__(self, photo: Path) -> None:
+    def __init__(self, photo: Path, folder_says: str | None = None) -> None:
         self._photo = photo
+        self.folder_says = folder_says
         self.size = read_header(photo, max_pixels=PIXEL_CEILING).size
         self._shapes: dict[str, _Shapes] = {}
         self._current = _Shapes()

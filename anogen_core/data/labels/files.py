@@ -5,15 +5,14 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from xml.etree.ElementTree import Element
+from typing import Any, Final
 
 from anogen_core.data.inventory import (
-    LABEL_SUFFIXES,
     list_directory,
-    photo_directory,
     photo_root,
     stem_of,
     subdirectory,
+    up_to_root,
 )
 from anogen_core.data.labels.coco import CocoFile, is_coco
 from anogen_core.data.labels.cvat import is_cvat, read_cvat
@@ -23,17 +22,23 @@ from anogen_core.data.labels.label import TOOLS, Labels, PhotoNames
 from anogen_core.data.labels.label_studio import is_label_studio, read_label_studio
 from anogen_core.data.labels.labelme import draw_labelme, is_labelme
 from anogen_core.data.labels.numbered import LABEL_MAP
+from anogen_core.data.labels.places import LabelPlace, label_places, other_places
 from anogen_core.data.labels.runs import is_table_of_runs, read_runs
 from anogen_core.data.labels.supervisely import draw_supervisely, is_supervisely
 from anogen_core.data.labels.table import BOXES, label_columns
+from anogen_core.data.labels.via import is_via, read_via
 from anogen_core.data.labels.voc import draw_voc, is_voc, parse_xml, voc_defects
-from anogen_core.data.labels.yolo import CLASS_FILES, Classes, draw_yolo, read_classes
+from anogen_core.data.labels.yolo import CLASS_FILES, Classes, class_files, draw_yolo, read_classes
 from anogen_core.data.problems import UnusableFileError, error, unreadable, warning
 from anogen_core.records import GOOD
 
 _JSON, _XML, _CSV = ".json", ".xml", ".csv"
-_OF_MANY = frozenset({_JSON, _XML})
-"""Endings of files that may be about many photos."""
+_OF_JSON: Final[Sequence[tuple[Callable[[Any], bool], Callable[[Any], Entries]]]] = (
+    (is_coco, lambda document: CocoFile(document).entries()),
+    (is_label_studio, read_label_studio),
+    (is_via, read_via),
+)
+"""Whether a JSON document is one of a tool that has one for many photos, and how it is read."""
 _CVAT = "annotations"
 """Name of the file that CVAT exports: no other one is expected to be of a tool when it is damaged."""
 _FIX = "Correct it in the tool that wrote it, or remove the file."
@@ -50,30 +55,20 @@ class LabelFiles:
         self._classes_of = functools.cache(self._find_classes)
         self._refused: set[Path] = set()
         self._by_stem: dict[tuple[Path, str], list[Path]] = defaultdict(list)
-        self._anywhere: dict[str, list[Path]] = defaultdict(list)
         for photo in photos:
             self._by_stem[photo.parent, stem_of(photo)].append(photo)
-            self._anywhere[stem_of(photo)].append(photo)
 
     def read(self) -> None:
         """Add what all label files say to the labels; each file that cannot be used is one error."""
         images = photo_root(self._root)
         parents = {photo.parent for photo in self._photos}
         folders = sorted(parents if images == self._root else {images, *parents})
-        for folder in folders:
-            self._read_folder(folder, folder)
-            inside = folder.is_relative_to(images)
-            if inside:
-                self._read_beside(folder, self._root, folder.relative_to(images), images=images)
-            if photo_directory(folder.parent) == folder and folder.parent not in (self._root, images):
-                self._read_folder(folder.parent, folder, _OF_MANY)
-                self._read_beside(folder, folder.parent, Path(), images=images)
-            elif not inside:
-                self._read_folder(subdirectory(self._root, "labels"), folder)
-                self._read_beside(folder, self._root, folder.relative_to(self._root), images=images)
-        for folder in (self._root, subdirectory(self._root, "annotations")):
-            if folder not in folders:
-                self._read_folder(folder, None, _OF_MANY)
+        places = label_places(self._root, folders)
+        for place in places:
+            self._read_place(place)
+        if not self._labels.found:
+            for place in other_places(self._root, folders, known=places):
+                self._read_place(place)
         for folder in sorted({self._root, *folders, *(folder.parent for folder in folders if folder != self._root)}):
             for table in list_directory(folder, root=self._root, suffixes=frozenset({_CSV})).images:
                 self._read_table(table)
@@ -81,36 +76,31 @@ class LabelFiles:
     def _read_table(self, table: Path) -> None:
         is_read = table.parent == self._root
         if is_read and is_table_of_runs(table):
-            self._read_many(table, functools.partial(read_runs, table), None)
+            everywhere = frozenset(photo.parent for photo in self._photos)
+            place = LabelPlace(self._root, everywhere, frozenset({_CSV}))
+            self._read_many(table, functools.partial(read_runs, table), place)
         elif (columns := label_columns(table)) and not (is_read and table.name == BOXES):
             what = f"is not read: it has the columns of another kind of labels ({', '.join(columns)})."
             fix = f"Write its boxes to {self._root / BOXES} (image,defect,x,y,width,height), or move it elsewhere."
             self._labels.problems.append(warning(table, what, fix=fix))
 
-    def _read_beside(self, photos: Path, above: Path, below: Path, *, images: Path) -> None:
-        """Read the folders of labels in a directory `above`, where `below` them are those of the photos."""
-        self._read_folder(subdirectory(above, "labels") / below, photos)
-        self._read_folder(subdirectory(above, "ann") / below, photos, frozenset({_JSON}))
-        if photos != images:
-            self._read_folder(subdirectory(above, "annotations") / below, photos, _OF_MANY)
-
-    def _read_folder(self, folder: Path, beside: Path | None, suffixes: frozenset[str] = LABEL_SUFFIXES) -> None:
-        """Read the label files of a folder, about the photos in a folder `beside`; about any where that is None."""
-        listing = list_directory(folder, root=self._root, suffixes=suffixes)
-        told = folder == beside  # of the folder itself, where photos were looked for
-        self._labels.problems.extend(p for p in listing.problems if not told or Path(p.file).parent == folder)
+    def _read_place(self, place: LabelPlace) -> None:
+        """Read the label files of a directory."""
+        listing = list_directory(place.directory, root=self._root, suffixes=place.suffixes)
+        told = place.directory in place.near  # of the directory itself, where photos were looked for
+        self._labels.problems.extend(p for p in listing.problems if not told or Path(p.file).parent == place.directory)
         for file in listing.labels:
             if file.suffix.lower() == _JSON:
-                self._read_json(file, beside)
+                self._read_json(file, place)
             elif file.suffix.lower() == _XML:
-                self._read_xml(file, beside)
-            elif beside is not None and file.name.lower() not in (*CLASS_FILES, LABEL_MAP):
-                self._read_yolo(file, beside)
+                self._read_xml(file, place)
+            elif file.name.lower() not in (*CLASS_FILES, LABEL_MAP):
+                self._read_yolo(file, place)
 
-    def _read_yolo(self, file: Path, beside: Path) -> None:
-        photos = self._by_stem.get((beside, stem_of(file)), [])
+    def _read_yolo(self, file: Path, place: LabelPlace) -> None:
+        photos = self._beside(file, place)
         if not photos:
-            self._without_photo(file, is_label=file.parent != beside)
+            self._without_photo(file, is_label=file.parent not in place.near)
             return
         try:
             text = _read_text(file)
@@ -121,108 +111,104 @@ class LabelFiles:
         if classes is not None and not classes.names:
             self._labels.doubtful.update(photos)
             return
-        for photo in photos:
-            defect = self._photos[photo] if self._photos[photo] != GOOD else None
-            self._draw(file, photo, functools.partial(draw_yolo, text, classes=classes, defect=defect))
+        self._draw_one(file, photos, functools.partial(draw_yolo, text, classes=classes))
 
-    def _read_json(self, file: Path, beside: Path | None) -> None:
-        photos = self._beside(file, beside)
+    def _read_json(self, file: Path, place: LabelPlace) -> None:
+        photos = self._beside(file, place)
         try:
             document = json.loads(_read_text(file))
         except (OSError, ValueError, RecursionError) as failure:
             known = isinstance(failure, OSError | ShapeError)
-            self._refuse(
-                file, failure if known else ShapeError(f"is not JSON ({failure})."), photos or self._about(beside)
-            )
+            told = failure if known else ShapeError(f"is not JSON ({failure}).")
+            self._refuse(file, told, photos or self._about(place))
             return
         draw = draw_labelme if is_labelme(document) else draw_supervisely if is_supervisely(document) else None
-        if is_coco(document):
-            self._read_many(file, lambda: CocoFile(document).entries(), beside)
-        elif is_label_studio(document):
-            self._read_many(file, lambda: read_label_studio(document), beside)
+        read = next((read for is_of, read in _OF_JSON if is_of(document)), None)
+        if read is not None:
+            self._read_many(file, functools.partial(read, document), place)
         elif draw is not None and photos:
-            if self._tells(file, photos):
-                for photo in photos:
-                    self._draw(file, photo, functools.partial(draw, document))
-        elif beside is not None or draw is not None:
+            self._draw_one(file, photos, functools.partial(draw, document))
+        elif place.is_for_labels or draw is not None:
             self._without_photo(file, is_label=draw is not None)
 
-    def _read_xml(self, file: Path, beside: Path | None) -> None:
+    def _read_xml(self, file: Path, place: LabelPlace) -> None:
         stem = stem_of(file)
-        photos = self._anywhere.get(stem, []) if beside is None else self._by_stem.get((beside, stem), [])
+        photos = self._beside(file, place)
         try:
             document = parse_xml(_read_text(file))
         except (ShapeError, OSError) as failure:
-            if photos or beside is not None or stem == _CVAT:
-                self._refuse(file, failure, photos or self._about(beside) if stem == _CVAT else photos)
+            if photos or place.is_for_labels or stem == _CVAT:
+                self._refuse(file, failure, photos or self._about(place) if stem == _CVAT else photos)
             return
         if is_cvat(document):
-            self._read_many(file, lambda: read_cvat(document), beside)
+            self._read_many(file, lambda: read_cvat(document), place)
         elif is_voc(document) and photos:
-            self._read_voc(file, document, photos)
-        elif beside is not None or is_voc(document):
+            named = [photo for photo in photos if photo.parent.name in voc_defects(document)] or photos
+            self._draw_one(file, named, functools.partial(draw_voc, document))
+        elif place.is_for_labels or is_voc(document):
             self._without_photo(file, is_label=is_voc(document))
 
-    def _read_voc(self, file: Path, document: Element, photos: Sequence[Path]) -> None:
-        named = [photo for photo in photos if photo.parent.name in voc_defects(document)] or photos
-        if self._tells(file, named):
-            for photo in named:
-                self._draw(file, photo, functools.partial(draw_voc, document))
-
-    def _tells(self, file: Path, photos: Sequence[Path]) -> bool:
-        """Return whether a file is about photos of one folder; tell where it is not."""
-        if len({photo.parent for photo in photos}) <= 1:
-            return True
-        self._refuse(file, ShapeError(f"may be about {photos[0]} or {photos[1]}: its folder does not tell."), photos)
-        return False
-
-    def _read_many(self, file: Path, read: Callable[[], Entries], beside: Path | None) -> None:
+    def _read_many(self, file: Path, read: Callable[[], Entries], place: LabelPlace) -> None:
         """Draw what a file says of many photos."""
         try:
             found = read()
         except ShapeError as failure:
-            self._refuse(file, failure, self._about(beside))
+            self._refuse(file, failure, self._about(place))
             return
         unknown = []
         for entry in found.entries:
-            photos = self._named(entry, beside)
+            photos = self._named(entry, place)
             if len(photos) == 1:
                 self._draw(file, photos[0], entry.draw)
             else:
                 unknown.append(f"{entry.names[-1]} ({'no' if not photos else 'more than one'} photo)")
         if unknown:
             what = f"has annotations of {len(unknown)} photos that are not to be found: {', '.join(unknown[:3])}."
-            self._refuse(file, ShapeError(what), self._about(beside))
+            self._refuse(file, ShapeError(what), self._about(place))
         fix = "Draw their defects, or move such photos into a folder of their defect or of good ones."
         self._labels.problems.extend(warning(file, remark, fix=fix) for remark in found.remarks)
 
-    def _beside(self, file: Path, folder: Path | None) -> list[Path]:
-        """Return the photos of a folder, or of any, that a file is named like, with their ending or without."""
-        if folder is None:
-            with_ending = self._anywhere.get(stem_of(Path(file.stem)), [])
-            return self._anywhere.get(stem_of(file)) or [photo for photo in with_ending if photo.name == file.stem]
-        named = folder / file.stem
-        return [named] if named in self._photos else self._by_stem.get((folder, stem_of(file)), [])
+    def _beside(self, file: Path, place: LabelPlace) -> list[Path]:
+        """Return the photos that a file is named like, with their ending or without: those in its folder, or near."""
+        for near in ({file.parent} & place.near, place.near):
+            with_ending = [folder / file.stem for folder in sorted(near) if folder / file.stem in self._photos]
+            found = with_ending or [
+                p for folder in sorted(near) for p in self._by_stem.get((folder, stem_of(file)), ())
+            ]
+            if found:
+                return found
+        return []
 
-    def _about(self, beside: Path | None) -> list[Path]:
-        """Return the photos that a file beside those of a folder may be about."""
-        return [photo for photo in self._photos if beside in (None, photo.parent)]
+    def _about(self, place: LabelPlace) -> list[Path]:
+        """Return the photos that a file may be about."""
+        return [photo for photo in self._photos if photo.parent in place.near]
 
-    def _named(self, entry: Entry, beside: Path | None) -> list[Path]:
-        """Return the photos that an entry means: by the path from its own folder, in `images`, or the name alone."""
+    def _named(self, entry: Entry, place: LabelPlace) -> list[Path]:
+        """Return the photos that an entry means: by the path from a folder near it, in `images`, or the name alone."""
         defects = sorted(entry.defects)
         paths = [PurePosixPath(name.replace("\\", "/")) for name in entry.names]
         for path in paths:
-            if beside is not None and beside / path in self._photos:
-                return [beside / path]
+            found = [folder / path for folder in sorted(place.near) if folder / path in self._photos]
+            if len(found) == 1:
+                return found
         for name in (*map(str, paths), *(path.name for path in paths)):
             if found := self._names.find(name, defects):
                 return found
         return []
 
+    def _draw_one(self, file: Path, photos: Sequence[Path], draw: Callable[[Drawing], None]) -> None:
+        """Draw what a file says of one photo, or of those of one folder that are called alike."""
+        if len({photo.parent for photo in photos}) > 1:
+            what = f"may be about {photos[0]} or {photos[1]}: its folder does not tell."
+            self._refuse(file, ShapeError(what), photos)
+            return
+        for photo in photos:
+            self._draw(file, photo, draw)
+
     def _draw(self, file: Path, photo: Path, draw: Callable[[Drawing], None]) -> None:
         try:
-            drawing = Drawing(photo)
+            says = self._photos[photo]
+            drawing = Drawing(photo, says if says != GOOD else None)
             draw(drawing)
         except UnusableFileError:  # of the photo, which the audit tells
             self._labels.doubtful.add(photo)
@@ -256,16 +242,16 @@ class LabelFiles:
 
     def _find_classes(self, folder: Path) -> Classes | None:
         """Return the names of classes for the label files of a folder: its own or the dataset's; none if unreadable."""
-        for place in dict.fromkeys((folder, subdirectory(self._root, "labels"), photo_root(self._root), self._root)):
-            for name in CLASS_FILES:
-                file = place / name
-                if not file.is_file():
-                    continue
-                try:
-                    return read_classes(file)
-                except (ShapeError, OSError) as failure:
-                    self._refuse(file, failure, ())
-                    return Classes(file, {})
+        above = [directory for directory in up_to_root(folder, self._root) if directory != self._root]
+        for place in (*above, subdirectory(self._root, "labels"), photo_root(self._root), self._root):
+            files = class_files(place)
+            if not files:
+                continue
+            try:
+                return read_classes(files)
+            except (ShapeError, OSError) as failure:
+                self._refuse(files[0], failure, ())
+                return Classes(files[0], {})
         return None
 
 

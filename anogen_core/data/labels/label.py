@@ -10,7 +10,7 @@ from typing import Final
 from anogen_core.data.problems import Problem
 from anogen_core.records import Box, Part
 
-TOOLS = "LabelMe, YOLO, COCO, Pascal VOC, CVAT, Label Studio or Supervisely"
+TOOLS = "LabelMe, YOLO, COCO, Pascal VOC, CVAT, Label Studio, Supervisely or VIA"
 """Whose label files are read."""
 _NOT_STORED: Final = re.compile(r"[^-\w.]")
 

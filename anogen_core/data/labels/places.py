@@ -1,0 +1,70 @@
+"""Where the label files of a plain folder may lie, and which photos those of each place may be about."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from anogen_core.data.folder_names import holds_labels_alone
+from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, photo_directory, subdirectory, up_to_root
+
+_NOT_TEXT: Final = LABEL_SUFFIXES - {".txt"}
+"""Text files that lie anywhere are about anything."""
+_FOLDERS: Final = {"labels": LABEL_SUFFIXES, "annotations": _NOT_TEXT, "ann": frozenset({".json"})}
+"""What directories of label files are called, and the endings of such files there."""
+
+
+class LabelPlace(NamedTuple):
+    """A directory that label files may lie in."""
+
+    directory: Path
+    near: frozenset[Path]
+    """Directories of the photos that they may be about."""
+    suffixes: frozenset[str]
+    is_for_labels: bool = True
+    """Whether other files with such endings are told of."""
+
+
+def label_places(root: Path, folders: Iterable[Path]) -> list[LabelPlace]:
+    """Return the places for label files of the photos in some directories.
+
+    That is beside the photos and above them, up to the root; and in directories called `labels`, `annotations` or `ann`
+    there, in which folders may be like those of the photos.
+    """
+    near: dict[Path, set[Path]] = defaultdict(set)
+    suffixes: dict[Path, frozenset[str]] = defaultdict(frozenset)
+
+    def add(directory: Path, folder: Path, endings: frozenset[str]) -> None:
+        near[directory].add(folder)
+        suffixes[directory] |= endings
+
+    for folder in folders:
+        add(folder, folder, LABEL_SUFFIXES)
+        for above in up_to_root(folder, root):
+            add(above, folder, _NOT_TEXT)
+            for name, endings in _FOLDERS.items():
+                directory = subdirectory(above, name)
+                add(directory, folder, endings)
+                for start in (above, photo_directory(above)):
+                    if folder.is_relative_to(start):
+                        add(directory / folder.relative_to(start), folder, endings)
+    beside = set(folders)
+    return [
+        LabelPlace(directory, frozenset(near[directory]), suffixes[directory], directory != root or root in beside)
+        for directory in sorted(near)
+    ]
+
+
+def other_places(root: Path, folders: Iterable[Path], *, known: Iterable[LabelPlace]) -> list[LabelPlace]:
+    """Return the directories of other names, beside the photos or above them, that hold label files alone."""
+    read = {place.directory for place in known}
+    near: dict[Path, set[Path]] = defaultdict(set)
+    for folder in folders:
+        for above in up_to_root(folder, root):
+            for directory in list_directory(above, root=root).directories:
+                near[directory].add(folder)
+    return [
+        LabelPlace(directory, frozenset(near[directory]), _NOT_TEXT, is_for_labels=False)
+        for directory in sorted(near)
+        if directory not in read and holds_labels_alone(directory, root=root)
+    ]
