@@ -43,8 +43,8 @@ _ADD = (
     "boxes.csv, or remove the photo."
 )
 _KEEP_ONE = (
-    "Keep one, or put labels of several defects into one file, of which one is called like the folder. A photo in "
-    "`images` itself has no folder that says a defect."
+    "Keep one, or put labels of several defects into one file, of which one is called like the folder; or move all "
+    "photos into `images` itself, where no folder says a defect."
 )
 
 
@@ -98,7 +98,8 @@ class FolderReader(Reader):
         masks, faults = find_masks(folders, self._settings, root=root)
         paired = set(masks)
         problems += faults
-        labels = read_labels(root, {photo: folder.defect for folder in folders for photo in folder.photos})
+        said = {photo: folder.defect for folder in folders for photo in folder.photos}
+        labels = read_labels(root, said, with_masks=bool(masks))
         problems += labels.problems + number_masks(masks, labels, self._settings.mask_classes, root=root)
         threshold, inverted = self._settings.mask_threshold, self._settings.mask_inverted
         problems += settle_masks(masks, folders, threshold=threshold, inverted=inverted)

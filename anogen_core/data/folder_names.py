@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +31,13 @@ def holds_labels(directory: Path) -> bool:
     return directory.name.lower() in (*MASK_FOLDERS, *_LABEL_FOLDERS)
 
 
-def holds_labels_alone(directory: Path, *, root: Path) -> bool:
-    """Return whether there are label files in a directory, and neither images nor other directories."""
+def label_tree(directory: Path, *, root: Path) -> list[Path]:
+    """Return a directory and all below it where these hold label files and no images; nothing where they do not."""
     own = list_directory(directory, root=root, suffixes=LABEL_SUFFIXES | IMAGE_SUFFIXES)
-    return bool(own.labels) and not own.images and not own.directories
+    inside = [label_tree(inner, root=root) for inner in own.directories] if not own.images else []
+    if own.images or not all(inside) or not (own.labels or inside):
+        return []
+    return [directory, *chain.from_iterable(inside)]
 
 
 def masks_of_others(directories: Sequence[Path], *, root: Path) -> dict[Path, Path | None]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from anogen_core.data.folder_names import holds_labels, holds_labels_alone, is_split, masks_of_others, shows_mask
+from anogen_core.data.folder_names import holds_labels, is_split, label_tree, masks_of_others, shows_mask
 from anogen_core.data.inventory import class_of, list_directory, photo_directory, photo_root, stem_of
 from anogen_core.data.pairing import set_masks_aside
 from anogen_core.data.problems import Problem, error, warning
@@ -64,7 +64,7 @@ def list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder],
         known = {place, *(folder.path for folder in classes)}
         beside = [] if place == directory else list_directory(directory, root=root).directories
         for nested in _of_photos((*inner.directories, *beside), root=root):
-            if nested not in known and not holds_labels(nested) and not holds_labels_alone(nested, root=root):
+            if nested not in known and not holds_labels(nested) and not label_tree(nested, root=root):
                 what = f"is not read: photos are expected in {place}."
                 problems.append(warning(nested, what, fix=f"Move its photos to {place}."))
     told = any(problem.severity == "error" for problem in problems)
@@ -88,7 +88,7 @@ def split_images(root: Path) -> list[Path]:
         inside = list_directory(split, root=root)
         if photo_directory(split).is_dir():
             found.append(photo_directory(split))
-        elif inside.images and all(holds_labels(d) or holds_labels_alone(d, root=root) for d in inside.directories):
+        elif inside.images and all(holds_labels(d) or label_tree(d, root=root) for d in inside.directories):
             found.append(split)
     return found
 

@@ -58,15 +58,19 @@ class LabelFiles:
         for photo in photos:
             self._by_stem[photo.parent, stem_of(photo)].append(photo)
 
-    def read(self) -> None:
-        """Add what all label files say to the labels; each file that cannot be used is one error."""
+    def read(self, *, anywhere: bool) -> None:
+        """Add what all label files say to the labels; each file that cannot be used is one error.
+
+        Args:
+            anywhere: Whether to look into folders of other names, too, where the usual places hold no label.
+        """
         images = photo_root(self._root)
         parents = {photo.parent for photo in self._photos}
         folders = sorted(parents if images == self._root else {images, *parents})
         places = label_places(self._root, folders)
         for place in places:
             self._read_place(place)
-        if not self._labels.found:
+        if anywhere and not self._labels.found:
             for place in other_places(self._root, folders, known=places):
                 self._read_place(place)
         for folder in sorted({self._root, *folders, *(folder.parent for folder in folders if folder != self._root)}):
@@ -169,8 +173,12 @@ class LabelFiles:
         self._labels.problems.extend(warning(file, remark, fix=fix) for remark in found.remarks)
 
     def _beside(self, file: Path, place: LabelPlace) -> list[Path]:
-        """Return the photos that a file is named like, with their ending or without: those in its folder, or near."""
-        for near in ({file.parent} & place.near, place.near):
+        """Return the photos that a file is named like, with their ending or without.
+
+        Those in its folder come first, then those in one of the same name, then any near.
+        """
+        namesakes = {folder for folder in place.near if folder.name == file.parent.name}
+        for near in ({file.parent} & place.near, namesakes, place.near):
             with_ending = [folder / file.stem for folder in sorted(near) if folder / file.stem in self._photos]
             found = with_ending or [
                 p for folder in sorted(near) for p in self._by_stem.get((folder, stem_of(file)), ())
@@ -244,7 +252,7 @@ class LabelFiles:
         """Return the names of classes for the label files of a folder: its own or the dataset's; none if unreadable."""
         above = [directory for directory in up_to_root(folder, self._root) if directory != self._root]
         for place in (*above, subdirectory(self._root, "labels"), photo_root(self._root), self._root):
-            files = class_files(place)
+            files = class_files(place, root=self._root)
             if not files:
                 continue
             try:

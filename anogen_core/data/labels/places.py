@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from anogen_core.data.folder_names import holds_labels_alone
+from anogen_core.data.folder_names import label_tree
 from anogen_core.data.inventory import LABEL_SUFFIXES, list_directory, photo_directory, subdirectory, up_to_root
 
 _NOT_TEXT: Final = LABEL_SUFFIXES - {".txt"}
@@ -29,10 +29,11 @@ def label_places(root: Path, folders: Iterable[Path]) -> list[LabelPlace]:
     """Return the places for label files of the photos in some directories.
 
     That is beside the photos and above them, up to the root; and in directories called `labels`, `annotations` or `ann`
-    there, in which folders may be like those of the photos.
+    there. Of the folders in these, those that are like folders of photos are about them, others as what they lie in.
     """
     near: dict[Path, set[Path]] = defaultdict(set)
     suffixes: dict[Path, frozenset[str]] = defaultdict(frozenset)
+    named: set[Path] = set()
 
     def add(directory: Path, folder: Path, endings: frozenset[str]) -> None:
         near[directory].add(folder)
@@ -44,10 +45,15 @@ def label_places(root: Path, folders: Iterable[Path]) -> list[LabelPlace]:
             add(above, folder, _NOT_TEXT)
             for name, endings in _FOLDERS.items():
                 directory = subdirectory(above, name)
+                named.add(directory)
                 add(directory, folder, endings)
                 for start in (above, photo_directory(above)):
                     if folder.is_relative_to(start):
                         add(directory / folder.relative_to(start), folder, endings)
+    for directory in sorted(named):
+        for inner in list_directory(directory, root=root).directories:
+            if inner not in near:
+                near[inner], suffixes[inner] = near[directory], suffixes[directory]
     beside = set(folders)
     return [
         LabelPlace(directory, frozenset(near[directory]), suffixes[directory], directory != root or root in beside)
@@ -64,7 +70,7 @@ def other_places(root: Path, folders: Iterable[Path], *, known: Iterable[LabelPl
             for directory in list_directory(above, root=root).directories:
                 near[directory].add(folder)
     return [
-        LabelPlace(directory, frozenset(near[directory]), _NOT_TEXT, is_for_labels=False)
-        for directory in sorted(near)
-        if directory not in read and holds_labels_alone(directory, root=root)
+        LabelPlace(directory, frozenset(near[top]), _NOT_TEXT, is_for_labels=False)
+        for top in sorted(near.keys() - read)
+        for directory in label_tree(top, root=root)
     ]

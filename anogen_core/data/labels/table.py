@@ -10,7 +10,9 @@ from anogen_core.records import Box, Part
 
 BOXES = "boxes.csv"
 BOX_COLUMNS = ("image", "defect", "x", "y", "width", "height")
-_OF_LABELS = frozenset({"xmin", "x_min", "ymin", "y_min", "x1", "y1", "bbox", "encodedpixels"})
+_OF_LABELS = frozenset(
+    {"xmin", "x_min", "ymin", "y_min", "x1", "y1", "bbox", "encodedpixels", "region_shape_attributes"}
+)
 """Columns, in lower case, that tables of labels have and no others."""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from anogen_core.data.inventory import list_directory
 from anogen_core.data.labels.drawing import Drawing, ShapeError
 
 CLASS_FILES = ("classes.txt", "data.yaml")
@@ -30,12 +31,11 @@ class Classes:
     names: dict[int, str]
 
 
-def class_files(directory: Path) -> list[Path]:
+def class_files(directory: Path, *, root: Path) -> list[Path]:
     """Return the files of a directory that name classes: one of `CLASS_FILES`, or all others that have names."""
     found = [file for name in CLASS_FILES if (file := directory / name).is_file()]
-    if found or not directory.is_dir():
-        return found[:1]
-    return [file for file in sorted(directory.iterdir()) if file.suffix.lower() in _OTHERS and _has_names(file)]
+    others = [] if found else list_directory(directory, root=root, suffixes=_OTHERS).images
+    return found[:1] or [file for file in others if _has_names(file)]
 
 
 def read_classes(files: Sequence[Path]) -> Classes:
