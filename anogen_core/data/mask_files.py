@@ -6,9 +6,10 @@
     <root>/SegmentationClass/b.png                   the same, beside VOC's `JPEGImages`
     <root>/images/.../b_mask.png beside b.png,       the same
     or b.png beside b.jpg, or
-    <root>/<defect>/masks/b.png
+    <root>/<defect>/masks/b.png,                     (in any directory of photos, or above one: of the photos there)
+    or <root>/<defect>_mask/b.png                    (beside that of the photos)
 
-Of the last four kinds a mask that marks nothing belongs to a normal photo. In `masks` a folder named like a photo, such
+Of all but the first kind a mask that marks nothing belongs to a normal photo. In `masks` a folder named like a photo, such
 as `masks/<defect>/b/`, holds masks that are one together.
 """
 
