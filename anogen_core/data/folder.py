@@ -12,8 +12,9 @@ A photo whose label names several defects is `combined`, as MVTec AD has it.
 `good` and the others lie in the root. Photos may also lie in it itself: then a mask or another
 label says the defect, and those without any are normal.
 So they may in folders of a split, `images/train` as Ultralytics has it, or `train/images` or `train` as Roboflow
-exports them: splits are put together, and in them folders may be of defects, too. Folders of the root whose photos have their masks beside them, in all of them
-and without a `good`, are of one part each, as KolektorSDD has them: a leakage group.
+exports them: splits are put together, and in them folders may be of defects, too. Folders of the root whose photos have
+their masks beside them, in all of them and without a `good`, are of one part each, as KolektorSDD has them: a leakage
+group.
 Defective photos are test photos, as in MVTec AD. Of the normal photos every fifth, in the order of their content
 hashes, is a test photo; identical photos and photos of one leakage group stay together.
 """

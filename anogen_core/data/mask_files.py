@@ -9,8 +9,8 @@
     <root>/<defect>/masks/b.png,                     (in any directory of photos, or above one: of the photos there)
     or <root>/<defect>_mask/b.png                    (beside that of the photos)
 
-Of all but the first kind a mask that marks nothing belongs to a normal photo. In `masks` a folder named like a photo, such
-as `masks/<defect>/b/`, holds masks that are one together.
+Of all but the first kind a mask that marks nothing belongs to a normal photo. In `masks` a folder named like a photo,
+such as `masks/<defect>/b/`, holds masks that are one together.
 """
 
 from collections import Counter
