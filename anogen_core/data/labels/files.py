@@ -175,10 +175,10 @@ class LabelFiles:
     def _beside(self, file: Path, place: LabelPlace) -> list[Path]:
         """Return the photos that a file is named like, with their ending or without.
 
-        Those in its folder come first, then those in one of the same name, then any near.
+        Those that its folder is the place of come first, then those in one called like it, then any near.
         """
         namesakes = {folder for folder in place.near if folder.name == file.parent.name}
-        for near in ({file.parent} & place.near, namesakes, place.near):
+        for near in (place.own, namesakes, place.near):
             with_ending = [folder / file.stem for folder in sorted(near) if folder / file.stem in self._photos]
             found = with_ending or [
                 p for folder in sorted(near) for p in self._by_stem.get((folder, stem_of(file)), ())
@@ -195,10 +195,10 @@ class LabelFiles:
         """Return the photos that an entry means: by the path from a folder near it, in `images`, or the name alone."""
         defects = sorted(entry.defects)
         paths = [PurePosixPath(name.replace("\\", "/")) for name in entry.names]
-        for path in paths:
-            found = [folder / path for folder in sorted(place.near) if folder / path in self._photos]
+        for near in (place.own, place.near):
+            found = {folder / path for path in paths for folder in near if folder / path in self._photos}
             if len(found) == 1:
-                return found
+                return list(found)
         for name in (*map(str, paths), *(path.name for path in paths)):
             if found := self._names.find(name, defects):
                 return found

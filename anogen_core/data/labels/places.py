@@ -21,6 +21,8 @@ class LabelPlace(NamedTuple):
     near: frozenset[Path]
     """Directories of the photos that they may be about."""
     suffixes: frozenset[str]
+    own: frozenset[Path] = frozenset()
+    """Those of these that it is the place of, by where it lies: they come first."""
     is_for_labels: bool = True
     """Whether other files with such endings are told of."""
 
@@ -33,14 +35,16 @@ def label_places(root: Path, folders: Iterable[Path]) -> list[LabelPlace]:
     """
     near: dict[Path, set[Path]] = defaultdict(set)
     suffixes: dict[Path, frozenset[str]] = defaultdict(frozenset)
+    own: dict[Path, set[Path]] = defaultdict(set)
     named: set[Path] = set()
 
-    def add(directory: Path, folder: Path, endings: frozenset[str]) -> None:
+    def add(directory: Path, folder: Path, endings: frozenset[str], *, is_own: bool = False) -> None:
         near[directory].add(folder)
         suffixes[directory] |= endings
+        own[directory].update([folder] if is_own else ())
 
     for folder in folders:
-        add(folder, folder, LABEL_SUFFIXES)
+        add(folder, folder, LABEL_SUFFIXES, is_own=True)
         for above in up_to_root(folder, root):
             add(above, folder, _NOT_TEXT)
             for name, endings in _FOLDERS.items():
@@ -49,14 +53,19 @@ def label_places(root: Path, folders: Iterable[Path]) -> list[LabelPlace]:
                 add(directory, folder, endings)
                 for start in (above, photo_directory(above)):
                     if folder.is_relative_to(start):
-                        add(directory / folder.relative_to(start), folder, endings)
+                        add(directory / folder.relative_to(start), folder, endings, is_own=True)
     for directory in sorted(named):
         for inner in list_directory(directory, root=root).directories:
             if inner not in near:
                 near[inner], suffixes[inner] = near[directory], suffixes[directory]
-    beside = set(folders)
     return [
-        LabelPlace(directory, frozenset(near[directory]), suffixes[directory], directory != root or root in beside)
+        LabelPlace(
+            directory,
+            frozenset(near[directory]),
+            suffixes[directory],
+            own=frozenset(own[directory]),
+            is_for_labels=directory != root or root in own[root],
+        )
         for directory in sorted(near)
     ]
 

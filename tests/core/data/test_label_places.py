@@ -177,3 +177,12 @@ def test_the_folders_of_real_iad_are_told_how_to_be_laid_out(root: Path, tmp_pat
 
     with pytest.raises(InputError, match=r"audiojack holds OK and NG of the dataset Real-IAD.* <folder>/good"):
         write_run_file(tmp_path / "run.yaml", root / inside)
+
+
+def test_flat_labels_are_about_photos_in_no_folder_first(root: Path) -> None:
+    """A normal photo in a folder may have the name of one."""
+    list(_photos("images/{}.jpg", root, count=_CRACK))
+    list(_photos("images/good/{}.jpg", root, count=_GOOD))
+    _labels("ann/{}.json", root)
+
+    assert _read(root) == ({("good", False): _GOOD, ("crack", True): _CRACK}, [])
