@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -34,10 +33,15 @@ def holds_labels(directory: Path) -> bool:
 def label_tree(directory: Path, *, root: Path) -> list[Path]:
     """Return a directory and all below it where these hold label files and no images; nothing where they do not."""
     own = list_directory(directory, root=root, suffixes=LABEL_SUFFIXES | IMAGE_SUFFIXES)
-    inside = [label_tree(inner, root=root) for inner in own.directories] if not own.images else []
-    if own.images or not all(inside) or not (own.labels or inside):
+    if own.images or not (own.labels or own.directories):
         return []
-    return [directory, *chain.from_iterable(inside)]
+    found = [directory]
+    for inner in own.directories:
+        inside = label_tree(inner, root=root)
+        if not inside:
+            return []
+        found += inside
+    return found
 
 
 def masks_of_others(directories: Sequence[Path], *, root: Path) -> dict[Path, Path | None]:

@@ -200,7 +200,7 @@ def _mask_folders(folders: Sequence[PhotoFolder], *, root: Path) -> dict[Path, l
     for place in above:
         beside = masks_of_others(list_directory(place, root=root).directories, root=root)
         for directory, other in ((subdirectory(place, *MASK_FOLDERS), None), *beside.items()):
-            if directory not in read:
+            if directory not in read and directory.is_dir():
                 found[directory] = [f for f in folders if f.path.is_relative_to(other or place)]
     return found
 

@@ -196,9 +196,9 @@ class LabelFiles:
         defects = sorted(entry.defects)
         paths = [PurePosixPath(name.replace("\\", "/")) for name in entry.names]
         for near in (place.own, place.near):
-            found = {folder / path for path in paths for folder in near if folder / path in self._photos}
-            if len(found) == 1:
-                return list(found)
+            there = {folder / path for path in paths for folder in near if folder / path in self._photos}
+            if len(there) == 1:
+                return list(there)
         for name in (*map(str, paths), *(path.name for path in paths)):
             if found := self._names.find(name, defects):
                 return found
