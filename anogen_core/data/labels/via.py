@@ -13,11 +13,14 @@ from anogen_core.data.labels.drawing import Drawing, ShapeError
 from anogen_core.data.labels.entries import Entries, Entry
 
 _PROJECT: Final = "_via_img_metadata"
+_VERSION_3: Final = frozenset({"project", "attribute", "file", "metadata", "view"})
 _NAMING: Final = ("defect", "label", "class", "category", "type", "name")
 
 
 def is_via(document: object) -> bool:
-    """Return whether a JSON document is one of VIA."""
+    """Return whether a JSON document is one of VIA, of version 3, too."""
+    if isinstance(document, Mapping) and document.keys() >= _VERSION_3:
+        return True
     photos = _photos(document)
     return bool(photos) and all(isinstance(own, Mapping) and {"filename", "regions"} <= own.keys() for own in photos)
 
@@ -26,8 +29,10 @@ def read_via(document: Mapping[str, Any]) -> Entries:
     """Return what is drawn on each photo.
 
     Raises:
-        ShapeError: a photo has no name, or regions that are no list.
+        ShapeError: it is of version 3; or a photo has no name, or regions that are no list.
     """
+    if document.keys() >= _VERSION_3:
+        raise ShapeError("is a project of VIA 3, which is not read; export COCO there, or draw in VIA 2.")
     entries = []
     for photo in _photos(document):
         regions = photo["regions"]
@@ -49,7 +54,7 @@ def _defect(region: object) -> str | None:
     """Return what the attributes of a region name; None where they have no value.
 
     Raises:
-        ShapeError: several have one, and none of these is called as if it named something.
+        ShapeError: several have one, and none of these is called as if it named something; or one has several.
     """
     attributes = region.get("region_attributes") if isinstance(region, Mapping) else None
     attributes = attributes if isinstance(attributes, Mapping) else {}
@@ -65,7 +70,9 @@ def _defect(region: object) -> str | None:
 def _value(own: object) -> str:
     """Return the value of an attribute; of a checkbox, what is chosen."""
     chosen = [str(key) for key, is_chosen in own.items() if is_chosen] if isinstance(own, Mapping) else [str(own or "")]
-    return ", ".join(chosen).strip()
+    if len(chosen) > 1:
+        raise ShapeError(f"has a region that is {' and '.join(chosen)}: choose one, or draw it once for each.")
+    return "".join(chosen).strip()
 
 
 def _draw_all(regions: list[Any], drawing: Drawing) -> None:

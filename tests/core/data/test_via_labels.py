@@ -75,6 +75,7 @@ def test_attributes_name_the_defect_of_photos_without_a_folder(root: Path) -> No
         (_region({"name": "polygon", "all_points_x": 3}, {"a": "dent"}), "whose points are not pairs"),
         (_region({**_RECT, "x": 900}, {"a": "dent"}), "outside the 32x48 pixels"),
         ("no region", "region 1 has no attribute"),
+        (_region(_RECT, {"kind": {"dent": True, "hole": True}}), "a region that is dent and hole: choose one"),
     ],
 )
 def test_a_bad_region_is_one_error(root: Path, region: object, said: str) -> None:
@@ -88,13 +89,17 @@ def test_a_bad_region_is_one_error(root: Path, region: object, said: str) -> Non
     assert said in problem.what
 
 
-def test_photos_that_are_not_there_and_broken_lists_are_errors(root: Path) -> None:
-    """One for each file."""
+def test_files_that_cannot_be_used_are_errors(root: Path) -> None:
+    """With photos that are not there, broken lists, or of the next version."""
     (root / "a.json").write_text(json.dumps(_document(absent=[_region(_RECT)])))
     (root / "b.json").write_text(json.dumps(_document(d0=3)))
 
+    version_3 = dict.fromkeys(["project", "config", "attribute", "file", "metadata", "view"], {"1": {}})
+    (root / "c.json").write_text(json.dumps(version_3))
+
     told = {Path(p.file).name: p.what for p in scan_folder(root).problems}
 
+    assert "is a project of VIA 3, which is not read" in told["c.json"]
     assert "absent.png (no photo)" in told["a.json"]
     assert "is not as VIA writes it" in told["b.json"]
 
