@@ -32,7 +32,7 @@ def read_via(document: Mapping[str, Any]) -> Entries:
         ShapeError: it is of version 3; or a photo has no name, or regions that are no list.
     """
     if document.keys() >= _VERSION_3:
-        raise ShapeError("is a project of VIA 3, which is not read; export COCO there, or draw in VIA 2.")
+        raise ShapeError("is a project of VIA 3, which is not read: convert it to COCO, or draw in VIA 2.")
     entries = []
     for photo in _photos(document):
         regions = photo["regions"]

@@ -93,9 +93,8 @@ def test_files_that_cannot_be_used_are_errors(root: Path) -> None:
     """With photos that are not there, broken lists, or of the next version."""
     (root / "a.json").write_text(json.dumps(_document(absent=[_region(_RECT)])))
     (root / "b.json").write_text(json.dumps(_document(d0=3)))
-
-    version_3 = dict.fromkeys(["project", "config", "attribute", "file", "metadata", "view"], {"1": {}})
-    (root / "c.json").write_text(json.dumps(version_3))
+    names = ("project", "config", "attribute", "file", "metadata", "view")
+    (root / "c.json").write_text(json.dumps({name: {} for name in names}))
 
     told = {Path(p.file).name: p.what for p in scan_folder(root).problems}
 
