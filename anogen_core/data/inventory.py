@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from anogen_core.records import GOOD, Box, Part, Sample
 LABEL_SUFFIXES = frozenset({".json", ".txt", ".xml"})
 """Endings of the label files that are read, in lower case."""
 _IMAGES = IMAGE_SUFFIXES | OTHER_IMAGE_SUFFIXES
-_NAMES_OF_GOOD = frozenset({GOOD, "ok", "normal", "no_defect", "defect_free"})
+_NAMES_OF_GOOD = re.compile(r"normal|(good|ok)( .+)?|(no|non|not|without)( any)? defect(s|ive)?|defect (free|less)")
 _UNUSABLE_CHARACTERS = {"Cc", "Cs"}  # control characters; bytes that are not UTF-8
 
 
@@ -80,13 +81,17 @@ def subdirectory(directory: Path, *names: str) -> Path:
     return directory / names[0]
 
 
-def class_of(directory: Path) -> str:
-    """Return the class of the photos in a directory: `good` for one called good, ok, normal, no_defect or defect_free.
+def names_good(name: str) -> bool:
+    """Return whether a name is one of good parts: good, ok, normal, no_defect or defect_free, also `good weld`.
 
     Case does not matter, nor whether words are joined by `_`, `-` or a space. Any other name is that of a defect.
     """
-    name = directory.name.lower().replace("-", "_").replace(" ", "_")
-    return GOOD if name in _NAMES_OF_GOOD else directory.name
+    return _NAMES_OF_GOOD.fullmatch(re.sub(r"[-_ ]+", " ", name.strip().lower())) is not None
+
+
+def class_of(directory: Path) -> str:
+    """Return the class of the photos in a directory: its name, or `good` where that names good parts."""
+    return GOOD if names_good(directory.name) else directory.name
 
 
 def photo_directory(root: Path) -> Path:

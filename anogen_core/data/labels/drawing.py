@@ -12,6 +12,7 @@ import numpy as np
 from anogen_core.arrays import Mask
 from anogen_core.data.files import PIXEL_CEILING, read_header, shown_size
 from anogen_core.data.frame import fill_boxes
+from anogen_core.data.inventory import names_good
 from anogen_core.data.labels.label import Label, is_plain_name
 from anogen_core.outline import encode_outline
 from anogen_core.records import Box, Part
@@ -69,14 +70,14 @@ class Drawing:
         raise ShapeError(f"{what}{self._turned(fits=claimed == shown_size(self._photo))}.")
 
     def name(self, defect: object) -> None:
-        """Say the defect that the shapes after it show.
+        """Say the defect that the shapes after it show; those of a class of good parts show none.
 
         Raises:
             ShapeError: it is no name of a defect.
         """
         if not isinstance(defect, str) or not is_plain_name(defect.strip()):
             raise ShapeError(f"names the defect {defect!r}; a name without / is expected.")
-        self._current = self._shapes.setdefault(defect.strip(), _Shapes())
+        self._current = _Shapes() if names_good(defect) else self._shapes.setdefault(defect.strip(), _Shapes())
 
     def rectangle(self, points: object) -> None:
         """Add the box around two or more points (x, y); sides go to the nearest borders of pixels.

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from anogen_core.data.inventory import class_of
+from anogen_core.data.inventory import names_good
 from anogen_core.data.labels.drawing import Drawing
-from anogen_core.records import GOOD
 
 _SHOWN = 3
 _COUNT_AS = "such photos are what their folder says, without one normal."
@@ -39,7 +37,7 @@ def remark_on_classes(kind: str, classes: Mapping[str, Sequence[str]]) -> list[s
         kind: What the tool calls such classes.
         classes: Those of each photo.
     """
-    told = {photo: [name for name in own if class_of(Path(name)) != GOOD] for photo, own in classes.items()}
+    told = {photo: [name for name in own if not names_good(name)] for photo, own in classes.items()}
     photos = [photo for photo, own in told.items() if own]
     if not photos:
         return []

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
+from anogen_core.data.inventory import names_good
 from anogen_core.data.labels.label import Label, Labels, PhotoNames, is_plain_name
 from anogen_core.data.problems import Problem, error
 from anogen_core.data.tables import Row, read_heading, read_table
@@ -41,7 +42,7 @@ def read_boxes(table: Path, names: PhotoNames, labels: Labels) -> None:
             what = f"is not a box: {', '.join(row.values[name] or '(empty)' for name in BOX_COLUMNS[1:])}."
             fix = "Give the defect's name and x, y, width, height as whole pixels, width and height at least 1."
             problems.append(error(place, what, fix=fix))
-        else:
+        elif not names_good(row.values["defect"]):
             boxes[photo].append(box)
             of_defects[photo][row.values["defect"]].append(box)
     for photo, found in boxes.items():

@@ -252,6 +252,26 @@ def test_class_names_say_the_defect_of_photos_without_a_folder(root: Path, file:
     assert defects == {"d0": "scratch", "d1": "dent", "d2": "scratch", "d3": "dent"}
 
 
+def test_classes_of_good_parts_are_no_defects(root: Path) -> None:
+    """A photo with such shapes alone is normal; beside others they count for nothing, in files and in the table."""
+    images = root / "images"
+    for photo in [*images.glob("*/*.png")]:
+        photo.rename(images / photo.name)
+    (root / "data.yaml").write_text("names: [Bad Weld, Good Weld]\n")
+    (images / "d0.txt").write_text("1 0.5 0.5 1 1\n0 0.5 0.5 0.5 0.5\n")
+    (images / "g0.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (root / "boxes.csv").write_text(_HEADING + "d1.png,OK,0,0,40,30\nd1.png,dent,4,4,5,5\ng1.png,OK,0,0,40,30\n")
+
+    scan = scan_folder(root)
+
+    assert scan.problems == []
+    labelled = {Path(s.image_uri).stem: (s.defect, s.boxes) for s in scan.samples if s.defect != "good"}
+    assert labelled == {
+        "d0": ("Bad Weld", (Box(x=12, y=8, width=24, height=16),)),
+        "d1": ("dent", (Box(x=4, y=4, width=5, height=5),)),
+    }
+
+
 @pytest.mark.parametrize(
     "file",
     ["instances.json", "annotations/instances_train.json", "images/_annotations.coco.json", "images/dent/a.json"],

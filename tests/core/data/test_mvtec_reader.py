@@ -77,7 +77,9 @@ def test_photos_with_one_stem_keep_distinct_ids(mvtec_root: Path) -> None:
     assert {"bottle/train/good/000.png", "bottle/train/good/000.bmp", "bottle/train/good/001"} <= set(ids)
 
 
-@pytest.mark.parametrize("name", ["ok", "OK", "Good", "normal", "no_defect", "No Defect", "defect-free"])
+@pytest.mark.parametrize(
+    "name", ["ok", "OK", "Good", "normal", "no_defect", "No Defect", "defect-free", "good_parts", "non-defective"]
+)
 def test_good_has_other_names(mvtec_root: Path, name: str) -> None:
     """Photos in such a directory are normal, with the ids that those in `good` have."""
     before = MvtecReaderSettings(root=str(mvtec_root)).build().scan()
