@@ -1,6 +1,7 @@
 """Leakage groups: which photos show the same physical part, read from a table beside the photos."""
 
 import posixpath
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,8 @@ from anogen_core.settings import Settings
 
 _DEFAULT_FILE = "index.csv"
 _DEFAULT_IMAGE_COLUMN = "image"
+_VERSION = re.compile(r"(?P<source>.+)\.rf\.[0-9A-Za-z]{16,}")
+"""Stem of a photo as Roboflow exports it, which makes several versions of one, turned, bent or relit."""
 
 
 class GroupSettings(Settings):
@@ -52,11 +55,12 @@ def group_photos(
 ) -> tuple[list[Photo], list[Problem]]:
     """Return the photos of a category with the groups that its table gives them, and what is wrong with the table.
 
-    Without settings, an `index.csv` is used if it has a column `image` and exactly one whose name ends in `group`.
+    Without settings, an `index.csv` is used if it has a column `image` and exactly one whose name ends in `group`;
+    without that, the versions of a photo that Roboflow exports are a group.
     """
     table, problems = (settings, []) if settings else _discover(directory)
     if table is None or not photos:
-        return list(photos), problems
+        return _group_versions(photos), problems
     path = directory / table.file
     if not path.resolve().is_relative_to(directory.resolve()):
         fix = "Put the table beside the photos and correct `reader.groups.file`."
@@ -82,6 +86,11 @@ def group_photos(
     problems += _contradictions(path, of_photo, directory=directory)
     grouped = [replace(p, group=of_photo[p.path][0].group) if p.path in of_photo else p for p in photos]
     return grouped, problems
+
+
+def _group_versions(photos: Sequence[Photo]) -> list[Photo]:
+    versions = {p.path: match["source"] for p in photos if (match := _VERSION.fullmatch(p.path.stem))}
+    return [replace(photo, group=photo.group or versions.get(photo.path)) for photo in photos]
 
 
 def _discover(directory: Path) -> tuple[GroupSettings | None, list[Problem]]:

@@ -1,5 +1,6 @@
 """Photos in a folder for each part with their masks beside them, as KolektorSDD is downloaded."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,3 +166,23 @@ def test_photos_without_a_mask_are_normal_where_no_mask_is_empty(root: Path) -> 
             (root / part / f"Part{number}_label.bmp").unlink()
 
     assert scan_folder(root).problems == []
+
+
+def test_versions_of_a_photo_are_a_leakage_group_unless_a_table_says_more(folder_root: Path) -> None:
+    """As Roboflow exports them: the support photo's other versions are not evaluated."""
+    dent = folder_root / "images/dent"
+    for number, photo in enumerate(sorted(dent.iterdir())):
+        name = f"d{number // 2}_png.rf.{number:032x}.png"
+        shutil.move(folder_root / "masks/dent" / photo.name, folder_root / "masks/dent" / name)
+        shutil.move(photo, dent / name)
+
+    samples = scan_folder(folder_root).samples
+
+    groups = [sample.group for sample in samples if sample.defect == "dent"]
+    assert groups == [f"d{number // 2}_png" for number in range(len(groups))]
+    assert {sample.group for sample in samples if sample.defect != "dent"} == {None}
+    support = choose_support(samples, SupportSettings(shots=1), seed=1)
+    tested, _ = held_out(samples, support, FrameSettings())
+    assert {s.group for s in tested if s.defect == "dent"}.isdisjoint({s.group for own in support for s in own.samples})
+    (folder_root / "index.csv").write_text("image,part_group\nd0_png.rf." + "0" * 32 + ",mine\n")
+    assert {sample.group for sample in scan_folder(folder_root).samples} == {None, "mine"}
