@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
-_STATE, _STARTED = 0, 19
+_STATE, _THREADS, _STARTED = 0, 17, 19
 """Places in /proc/<pid>/stat after the process's name."""
 _DEAD: Final = {"Z", "X"}
 
@@ -35,7 +35,8 @@ def has_ended(process: str | None) -> bool | None:
         return True
     except OSError:
         return None
-    return stat[_STARTED] != started or stat[_STATE] in _DEAD
+    # The first thread may be gone while others are not, such as one that writes when the process is killed.
+    return stat[_STARTED] != started or (stat[_STATE] in _DEAD and int(stat[_THREADS]) <= 1)
 
 
 def _place() -> list[str]:

@@ -26,6 +26,14 @@ with announced(sys.argv[1], "nightly", ["bolt", "felt"]):
     sys.stdin.read()
 """
 
+_OUTLIVE = """
+import ctypes, threading, time
+from anogen_core.stages.processes import this_process
+threading.Thread(target=time.sleep, args=(600,)).start()
+print(this_process(), flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +182,21 @@ def test_nobody_overtakes_a_run_whose_process_is_there(
     with announced(output, "again", ["bolt"], on_wait=lambda _: None):
         assert other.poll() is not None
     ending.join()
+
+
+def test_a_process_goes_on_as_long_as_one_of_its_threads_does() -> None:
+    """The first of them is a zombie then, as it is for a moment while a process with several is killed."""
+    with subprocess.Popen([sys.executable, "-c", _OUTLIVE], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        stat = Path(f"/proc/{process.pid}/stat")
+        while ") Z " not in stat.read_text():
+            time.sleep(0.01)
+
+        at_first = has_ended(name)
+        process.kill()
+        process.wait()
+        assert (at_first, has_ended(name)) == (False, True)
 
 
 def test_a_mark_that_was_gone_for_a_moment_counts_again(output: str) -> None:
