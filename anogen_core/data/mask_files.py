@@ -184,7 +184,8 @@ def _groups(
                 continue
             images = list_directory(inner, root=root)
             problems += images.problems
-            photos = [p for f in near if split or f.defect in (None, inner.name) for p in f.photos]
+            same = [f for f in near if split and inner.name in f.path.relative_to(root).parts]
+            photos = [p for f in same or near if split or f.defect in (None, inner.name) for p in f.photos]
             several = named_like(photos, images.directories, suffixes=suffixes)
             yield _Group(images.images + several, photos, None if split else inner.name)
 

@@ -9,7 +9,7 @@ from typing import Final
 from anogen_core.data.folder_names import holds_labels, is_split, label_tree, masks_of_others, shows_mask
 from anogen_core.data.inventory import class_of, list_directory, photo_directory, photo_root, stem_of
 from anogen_core.data.pairing import set_masks_aside
-from anogen_core.data.problems import Problem, error, warning
+from anogen_core.data.problems import Problem, warning
 from anogen_core.errors import InputError
 from anogen_core.records import GOOD
 
@@ -70,7 +70,7 @@ def list_photos(root: Path, suffixes: Sequence[str]) -> tuple[list[PhotoFolder],
     told = any(problem.severity == "error" for problem in problems)
     if not told and not any(folder.photos for folder in folders):
         raise _no_photo(images, root=root)
-    return folders, problems + _same_names(folders) + _pairs(folders)
+    return folders, problems + _pairs(folders)
 
 
 def split_images(root: Path) -> list[Path]:
@@ -138,17 +138,6 @@ def _no_photo(images: Path, *, root: Path) -> InputError:
         "directory. Defects are painted on photos of normal parts, which are needed, too: if these are folders of "
         f"kinds of defects, call that of the normal photos {GOOD}."
     )
-
-
-def _same_names(folders: Sequence[PhotoFolder]) -> list[Problem]:
-    """Return an error for each photo of a split that is called like one of another: labels may lie elsewhere."""
-    first: dict[str, Path] = {}
-    problems = []
-    for photo in (photo for folder in folders if folder.defect is None is folder.part for photo in folder.photos):
-        other = first.setdefault(stem_of(photo), photo)
-        if other.parent != photo.parent:
-            problems.append(error(photo, f"is called like {other}.", fix="Rename one, and its label file."))
-    return problems
 
 
 def _pairs(folders: Sequence[PhotoFolder]) -> list[Problem]:

@@ -126,3 +126,15 @@ def test_defective_photos_in_train_are_told_with_where_to_move_them(root: Path) 
     assert [(p.severity, p.file) for p in problems] == [("warning", str(root / "train/bad"))]
     assert str(root / "test") in problems[0].fix
     assert str(root / "ground_truth") in problems[0].fix
+
+
+def test_masks_of_a_split_are_of_its_photos(root: Path) -> None:
+    """As in ADE20K's layout, where both splits count from the same number."""
+    for split in ("training", "test"):
+        _photos(root / "images" / split)
+        _masks(root / "annotations" / split, marks=split == "test")
+
+    counts, problems = _read(root)
+
+    assert problems == []
+    assert counts == {("defect", True): 4, ("good", False): 4}
