@@ -1,12 +1,12 @@
 """Arms compared over several choices of support photos: what a single comparison leaves to the luck of three photos.
 
-python benchmarks/pooled.py OUTPUT OUTPUT [...]
+python benchmarks/pooled.py OUTPUT OUTPUT [...] [--arms ARM ARM]
 
 Each OUTPUT is that of a finished `anogen evaluate` on the same data, with the same arms and seeds and other support
-photos; or outputs with other arms (see real_half.py). Every arm has a detector for each choice and seed; all are
-measured on the photos that are tested in every OUTPUT. Printed are means and differences with 95 % intervals of
-`anogen_core/metrics/comparison.py`: drawn over groups of photos and over the detectors, of which those of one choice
-count as independent of each other.
+photos; or outputs with other arms (see real_half.py). `--arms` takes some of them. Every arm has a detector for each
+choice and seed; all are measured on the photos that are tested in every OUTPUT. Printed are means and differences with
+95 % intervals of `anogen_core/metrics/comparison.py`: drawn over groups of photos and over the detectors, of which
+those of one choice count as independent of each other.
 """
 
 import argparse
@@ -30,16 +30,19 @@ def main() -> None:
     """Print a line for each arm and each difference of every category."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outputs", nargs="+", type=Path)
+    parser.add_argument("--arms", nargs="+")
+    asked = parser.parse_args()
     by_category: dict[str, dict[Trial, Predictions]] = {}
     choices: Counter[tuple[str, str]] = Counter()
-    for output in parser.parse_args().outputs:
+    for output in asked.outputs:
         artifacts = ArtifactStore.of_run(output)
         for made in read_result(str(output)).categories:
-            for said in made.evaluations:
+            evaluations = [said for said in made.evaluations if asked.arms is None or said.arm in asked.arms]
+            for said in evaluations:
                 trial = Trial(arm=said.arm, seed=choices[made.category, said.arm] * SEEDS + said.seed)
                 stored = Predictions.from_bytes(artifacts.read(str(said.predictions), "predictions.npz"))
                 by_category.setdefault(made.category, {})[trial] = stored
-            choices.update({(made.category, said.arm) for said in made.evaluations})
+            choices.update({(made.category, said.arm) for said in evaluations})
     for category, trials in by_category.items():
         common = sorted(set.intersection(*(set(p.sample_id.tolist()) for p in trials.values())))
         chosen = ((trial, _choose(predictions, common)) for trial, predictions in trials.items())
