@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from anogen_core.config import load_config
 from anogen_core.data import FolderReaderSettings, ReaderSettings
 from anogen_core.data.audit import audit
 from anogen_core.data.frame import FrameSettings
@@ -13,6 +14,7 @@ from anogen_core.data.problems import Problem
 from anogen_core.data.reader import Scan
 from anogen_core.data.support import SupportSettings
 from anogen_core.records import Sample
+from anogen_core.run_file import write_run_file
 
 SIZE = (32, 48)
 """Height and width of the photos of `conftest`."""
@@ -21,6 +23,13 @@ SIZE = (32, 48)
 def scan_folder(root: Path) -> Scan:
     """Return what the plain folder's reader finds."""
     return FolderReaderSettings(root=str(root)).build().scan()
+
+
+def scan_as_init(root: Path) -> Scan:
+    """Return what is found by the reader that `anogen init` writes for a directory."""
+    run_file = root.parent / "run.yaml"
+    write_run_file(run_file, root)
+    return load_config(run_file, []).reader.build().scan()
 
 
 def samples_of(root: Path) -> dict[str, Sample]:

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from anogen_core.config import load_config
 from anogen_core.data.problems import Problem
 from anogen_core.errors import InputError
 from anogen_core.run_file import write_run_file
+from tests.core.data.reading import scan_as_init
 
 _SIZE = (32, 48)
 _YOLO = "0 0.3 0.4 0.2 0.2\n"
@@ -51,9 +51,7 @@ def _labels(place: str, root: Path) -> None:
 
 def _read(root: Path) -> tuple[Counter[tuple[str, bool]], list[Problem]]:
     """Return how many photos of each defect there are with a label and without, read by what `anogen init` writes."""
-    run_file = root.parent / "run.yaml"
-    write_run_file(run_file, root)
-    scan = load_config(run_file, []).reader.build().scan()
+    scan = scan_as_init(root)
     return Counter((s.defect, s.is_labelled) for s in scan.samples), scan.problems
 
 

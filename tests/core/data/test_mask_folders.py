@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from anogen_core.config import load_config
 from anogen_core.data.problems import Problem
-from anogen_core.run_file import write_run_file
+from tests.core.data.reading import scan_as_init
 
 _SIZE = (32, 48)
 
@@ -37,9 +36,7 @@ def _masks(folder: Path, name: str = "b{}.png", *, marks: bool = True) -> None:
 
 def _read(root: Path) -> tuple[Counter[tuple[str, bool]], list[Problem]]:
     """Return how many photos of each defect there are with a mask and without, read by what `anogen init` writes."""
-    run_file = root.parent / "run.yaml"
-    write_run_file(run_file, root)
-    scan = load_config(run_file, []).reader.build().scan()
+    scan = scan_as_init(root)
     return Counter((s.defect, s.mask_uri is not None) for s in scan.samples), scan.problems
 
 
