@@ -27,7 +27,7 @@ from typing import Annotated, Literal, final
 from pydantic import Field, field_validator
 
 from anogen_core.data.groups import GroupSettings, group_photos
-from anogen_core.data.inventory import Photo, existing_root, hash_files, make_samples
+from anogen_core.data.inventory import Photo, existing_root, hash_files, make_samples, names_any_defect
 from anogen_core.data.joining import join_masks
 from anogen_core.data.labels import TOOLS, Label, read_labels
 from anogen_core.data.mask_files import MaskFile, find_masks, number_masks, settle_masks
@@ -130,8 +130,9 @@ class FolderReader(Reader):
             mask, named = masks.get(path, (None, None))
             own = labels.get(path, [])
             drawn = {part.defect for label in own for part in label.parts}
-            several = len(drawn) > 1 == len(own) and mask is None and folder.defect in (None, COMBINED, *drawn)
-            said = {COMBINED} if several else {name for name in (folder.defect, named, *drawn) if name}
+            said = _names({name for name in (named, *drawn) if name}, folder.defect)
+            several = len(drawn) > 1 == len(own) and mask is None and said - {COMBINED} <= drawn
+            said = {COMBINED} if several else said
             if len(said) > 1:
                 files = ", ".join(label.file.name for label in own) or "mask"
                 what = f"is labelled {' and '.join(sorted(said))} by its folder and labels ({files})."
@@ -140,12 +141,23 @@ class FolderReader(Reader):
                 what = f"has labels in {' and '.join(label.file.name for label in own)}."
                 problems.append(error(path, what, fix="Keep them in one file."))
             unnamed = GOOD if mask is None else self._settings.defect
-            defect = COMBINED if several else folder.defect or named or min(said, default=unnamed)
+            defect = folder.defect if folder.defect in said else min(said, default=unnamed)
             parts = own[0].parts if several else ()
             boxes, outline = (own[0].boxes, own[0].outline) if own and mask is None else ((), None)
             photo = Photo(path, category, defect, mask=mask, boxes=boxes, outline=outline, parts=parts)
             photos.append(replace(photo, group=folder.part))
         return photos, problems
+
+
+def _names(told: set[str], folder: str | None) -> set[str]:
+    """Return the defects that a photo is said to show, one if its labels and its folder agree.
+
+    Names of kinds go before those that say only that there is a defect, and of these the label's before the folder's.
+    """
+    names = told | ({folder} if folder else set())
+    if not told or folder in (None, GOOD, COMBINED):
+        return names
+    return {name for name in names if not names_any_defect(name)} or told
 
 
 def _named_parts(root: Path, photos: Sequence[Photo]) -> list[Problem]:

@@ -20,6 +20,10 @@ LABEL_SUFFIXES = frozenset({".json", ".txt", ".xml"})
 """Endings of the label files that are read, in lower case."""
 _IMAGES = IMAGE_SUFFIXES | OTHER_IMAGE_SUFFIXES
 _NAMES_OF_GOOD = re.compile(r"normal|(good|ok)( .+)?|(no|non|not|without)( any)? defect(s|ive)?|defect (free|less)")
+_NAMES_OF_BAD = re.compile(
+    r"bad|ng|nok|ko|nio|(not|non) ok|defect(s|ive)?|anomal(y|ies|ous)|abnormal|fault(s|y)?|fail(ed|ure|ures)?"
+    r"|reject(s|ed)?"
+)
 _UNUSABLE_CHARACTERS = {"Cc", "Cs"}  # control characters; bytes that are not UTF-8
 
 
@@ -86,7 +90,16 @@ def names_good(name: str) -> bool:
 
     Case does not matter, nor whether words are joined by `_`, `-` or a space. Any other name is that of a defect.
     """
-    return _NAMES_OF_GOOD.fullmatch(re.sub(r"[-_ ]+", " ", name.strip().lower())) is not None
+    return _NAMES_OF_GOOD.fullmatch(_words(name)) is not None
+
+
+def names_any_defect(name: str) -> bool:
+    """Return whether a name says that there is a defect and not which: bad, ng, defective and the like, in any case."""
+    return _NAMES_OF_BAD.fullmatch(_words(name)) is not None
+
+
+def _words(name: str) -> str:
+    return re.sub(r"[-_ ]+", " ", name.strip().lower())
 
 
 def class_of(directory: Path) -> str:

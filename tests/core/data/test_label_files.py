@@ -184,6 +184,41 @@ def test_a_folder_of_another_defect_than_the_label_is_an_error(root: Path) -> No
         assert [Path(p.file).name for p in scan_folder(root).problems if p.severity == "error"] == [Path(photo).name]
 
 
+@pytest.mark.parametrize(
+    ("folder", "label", "expected"),
+    [
+        ("bad", "scratch", "scratch"),
+        ("NG", "scratch", "scratch"),
+        ("dent", "defect", "dent"),
+        ("defective", "anomaly", "anomaly"),
+        ("bad", None, "bad"),
+    ],
+)
+def test_the_name_of_a_kind_goes_before_one_that_says_defective(
+    root: Path, folder: str, label: str | None, expected: str
+) -> None:
+    """In a folder of all defective photos label files say the kinds; a photo with several is of several."""
+    bad = (root / "images/dent").rename(root / "images" / folder)
+    for number in range(4 if label else 0):
+        (bad / f"d{number}.json").write_text(_labelme(_rectangle([0, 0], [9, 9], label=label or "")))
+    (bad / "d3.json").write_text(_labelme(*(_rectangle([0, 0], [9, 9], label=name) for name in ("hole", "burr"))))
+
+    scan = scan_folder(root)
+
+    assert [p.severity for p in scan.problems] == (["error"] if folder == "dent" else [])
+    shown = {Path(s.image_uri).stem: s.defect for s in scan.samples if s.defect != "good"}
+    assert [shown[f"d{number}"] for number in range(3)] == [expected] * 3
+    if folder != "dent":
+        assert _sample(root, "d3.png").defects == ("burr", "hole")
+
+
+def test_a_label_that_says_defective_of_a_photo_in_good_is_an_error(root: Path) -> None:
+    """As any other there: somebody is wrong."""
+    (root / "images/good/g0.json").write_text(_labelme(_rectangle([0, 0], [9, 9], label="defect")))
+
+    assert [p.severity for p in scan_folder(root).problems] == ["error"]
+
+
 def test_splits_that_do_not_fit_are_errors(root: Path, splits: Callable[[str, str], Path]) -> None:
     """Labels of a split without a photo or a class."""
     (splits("valid", "labels") / "d0.txt").write_text("0 0.25 0.5 0.25 0.25\n")
