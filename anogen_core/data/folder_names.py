@@ -47,16 +47,15 @@ def label_tree(directory: Path, *, root: Path) -> list[Path]:
 def masks_of_others(directories: Sequence[Path], *, root: Path) -> dict[Path, Path | None]:
     """Return which of some directories beside each other hold masks, and of which other one: None is any.
 
-    `bad_mask`, `gt-bad` and the like are of `bad`. Where that is not there, they may be of any if their first image
-    shows a mask: `solder_mask` may well name a defect.
+    `bad_mask`, `gt-bad` and the like are of `bad`, or of any where that is not there. Their first image has to be a
+    mask: `solder_mask` may well name a defect, as may `label_scratch` beside `scratch`.
     """
     named = {directory.name.casefold(): directory for directory in directories}
     found: dict[Path, Path | None] = {}
     for directory in directories:
         match = _OF_OTHERS.fullmatch(directory.name.casefold())
-        other = named.get(match["before"] or match["after"]) if match else None
-        if other is not None or (match and shows_mask(directory, root=root)):
-            found[directory] = other
+        if match and shows_mask(directory, root=root):
+            found[directory] = named.get(match["before"] or match["after"])
     return found
 
 

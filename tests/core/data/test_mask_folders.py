@@ -99,7 +99,7 @@ def test_masks_beside_photos_of_other_names_are_errors(root: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("defect", ["solder_mask", "missing_label", "label"])
+@pytest.mark.parametrize("defect", ["solder_mask", "missing_label", "label", "label_bad"])
 def test_photos_of_a_defect_of_masks_or_labels_are_photos(root: Path, defect: str) -> None:
     """Its name alone does not make them masks."""
     _photos(root / "images/good", "g")
